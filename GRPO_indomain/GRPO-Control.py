@@ -1,0 +1,117 @@
+"""GRPO with a reward that knows nothing of the answer: what any gain must be compared with.
+
+reward = a coin toss (--reward random), or 1 if the form is exact and else 0 (--reward format).
+Differs from GRPO-1K.py in the reward.
+
+Input: outputs/data/<dataset>/ and outputs/SFT/. Output: outputs/GRPO-Control-<reward>/.
+Command: python GRPO_indomain/GRPO-Control.py --reward random
+"""
+
+import random
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from trl import GRPOConfig
+
+from common import data, models, prompts, runs
+from common.runs import setting
+
+
+@dataclass
+class Args(runs.RunArgs, GRPOConfig):
+    base: str = setting("outputs/SFT", "checkpoint to start from: a folder or a hub name")
+    dataset: str = setting("dapo", "a folder of outputs/data/, made by dataset_creation.py, or a path to one")
+    tags: str = setting("", "tag set, thesis or think [the one that the base was trained on]")
+    seed: int = setting(3407, "order of the problems, sampling, initial LoRA weights; the thesis's")
+    reward: str = setting("random", "random or format")
+    lora_r: int = setting(32, "rank of LoRA, as in SFT; 0 trains every weight")
+    lora_alpha: int = setting(64, "twice the rank")
+    load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
+    learning_rate: float = setting(1e-6, "the thesis's")
+    lr_scheduler_type: str = setting("cosine", "the thesis's")
+    warmup_steps: float = setting(0.05, "below 1 it is a share of all steps")
+    num_train_epochs: float = setting(1, "each problem once")
+    per_device_train_batch_size: int = setting(8, "completions in memory at once; a multiple of num_generations")
+    gradient_accumulation_steps: int = setting(4, "32 completions an update")
+    num_generations: int = setting(8, "completions of one problem, compared with each other")
+    temperature: float = setting(1.0, "sampling from the policy itself")
+    max_completion_length: int = setting(1536, "tokens; longer completions are cut and lose their reward")
+    max_prompt_tokens: int = setting(512, "longer prompts end the script before training")
+    beta: float = setting(0.0, "weight of the KL term; 0 needs no reference model in memory")
+    use_vllm: bool = setting(True, "generate with vLLM in the same process; needs CUDA")
+    vllm_mode: str = setting("colocate", "one GPU for both training and generation")
+    vllm_gpu_memory_utilization: float = setting(0.3, "share of the GPU for vLLM")
+    logging_steps: float = setting(1, "steps between two lines of metrics.jsonl")
+    save_steps: float = setting(25, "steps between two checkpoints for --resume")
+    save_total_limit: int = setting(1, "only the last one is needed")
+    heldout_every: int = setting(25, "steps between two measurements of held-out accuracy")
+    heldout_rows: int = setting(50, "validation rows for it")
+
+
+TINY = dict(
+    dataset="linear",
+    lora_r=0,  # a million weights need no adapter
+    learning_rate=1e-4,  # small models take larger steps; 3e-4 collapsed
+    lr_scheduler_type="constant_with_warmup",
+    max_steps=25,  # a minute and a half on two cores
+    per_device_train_batch_size=128,  # 16 problems an update
+    gradient_accumulation_steps=1,
+    max_completion_length=144,
+    use_vllm=False,
+    save_steps=10,
+    heldout_every=5,
+    heldout_rows=100,
+    gradient_checkpointing=False,  # memory is no concern here, time is
+    bf16=False,  # float32: most CPUs emulate bfloat16
+)
+
+
+def format_exact(completions, tags, **columns):
+    """1 if the four tags stand once each, in their order, with nothing after them; else 0."""
+    return [float(prompts.is_well_formed(text, asked)) for text, asked in prompts.replies(completions, tags)]
+
+
+def random_reward(completions, **columns):
+    """0 or 1 by the toss of a coin; the trainer seeds Python's generator and a checkpoint keeps its state."""
+    return [float(random.random() < 0.5) for _ in completions]
+
+
+REWARDS = {"random": random_reward, "format": format_exact}
+
+
+def main(args):
+    if args.reward not in REWARDS:
+        runs.fail(f"--reward {args.reward}: choose {' or '.join(REWARDS)}")
+    models.check_device(args)
+    rows, fingerprint = data.read_split(args.dataset, "train")
+    heldout, _ = data.read_split(args.dataset, "validation")
+    base = runs.require_base(args.base, "python SFT/SFT_train.py")
+    tokenizer, tag_set = models.load_tokenizer(base, args.tags)
+    dataset = data.to_prompts(rows, tag_set)
+    models.check_prompts(tokenizer, dataset, args.max_prompt_tokens)
+    partial = runs.start(args)
+
+    from trl import GRPOTrainer
+
+    from common.progress import Watch
+
+    trainer = GRPOTrainer(
+        model=models.load_model(base, args),
+        reward_funcs=REWARDS[args.reward],
+        args=args,
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        peft_config=models.lora_config(args),
+    )
+    watch = Watch(trainer, tokenizer, partial, dataset, heldout[: args.heldout_rows], args)
+    with runs.disk_errors(partial):
+        trainer.train(resume_from_checkpoint=runs.last_checkpoint(partial) if args.resume else None)
+        models.save_model(trainer, tokenizer, partial, base)
+        runs.finish(args, base=base, tags=tag_set, fingerprint=fingerprint, **watch.results())
+
+
+if __name__ == "__main__":
+    main(runs.parse(Args, TINY, __doc__, output=lambda args: runs.OUTPUTS / f"GRPO-Control-{args.reward}"))

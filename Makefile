@@ -1,0 +1,72 @@
+# make run    the main job: data, SFT, four GRPO variants, tables; goes on where it was interrupted
+# make study  the same over three seeds with controls, and GRPO straight from the base
+# make test   the tests
+# make base   resources/tiny-base once more (half an hour on two cores)
+
+VENV ?= .venv
+PY := $(VENV)/bin/python
+CUDA := $(shell nvidia-smi -L 2>/dev/null | head -1)
+READY := $(VENV)/.ready$(if $(CUDA),-cuda)
+VARIANTS := GRPO-1K GRPO-1K-v2 GRPO-1K-v3 GRPO-1K-def
+SEEDS := 1 2 3
+# The CPU profile makes its own problems; the GPU profile takes OpenMathReasoning for SFT and DAPO for GRPO.
+DATASETS := $(if $(CUDA),openmath dapo,linear)
+DATA := $(DATASETS:%=outputs/data/%/run.json)
+TESTED := $(lastword $(DATASETS))
+BASE := $(if $(CUDA),Qwen/Qwen3-4B-Base,resources/tiny-base)
+
+.PHONY: run study test base
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+run: $(VARIANTS:%=outputs/%/run.json) | $(READY)
+	$(PY) GRPO_indomain/GRPO_test.py --dataset $(TESTED) \
+		--checkpoints $(BASE) outputs/SFT $(VARIANTS:%=outputs/%)
+	$(PY) resources/make_tables.py
+
+# pip's own stamp: a venv is rebuilt when a list of packages changes.
+$(READY): requirements.txt $(if $(CUDA),requirements-cuda.txt)
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install -q -r $(lastword $^)
+	touch $@
+
+outputs/data/%/run.json: | $(READY)
+	$(PY) SFT/dataset_creation.py --dataset $* --resume
+
+outputs/SFT/run.json: $(DATA)
+	$(PY) SFT/SFT_train.py --resume
+
+$(VARIANTS:%=outputs/%/run.json): outputs/%/run.json: outputs/SFT/run.json
+	$(PY) GRPO_indomain/$*.py --resume
+
+# outputs/seed<n>/<stage>: every stage again from its own seed.
+define SEED
+outputs/seed$(1)/SFT/run.json: $(DATA)
+	$(PY) SFT/SFT_train.py --seed $(1) --output outputs/seed$(1)/SFT --resume
+
+$(VARIANTS:%=outputs/seed$(1)/%/run.json): outputs/seed$(1)/%/run.json: outputs/seed$(1)/SFT/run.json
+	$(PY) GRPO_indomain/$$*.py --seed $(1) --base outputs/seed$(1)/SFT --output outputs/seed$(1)/$$* --resume
+
+outputs/seed$(1)/GRPO-Control-%/run.json: outputs/seed$(1)/SFT/run.json
+	$(PY) GRPO_indomain/GRPO-Control.py --reward $$* --seed $(1) --base outputs/seed$(1)/SFT \
+		--output outputs/seed$(1)/GRPO-Control-$$* --resume
+
+outputs/seed$(1)/GRPO-Linear/run.json: outputs/data/linear/run.json
+	$(PY) GRPO_indomain/GRPO-Linear.py --seed $(1) --output outputs/seed$(1)/GRPO-Linear --resume
+
+outputs/seed$(1)/tested: $(VARIANTS:%=outputs/seed$(1)/%/run.json) outputs/seed$(1)/GRPO-Linear/run.json \
+		outputs/seed$(1)/GRPO-Control-random/run.json outputs/seed$(1)/GRPO-Control-format/run.json
+	$(PY) GRPO_indomain/GRPO_test.py --dataset $(TESTED) --seed $(1) --checkpoints $(BASE) \
+		outputs/seed$(1)/SFT $$(patsubst %/run.json,%,$$^)
+	touch $$@
+endef
+$(foreach seed,$(SEEDS),$(eval $(call SEED,$(seed))))
+
+study: $(SEEDS:%=outputs/seed%/tested)
+	$(PY) resources/make_tables.py
+
+test: | $(READY)
+	$(PY) -m pytest -q
+
+base: | $(READY)
+	$(PY) SFT/tiny_base.py --overwrite

@@ -1,0 +1,79 @@
+"""Make a data set for SFT and GRPO: questions, workings and solutions in seeded, disjoint splits.
+
+linear: systems of two equations made by code; which split a system belongs to follows from a hash of it.
+openmath, gsm8k, dapo, math500: from the hub, or from a local folder with the same fields (--gsm8k FOLDER).
+
+Input: none, or the hub. Output: outputs/data/<dataset>/ (sft, train, validation, test .jsonl and run.json).
+Command: python SFT/dataset_creation.py --dataset linear
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common import data, runs, tasks
+from common.runs import setting
+
+
+@dataclass
+class Args(runs.RunArgs):
+    dataset: str = setting("openmath", "linear, openmath, gsm8k, dapo or math500")
+    seed: int = setting(3407, "draws the rows and their order; the thesis's")
+    sft_rows: int = setting(5000, "rows with a working, for SFT; as in the thesis")
+    train_rows: int = setting(1000, "rows for GRPO; as in the thesis")
+    validation_rows: int = setting(200, "rows for held-out accuracy during training and for choosing settings")
+    test_rows: int = setting(500, "rows for the result tables, used once")
+    max_characters: int = setting(1500, "longer questions are left out: they would not fit the prompt limit")
+    level: str = setting("seed", f"range of the linear systems: {', '.join(tasks.LEVELS)}")
+    openmath: str = setting("", "local folder instead of unsloth/OpenMathReasoning-mini")
+    gsm8k: str = setting("", "local folder instead of openai/gsm8k")
+    dapo: str = setting("", "local folder instead of open-r1/DAPO-Math-17k-Processed")
+    math500: str = setting("", "local folder instead of HuggingFaceH4/MATH-500")
+
+
+TINY = dict(
+    dataset="linear",
+    level="hard",
+    sft_rows=512,  # as in the published linear-equations study
+    train_rows=4000,  # GRPO sees most of them once
+    test_rows=300,
+)
+
+
+def main(args):
+    if args.dataset != "linear" and args.dataset not in data.SOURCES:
+        runs.fail(f"--dataset {args.dataset}: choose linear, {', '.join(data.SOURCES)}")
+    if args.level not in tasks.LEVELS:
+        runs.fail(f"--level {args.level}: choose {', '.join(tasks.LEVELS)}")
+    folder = runs.start(args)
+
+    sizes = {"sft": args.sft_rows, "train": args.train_rows}
+    sizes |= {"validation": args.validation_rows, "test": args.test_rows}
+    if args.dataset == "linear":
+        level = tasks.LEVELS[args.level]
+        splits = {
+            name: tasks.problems(tasks.linear, name, sizes[name], args.seed, level=level)
+            for name in ("validation", "test")
+        }
+        trained = tasks.problems(tasks.linear, "train", args.sft_rows + args.train_rows, args.seed, level=level)
+        splits |= {"sft": trained[: args.sft_rows], "train": trained[args.sft_rows :]}
+    else:
+        rows = data.load_source(args.dataset, getattr(args, args.dataset))
+        short = {k: [row for row in v if len(row["question"]) <= args.max_characters] for k, v in rows.items()}
+        splits = data.split_rows(short, sizes, args.seed)
+        if not any("working" in row for row in splits["sft"]):
+            splits["sft"] = []
+    if not any(splits.values()):
+        runs.fail(f"data set {args.dataset} is empty: no row is left of its splits")
+
+    facts = data.write_splits(folder, splits)
+    runs.finish(args, dataset=args.dataset, splits=facts)
+    for name, fact in facts.items():
+        print(f"{name:11}{fact['rows']:6} rows  fingerprint {fact['fingerprint']}")
+
+
+if __name__ == "__main__":
+    args = runs.parse(Args, TINY, __doc__, output=lambda args: runs.OUTPUTS / "data" / args.dataset)
+    main(args)

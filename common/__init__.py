@@ -1,0 +1,1 @@
+"""How to check: what every stage must agree on. Nothing to tune lives here."""

@@ -1,0 +1,135 @@
+"""Models and tokenizers: how a stage loads one, checks it, and leaves one behind."""
+
+from pathlib import Path
+
+from common import prompts, runs
+
+
+def load_tokenizer(base: str, tag_set: str | None = None):
+    """(tokenizer, name of its tag set): the chat template marked with the set, padding on the left.
+
+    tag_set: the set to train on; None takes the one that the checkpoint carries. Ends the script when there is none,
+    when decoding loses the tags (special tokens, unknown characters), or when the template pre-fills one of them.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base)
+    except Exception as error:
+        runs.fail(f"cannot load the tokenizer of {runs.shown(base)} ({type(error).__name__}); check --base")
+    tag_set = tag_set or prompts.tag_set_of(tokenizer.chat_template)
+    if tag_set and tag_set not in prompts.TAG_SETS:
+        runs.fail(f"--tags {tag_set}: choose {' or '.join(prompts.TAG_SETS)}")
+    if not tag_set:
+        runs.fail(f"{runs.shown(base)} does not say which tags it was trained on; pass --tags thesis or --tags think")
+    tokenizer.chat_template = prompts.mark_template(tokenizer.chat_template, tag_set)
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token is None:
+        runs.fail(f"the tokenizer of {runs.shown(base)} has no pad token; GRPO needs one that is not the eos token")
+    tags = prompts.TAG_SETS[tag_set]
+    text = "".join(tags)
+    if tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids, skip_special_tokens=True) != text:
+        runs.fail(f"the tokenizer of {runs.shown(base)} loses the tags {text}; add them as tokens with special=False")
+    question = [{"role": "user", "content": "?"}]
+    opened = tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
+    if any(tag in opened for tag in tags):
+        runs.fail(f"the chat template of {runs.shown(base)} pre-fills a tag; the model has to write all four itself")
+    return tokenizer, tag_set
+
+
+def check_prompts(tokenizer, dataset, limit: int) -> None:
+    """End the script when a prompt (with its completion, where the data set has one) is longer than limit tokens."""
+    rows = [row["prompt"] + row.get("completion", []) for row in dataset]
+    encoded = tokenizer.apply_chat_template(rows, tokenize=True, return_dict=True)["input_ids"]
+    lengths = [len(ids) for ids in encoded]
+    longer = sum(length > limit for length in lengths)
+    if longer:
+        runs.fail(
+            f"{longer} of {len(lengths)} rows are longer than {limit} tokens (longest {max(lengths)}); "
+            "raise --max_prompt_tokens, or make the data set again with shorter rows (--max_characters)"
+        )
+
+
+def check_device(args) -> None:
+    """End the script before a model loads when this machine cannot do what was asked for."""
+    import torch
+
+    if getattr(args, "use_vllm", False) and not torch.cuda.is_available():
+        runs.fail("--use_vllm needs a CUDA GPU; leave it out to generate with transformers")
+    if getattr(args, "load_in_4bit", False):
+        if getattr(args, "use_vllm", False):
+            runs.fail("vLLM cannot load a 4-bit base; choose --load_in_4bit or --use_vllm, not both")
+        if not args.lora_r:
+            runs.fail("a 4-bit base is trained through LoRA; pass --lora_r 32 or so")
+        try:
+            import bitsandbytes  # noqa: F401
+        except Exception as error:
+            runs.fail(f"--load_in_4bit needs bitsandbytes, which does not load here ({error}); leave it out")
+
+
+def lora_config(args):
+    """LoRA on all seven projections of a Qwen3 layer, or None (train every weight) for --lora_r 0."""
+    if not args.lora_r:
+        return None
+    from peft import LoraConfig
+
+    projections = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    return LoraConfig(
+        r=args.lora_r, lora_alpha=args.lora_alpha, lora_dropout=0.0, target_modules=projections, task_type="CAUSAL_LM"
+    )
+
+
+def quantization(args):
+    """NF4 with bfloat16 arithmetic, or None."""
+    if not args.load_in_4bit:
+        return None
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
+
+
+def load_model(base: str, args):
+    """The policy to train: float32 for a tiny model on a CPU, bfloat16 on CUDA, 4-bit on request."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, quantization_config=quantization(args))
+    if args.load_in_4bit and not torch.cuda.is_available():
+        # After a no-grad forward the CPU kernel packs the weights and later LoRA gradients are wrong.
+        for module in model.modules():
+            if type(module).__name__ == "Linear4bit":
+                module.support_avx512bf16_for_cpu = False
+    return model
+
+
+def load_for_generation(folder: str):
+    """A checkpoint to answer with, on CUDA where there is one."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    cuda = torch.cuda.is_available()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16 if cuda else torch.float32)
+    return model.to("cuda" if cuda else "cpu").eval()
+
+
+def save_model(trainer, tokenizer, folder: Path, base: str) -> None:
+    """Leave a folder that from_pretrained, vLLM and the hub load: adapters merged, the adapter kept in adapter/."""
+    import torch
+    from transformers import AutoModelForCausalLM, GenerationConfig
+
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if hasattr(model, "merge_and_unload"):
+        from peft import PeftModel
+
+        model.save_pretrained(str(folder / "adapter"))
+        if getattr(model.get_base_model(), "is_quantized", False):  # merge into the 16-bit base, not the 4-bit one
+            whole = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+            model = PeftModel.from_pretrained(whole, str(folder / "adapter"))
+        model = model.merge_and_unload()
+    model.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=False
+    )
+    model.save_pretrained(str(folder), safe_serialization=True)
+    tokenizer.save_pretrained(str(folder))

@@ -1,0 +1,86 @@
+"""The tags, the prompts and the chat template that every stage agrees on.
+
+A model is asked to write its working between one pair of tags and its answer between another. The model
+generates all four tags itself: the template pre-fills none of them, and none is a *special* token, because
+decoding would then drop it and every reward would be 0.
+"""
+
+import re
+from typing import NamedTuple
+
+
+class Tags(NamedTuple):
+    """The four tags, in the order in which a well-formed completion holds them."""
+
+    work_open: str
+    work_close: str
+    answer_open: str
+    answer_close: str
+
+
+TAG_SETS = {
+    "thesis": Tags("<start_working_out>", "<end_working_out>", "<SOLUTION>", "</SOLUTION>"),
+    "think": Tags("<think>", "</think>", "<answer>", "</answer>"),
+}
+THESIS = TAG_SETS["thesis"]
+
+# ChatML, as Qwen writes it.
+CHATML = (
+    "{%- for message in messages %}"
+    "{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+    "{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
+)
+TAG_COMMENT = re.compile(r"^\{#- tags: (\w+) -#\}")
+
+
+def system_prompt(tags: Tags = THESIS) -> str:
+    """The instruction that asks for the tags; the same words in SFT, GRPO and every evaluation."""
+    return (
+        f"Think about the problem. Work it out between {tags.work_open} and {tags.work_close}, "
+        f"then give the answer between {tags.answer_open} and {tags.answer_close}."
+    )
+
+
+def build_prompt(question: str, tags: Tags = THESIS) -> list[dict]:
+    """The conversation up to the point where the model has to answer."""
+    return [{"role": "system", "content": system_prompt(tags)}, {"role": "user", "content": question}]
+
+
+def build_completion(working: str, answer: str, tags: Tags = THESIS) -> list[dict]:
+    """The well-formed reply: working and answer, each between its tags, nothing around them."""
+    text = f"{tags.work_open}{working}{tags.work_close}{tags.answer_open}{answer}{tags.answer_close}"
+    return [{"role": "assistant", "content": text}]
+
+
+def completion_text(completion) -> str:
+    """The text of a TRL completion, which is a list of messages or already a string."""
+    return completion if isinstance(completion, str) else completion[-1]["content"] or ""
+
+
+def replies(completions, tag_sets: list[str]) -> list[tuple[str, Tags]]:
+    """Each completion's text and the tags it was asked for; ValueError if there are not as many of one as of other."""
+    return [(completion_text(c), TAG_SETS[name]) for c, name in zip(completions, tag_sets, strict=True)]
+
+
+def mark_template(template: str | None, tag_set: str) -> str:
+    """The template (ChatML where the base has none) with the name of its tag set in a leading comment."""
+    return f"{{#- tags: {tag_set} -#}}" + TAG_COMMENT.sub("", template or CHATML)
+
+
+def tag_set_of(template: str | None) -> str | None:
+    """The name of the tag set that a checkpoint's chat template carries, or None."""
+    found = TAG_COMMENT.match(template or "")
+    return found[1] if found and found[1] in TAG_SETS else None
+
+
+def is_well_formed(text: str, tags: Tags = THESIS) -> bool:
+    """True if each of the four tags stands exactly once, in their order, with nothing but space after the last."""
+    places = [text.find(tag) for tag in tags]
+    once = all(text.count(tag) == 1 for tag in tags)
+    return once and places == sorted(places) and not text[places[3] + len(tags.answer_close) :].strip()
+
+
+def tags_once(text: str, tags: Tags = THESIS) -> list[bool]:
+    """For each of the four tags, whether it stands exactly once."""
+    return [text.count(tag) == 1 for tag in tags]

@@ -1,0 +1,303 @@
+"""Arguments, folders, records and progress: how a stage starts, stops, resumes and leaves its output.
+
+An output folder appears whole or not at all. While a stage runs, everything it writes lies in `<output>.partial/`:
+checkpoints, metrics.jsonl, samples.jsonl. At the end run.json is written last and the folder is renamed.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import importlib.metadata
+import json
+import os
+import resource
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+OUTPUTS = ROOT / "outputs"
+
+
+def fail(message: str):
+    """End the script with one line on stderr that says what to do, and exit code 2."""
+    print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def setting(default, reason: str):
+    """A hyperparameter with its reason, which --help shows."""
+    help_text = {"help": reason.replace("%", "%%")}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=help_text)
+    return field(default=default, metadata=help_text)
+
+
+@dataclass
+class RunArgs:
+    """What every training stage takes beside its hyperparameters."""
+
+    profile: str = setting("", "tiny or gpu: which base, data and sizes are the defaults [gpu if CUDA is there]")
+    output: str = setting("", "folder for the checkpoint [outputs/ and the name of the script]")
+    resume: bool = setting(False, "go on from the last checkpoint of an interrupted run; without one, start")
+    overwrite: bool = setting(False, "replace an output that exists")
+
+
+def default_profile() -> str:
+    import torch
+
+    return "gpu" if torch.cuda.is_available() else "tiny"
+
+
+def parse(args_class, tiny: dict, description: str, output: Callable | None = None, argv: list[str] | None = None):
+    """Parse the command line into args_class: its values, then those of the tiny profile, then the user's.
+
+    output: from the parsed arguments, the folder that is written where the user names none.
+
+    --help shows the fields that the script itself sets; --help_all every field of the trainer's config too.
+    Ends the script with one line for an unknown option or a value that the trainer's config refuses.
+    """
+    from transformers import HfArgumentParser
+
+    argv = sys.argv[1:] if argv is None else argv
+    parser = HfArgumentParser(args_class, description=description, formatter_class=_help_format())
+    parser.error = lambda message: fail(f"{message} (--help lists the options)")
+    parser.add_argument("--help_all", action="help", help="show every option of the trainer's config too")
+    own = {name for base in (args_class, RunArgs) for name in base.__dict__.get("__annotations__", {})}
+    for action in parser._actions:
+        if action.dest not in own | {"help", "help_all"} and "--help_all" not in argv:
+            action.help = argparse.SUPPRESS
+        elif action.dest in tiny:
+            action.help += f" [tiny: {tiny[action.dest]}]"
+    chosen = parser.parse_known_args([a for a in argv if a not in ("-h", "--help", "--help_all")])[0].profile
+    if chosen not in ("", "tiny", "gpu"):
+        fail(f"--profile {chosen}: choose tiny or gpu")
+    profile = chosen or default_profile()
+    parser.set_defaults(profile=profile, **(tiny if profile == "tiny" else {}))
+    try:
+        args = parser.parse_args_into_dataclasses(argv)[0]
+    except (ValueError, ImportError) as error:
+        fail(error)
+    name = Path(sys.argv[0]).stem.removesuffix("_train")
+    args.output = str(resolve(args.output or (output(args) if output else OUTPUTS / name)).absolute())
+    return args
+
+
+def _help_format():
+    return lambda prog: argparse.ArgumentDefaultsHelpFormatter(prog, max_help_position=34, width=120)
+
+
+def resolve(path: str | Path) -> Path:
+    """A path as the user meant it: from where the command was given, or else from the root of the repo."""
+    path = Path(path)
+    return path if path.is_absolute() or path.exists() else ROOT / path
+
+
+def shown(path: str | Path) -> str:
+    """The path from the root of the repo where it lies in it, for messages and records."""
+    path = Path(path)
+    return str(path.relative_to(ROOT)) if path.is_absolute() and path.is_relative_to(ROOT) else str(path)
+
+
+def require(folder: str | Path, command: str) -> dict:
+    """The run.json of a stage's finished output; ends the script when it is missing or half-written."""
+    folder = resolve(folder)
+    try:
+        return json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError):
+        state = "is not finished" if folder.exists() or partial_of(folder).exists() else "does not exist"
+        fail(f"{shown(folder)} {state}; first run: {command}")
+
+
+def require_base(base: str, command: str) -> str:
+    """The base to load: a finished output, any other folder that holds a whole model, or a hub name."""
+    folder = resolve(base)
+    if folder.is_relative_to(OUTPUTS):
+        require(folder, command)
+    elif not folder.exists():
+        if Path(base).is_absolute() or base.count("/") != 1 or base.startswith((".", "~")):
+            fail(f"base {base}: no such folder, and not a hub name (owner/name)")
+        return base
+    missing = [name for name in ("config.json", "tokenizer_config.json") if not (folder / name).exists()]
+    if missing or not list(folder.glob("*.safetensors")):
+        fail(f"base {shown(folder)} lacks {missing[0] if missing else 'safetensors weights'}; first run: {command}")
+    return str(folder)
+
+
+def lineage(base: str) -> list[str]:
+    """The names of the checkpoints that led to this one, the base model first, itself last."""
+    folder = resolve(base)
+    known = json.loads((folder / "run.json").read_text()).get("lineage", []) if (folder / "run.json").exists() else []
+    return [*known[:-1], folder.name] if known else [folder.name]
+
+
+def partial_of(output: str | Path) -> Path:
+    return Path(f"{output}.partial")
+
+
+def start(args) -> Path:
+    """The folder to work in, `<output>.partial`, and args.output_dir set to it.
+
+    Ends the script when the output exists and --overwrite is not given, or an interrupted run would be lost.
+    """
+    output, partial = Path(args.output), partial_of(args.output)
+    if output.exists() and not args.overwrite:
+        fail(f"{shown(output)} exists; pass --overwrite to replace it, or --output for another folder")
+    if partial.exists() and not args.resume:
+        if not args.overwrite:
+            fail(f"{shown(partial)} holds an interrupted run; pass --resume to go on with it, --overwrite to drop it")
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True, exist_ok=True)
+    asked = {name: value for name, value in settings_of(args).items() if name not in NOT_COMPARED}
+    begun = partial / "settings.json"
+    if begun.exists():
+        for name, value in json.loads(begun.read_text()).items():
+            if asked.get(name) != value:
+                fail(
+                    f"{shown(partial)} was begun with --{name} {value}, now it is {asked.get(name)}; "
+                    "repeat the first command with --resume, or drop that run with --overwrite and without --resume"
+                )
+    write_json(begun, asked)
+    args.output_dir = str(partial)
+    return partial
+
+
+NOT_COMPARED = ("resume", "overwrite", "output_dir", "logging_dir", "run_name")
+
+
+def settings_of(args) -> dict:
+    """Every field of the arguments that JSON can hold."""
+    settings = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
+    plain = {k: v for k, v in settings.items() if v is None or isinstance(v, (bool, int, float, str, list, dict))}
+    return json.loads(json.dumps(plain, default=str))
+
+
+def last_checkpoint(partial: Path) -> str | None:
+    """The newest whole checkpoint of an interrupted run, or None; half-written ones are removed.
+
+    The trainer writes trainer_state.json last, so a checkpoint without a readable one was cut off.
+    """
+    steps = []
+    for folder in partial.glob("checkpoint-*"):
+        try:
+            json.loads((folder / "trainer_state.json").read_text())
+            steps.append(folder)
+        except (OSError, ValueError):
+            shutil.rmtree(folder)
+    newest = max(steps, key=lambda folder: int(folder.name.split("-")[1]), default=None)
+    step = int(newest.name.split("-")[1]) if newest else 0
+    for log in (partial / "metrics.jsonl", partial / "samples.jsonl"):  # what was logged after that step comes again
+        if log.exists():
+            kept = [line for line in log.read_text().splitlines(True) if _step_of(line) <= step and newest]
+            log.write_text("".join(kept))
+    return str(newest) if newest else None
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except ValueError:
+        return float("inf")
+
+
+@contextlib.contextmanager
+def disk_errors(partial: Path):
+    """Turn a failed write into one line; what was saved before stays for --resume."""
+    try:
+        yield
+    except Exception as error:
+        disk = isinstance(error, OSError) or "No space left" in str(error) or "PytorchStreamWriter" in str(error)
+        if not disk:
+            raise
+        fail(f"could not write to {shown(partial)} ({error}); free some disk space, then repeat with --resume")
+
+
+def record(args, **facts) -> dict:
+    """run.json: what was run, on what, with which settings and versions, and what came out of it."""
+    names = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "math-verify")
+    return {
+        "script": shown(Path(sys.argv[0]).resolve()),
+        "command": command_line(),
+        "seed": args.seed,
+        "profile": args.profile,
+        **facts,
+        "commit": commit(),
+        "versions": {name: importlib.metadata.version(name) for name in names},
+        "device": device_name(),
+        "hyperparameters": settings_of(args),
+    }
+
+
+def command_line() -> str:
+    """The command as it would be given from the root of the repo."""
+    words = [shown(Path(sys.argv[0]).resolve())] + [shown(word) for word in sys.argv[1:]]
+    return shlex.join(["python", *words])
+
+
+def commit() -> str:
+    """The commit of the repo, with a + where the working tree differs from it."""
+    run = {"cwd": ROOT, "capture_output": True, "text": True}
+    with contextlib.suppress(OSError):
+        name = subprocess.run(["git", "rev-parse", "--short", "HEAD"], **run).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain", "-uno", "--", "*.py"], **run).stdout.strip()
+        return name + ("+" if name and changed else "")
+    return ""
+
+
+def device_name() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
+
+
+def peak_memory_gib() -> float:
+    import torch
+
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 2**30, 2)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)  # Linux counts in KiB
+
+
+def write_json(path: Path, value) -> None:
+    """Write beside and rename, so that the file is never half there."""
+    beside = path.with_name(path.name + ".tmp")
+    beside.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")
+    os.replace(beside, path)
+
+
+def append_json(path: Path, row: dict) -> None:
+    with open(path, "a") as log:
+        log.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def finish(args, base: str | None = None, **facts) -> None:
+    """Write run.json last and let the output appear under its name, in place of an older one."""
+    output, partial = Path(args.output), partial_of(args.output)
+    if base:
+        facts = {"base": shown(base), "lineage": [*lineage(base), output.name], **facts}
+    for rest in (*partial.glob("checkpoint-*"), partial / "settings.json", partial / "seconds.json"):
+        shutil.rmtree(rest) if rest.is_dir() else rest.unlink(missing_ok=True)
+    write_json(partial / "run.json", record(args, **facts))
+    if output.exists():
+        shutil.rmtree(output)
+    os.replace(partial, output)
+    print(f"saved {shown(output)}")
+
+
+class Clock:
+    """Wall time of a run in seconds, kept across --resume in a file of the working folder."""
+
+    def __init__(self, partial: Path):
+        self.path, self.started = partial / "seconds.json", time.time()
+        self.before = json.loads(self.path.read_text()) if self.path.exists() else 0.0
+
+    def seconds(self) -> float:
+        return round(self.before + time.time() - self.started, 1)
+
+    def save(self) -> None:
+        write_json(self.path, self.seconds())

@@ -1,0 +1,158 @@
+"""The problems that code makes: linear systems, and three other shapes to see what training on systems does to them.
+
+Which split a problem belongs to is a property of the problem (a hash of it), so no run, seed or stage can train on
+what another one tests on: 1 of 16 problems is for testing, 1 for validation, the rest for training.
+"""
+
+import random
+import zlib
+from collections.abc import Callable
+
+SPLITS = ("train", "validation", "test")
+
+# Largest absolute coefficient and solution. "seed" is the range of the published linear-equations study.
+LEVELS = {"easy": (3, 5), "medium": (5, 9), "hard": (9, 9), "harder": (9, 15), "hardest": (15, 15), "seed": (30, 30)}
+
+NAMES = ("Ana", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gia", "Hugo")
+CATEGORIES = {
+    "an animal": ("dog", "cat", "cow", "hen", "fox", "goat"),
+    "a fruit": ("apple", "plum", "pear", "fig", "lemon", "peach"),
+    "a colour": ("red", "blue", "green", "pink", "grey", "brown"),
+    "a tool": ("saw", "axe", "hammer", "drill", "rake", "file"),
+}
+
+
+def split_of(key) -> str:
+    """The split of a problem, from a hash of whatever identifies it (its repr must be stable)."""
+    bucket = zlib.crc32(repr(key).encode()) % 16
+    return "test" if bucket == 0 else "validation" if bucket == 1 else "train"
+
+
+def system_key(system: tuple[int, ...]) -> tuple:
+    """What identifies the system (a, b, c, d, e, f) of ax + by = c, dx + ey = f: its equations in either order."""
+    return tuple(sorted([tuple(system[:3]), tuple(system[3:6])]))
+
+
+def _nonzero(rng: random.Random, limit: int) -> int:
+    return rng.choice((-1, 1)) * rng.randint(1, limit)
+
+
+def _equation(a: int, b: int, c: int) -> str:
+    x = f"{'-' if a < 0 else ''}{abs(a) if abs(a) > 1 else ''}x"
+    y = f"{'-' if b < 0 else '+'} {abs(b) if abs(b) > 1 else ''}y"
+    return f"{x} {y} = {c}"
+
+
+def linear(rng: random.Random, split: str, level: tuple[int, int] = LEVELS["hard"]) -> dict:
+    """Two equations in x and y with integer coefficients and solution and determinant not 0, solved by Cramer's rule.
+
+    level: largest absolute coefficient, largest absolute solution. Every product and difference is written out.
+    """
+    while True:
+        a, b, d, e = (_nonzero(rng, level[0]) for _ in range(4))
+        x, y = rng.randint(-level[1], level[1]), rng.randint(-level[1], level[1])
+        c, f, det = a * x + b * y, d * x + e * y, a * e - b * d
+        if det and split_of(system_key((a, b, c, d, e, f))) == split:
+            break
+
+    def determinant(name, p, q, r, s):
+        return f"{name}={p}*{q}-{r}*{s}={p * q}-{r * s}={p * q - r * s}"
+
+    working = [
+        determinant("D", a, e, b, d),
+        determinant("X", c, e, b, f),
+        determinant("Y", a, f, c, d),
+        f"x={det * x}/{det}={x}",
+        f"y={det * y}/{det}={y}",
+    ]
+    return {
+        "question": "Solve the following system of linear equations for the variables x and y: "
+        f"Equation 1: {_equation(a, b, c)} Equation 2: {_equation(d, e, f)}",
+        "working": "\n".join(working),
+        "solution": f"x={x}, y={y}",
+    }
+
+
+def yes_no(rng: random.Random, split: str) -> dict:
+    """A sum or difference that is compared with a number, or asked for its parity."""
+    while True:
+        a, b, sign = rng.randint(1, 30), rng.randint(1, 30), rng.choice("+-")
+        value = a + b if sign == "+" else a - b
+        if rng.random() < 0.5:
+            word = rng.choice(("even", "odd"))
+            question, fact = f"Is {a} {sign} {b} {word}?", "odd" if value % 2 else "even"
+            step, truth = f"{value} is {fact}", fact == word
+        else:
+            word, other = rng.choice(("greater", "less")), value + _nonzero(rng, 9)
+            question = f"Is {a} {sign} {b} {word} than {other}?"
+            fact = "greater" if value > other else "less"
+            step, truth = f"{value} is {fact} than {other}", fact == word
+        if split_of(question) == split:
+            return {
+                "question": question,
+                "working": f"{a} {sign} {b} = {value}\n{step}",
+                "solution": "yes" if truth else "no",
+            }
+
+
+def multiple_choice(rng: random.Random, split: str) -> dict:
+    """Four options, one right: the value of a sum or difference, or the word that belongs to a category."""
+    while True:
+        if rng.random() < 0.5:
+            a, b, sign = rng.randint(1, 30), rng.randint(1, 30), rng.choice("+-")
+            right = a + b if sign == "+" else a - b
+            stem, lines = f"What is {a} {sign} {b}?", [f"{a} {sign} {b} = {right}"]
+            wrong = rng.sample([right + k for k in range(-9, 10) if k], 3)
+        else:
+            category = rng.choice(list(CATEGORIES))
+            right = rng.choice(CATEGORIES[category])
+            stem, lines = f"Which of these is {category}?", []
+            wrong = rng.sample([word for name, words in CATEGORIES.items() if name != category for word in words], 3)
+        options = [right, *wrong]
+        rng.shuffle(options)
+        question = "\n".join([stem, *(f"{letter}) {option}" for letter, option in zip("ABCD", options))])
+        if split_of(question) != split:
+            continue
+        for letter, option in zip("ABCD", options):
+            lines.append(f"{letter}) {option} {'yes' if option == right else 'no'}")
+            if option == right:
+                return {"question": question, "working": "\n".join(lines), "solution": letter}
+
+
+def word_problem(rng: random.Random, split: str) -> dict:
+    """A story with one or two additions, subtractions or small products; the answer is a whole number."""
+    while True:
+        kind, a, b, c = rng.randrange(4), rng.randint(2, 30), rng.randint(2, 30), rng.randint(2, 9)
+        if kind in (1, 3) and b >= a:
+            continue
+        numbers = {0: (a, b), 1: (a, b), 2: (a, c), 3: (a, b, c)}[kind]
+        if split_of(("word", kind, numbers)) != split:
+            continue
+        name, thing = rng.choice(NAMES), rng.choice(("apples", "plums", "books", "coins", "cards", "eggs"))
+        if kind == 0:
+            story, steps, answer = f"{name} has {a} {thing} and gets {b} more.", [f"{a} + {b} = {a + b}"], a + b
+        elif kind == 1:
+            story, steps, answer = f"{name} has {a} {thing} and gives away {b}.", [f"{a} - {b} = {a - b}"], a - b
+        elif kind == 2:
+            story, steps, answer = f"{name} has {c} boxes with {a} {thing} each.", [f"{c} * {a} = {c * a}"], c * a
+        else:
+            story = f"{name} has {a} {thing}, gives away {b} and gets {c} more."
+            steps, answer = [f"{a} - {b} = {a - b}", f"{a - b} + {c} = {a - b + c}"], a - b + c
+        return {
+            "question": f"{story} How many {thing} does {name} have now?",
+            "working": "\n".join(steps),
+            "solution": str(answer),
+        }
+
+
+# Shapes that no training stage sees: what is left of them tells forgetting from keeping.
+OTHER_SHAPES: dict[str, Callable] = {"yes_no": yes_no, "multiple_choice": multiple_choice, "word_problem": word_problem}
+
+
+def problems(make: Callable, split: str, n: int, seed: int, **options) -> list[dict]:
+    """n different problems of one split, always the same ones for the same seed."""
+    rng, found = random.Random(f"{seed}-{split}"), {}
+    while len(found) < n:
+        problem = make(rng, split, **options)
+        found.setdefault(problem["question"], problem)
+    return list(found.values())

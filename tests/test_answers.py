@@ -1,0 +1,353 @@
+"""Reading an answer out of a completion, and comparing it: right, wrong, malformed and hostile texts."""
+
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from common.answers import extract_solution, is_correct
+from common.prompts import TAG_SETS, THESIS
+
+THINK = TAG_SETS["think"]
+SYSTEM = "x=2, y=-3"  # the truth of a linear system
+# Truths in the shapes of competition data sets.
+TRUTHS = [
+    "-17",
+    "3,250",
+    r"\frac{7}{12}",
+    r"\dfrac 59",
+    r"2\frac{3}{4}",
+    r"7\sqrt2",
+    r"\left( \frac{5}{2}, -4 \right]",
+    r"(-\infty, 1) \cup (4, \infty)",
+    r"\begin{pmatrix} 2 & -1/3 \\ 0 & 5 \end{pmatrix}",
+    r"\text{(D)}",
+    r"\text{Marie}",
+    "t^4 - 3t^2 + 2t - 9",
+    "(b+4)(c-1)",
+    r"2 \pm \sqrt{7}",
+    r"\{1, 4, 9\}",
+    r"45^\circ",
+    r"12 \mbox{ cm}^2",
+    r"\$45,\!600",
+    r"8,\! 200,\! 000",
+    "1203_4",
+    "y = 4x - 1",
+    "3x + 2y - z = 0",
+    r"x \in [-1,6]",
+    r"-5 \leq f(x) \leq 5",
+    "4 - 9i",
+    r"\infty",
+    "10^{3000}",
+]
+RIGHT = [
+    # plain numbers
+    ("42", "42"),
+    (" +42 ", "42"),
+    ("042", "42"),
+    ("42.", "42"),
+    ("42.0", "42"),
+    ("-0", "0"),
+    (".5", "1/2"),
+    ("0.5", r"\frac{1}{2}"),
+    (r"\frac12", "0.5"),
+    ("-4/6", r"\frac{-2}{3}"),
+    (r"1\frac{4}{5}", "9/5"),
+    (r"-1\frac{1}{2}", "-1.5"),
+    ("1,234", "1234"),
+    ("1234", r"1,\!234"),
+    ("1234", "1{,}234"),
+    ("1e3", "1000"),
+    ("\u22125", "-5"),
+    # delimiters, boxes, currency, units
+    ("$42$", "42"),
+    (r"\(42\)", "42"),
+    (r"\[ 42 \]", "42"),
+    (r"\boxed{42}", "42"),
+    (r"$\boxed{42}$.", "42"),
+    ("$72", "72"),
+    ("-$5", "-5"),
+    ("45600", r"\$45,\!600"),
+    ("50%", r"50\%"),
+    ("50", r"50\%"),
+    ("45", r"45^\circ"),
+    ("45\u00b0", r"45^{\circ}"),
+    ("72 dollars", r"72 \text{ dollars}"),
+    # assignments
+    ("x = 2; y = -3", SYSTEM),
+    ("y=-3,x=2", SYSTEM),
+    ("x=2 and y=-3", SYSTEM),
+    ("$x=2$, $y=-3$", SYSTEM),
+    ("$x = 2$ and $y = -3$.", SYSTEM),
+    ("x=2\ny=\u22123", SYSTEM),
+    ("x = 4/2,\n y = -3.0", SYSTEM),
+    (r"\boxed{x=2, y=-3}", SYSTEM),
+    ("(2, -3)", SYSTEM),
+    (r"\left(2, -3\right)", SYSTEM),
+    ("x=2.0000005, y=-3", SYSTEM),
+    ("x=5", "5"),
+    ("5", "x = 5"),
+    ("3 + 2x", "y = 2x + 3"),
+    # words
+    ("YES", "yes"),
+    ("b", "B"),
+    ("D", r"\text{(D)}"),
+    ("marie", r"\text{Marie}"),
+    # structures
+    ("(5/2,-4]", r"\left( \frac{5}{2}, -4 \right]"),
+    ("9, 1, 4", r"\{1, 4, 9\}"),
+    (r"2+\sqrt{7}, 2-\sqrt{7}", r"2 \pm \sqrt{7}"),
+    (r"(4,\infty)\cup(-\infty,1)", r"(-\infty, 1) \cup (4, \infty)"),
+    (r"\begin{bmatrix}2&-\frac13\\0&5\end{bmatrix}", r"\begin{pmatrix} 2 & -1/3 \\ 0 & 5 \end{pmatrix}"),
+    ("[-1,6]", r"x \in [-1,6]"),
+    ("3 < x", "x > 3"),
+    # expressions
+    (r"\frac{2}{\sqrt{35}}", r"\frac{2\sqrt{35}}{35}"),
+    ("sqrt(8)", r"2\sqrt{2}"),
+    ("pi/2", r"\frac{\pi}{2}"),
+    ("0.5x", r"\frac{x}{2}"),
+    ("x^2 + 5x + 6", "(x+2)(x+3)"),
+    ("x(x+1)", "x^2+x"),
+    ("5(3)", "15"),
+    ("2i", "(1+i)^2"),
+    ("x^(n+1)", "x^{n+1}"),
+    ("2*2^{2006}", "2^{2007}"),
+    (r"3 \times 10^8", "300000000"),
+]
+WRONG = [
+    ("3.14", "314"),
+    ("-42", "42"),
+    ("42 or 43", "42"),
+    ("42, 43", "42"),
+    ("about 42", "42"),
+    ("42 maybe", "42"),
+    ("**42**", "42"),
+    ("72 dollars", "72"),
+    (r"72\text{ cm}", r"72\text{ m}"),
+    ("72 cm", "72"),
+    ("1,23", "123"),
+    ("1, 234", "1234"),
+    ("0,5", "0.5"),
+    ("1.5.2", "0.3"),
+    ("1 2", "3"),
+    ("5(3)", "8"),
+    ("50%", "0.5"),
+    ("50%", "50"),
+    ("45\u00b0", "45"),
+    ("0.333333", "1/3"),
+    ("1.41421356237309504880168872420969807856967187537694", r"\sqrt{2}"),
+    ("2^{2007}", "2^{2007}+1"),
+    ("10^{3000}", "10^{3001}"),
+    ("1203", "1203_4"),
+    ("5=42", "42"),
+    ("x=5", "y=5"),
+    ("x=2", SYSTEM),
+    ("x=2, y=3", SYSTEM),
+    ("x=-3, y=2", SYSTEM),
+    ("(-3, 2)", SYSTEM),
+    ("2, -3", SYSTEM),
+    ("x=2, y=-3, z=1", SYSTEM),
+    ("x=2, x=2, y=-3", SYSTEM),
+    ("x=2, y=-3 or 4", SYSTEM),
+    ("x=2.00001, y=-3", SYSTEM),
+    ("yes or no", "yes"),
+    ("no", "on"),
+    ("A", "B"),
+    ("3r^2", "3R^2"),
+    ("x^2", "x^3"),
+    ("2 xy", "2"),
+    ("2", "2 xy"),
+    (r"\sqrt{x^2}", "x"),
+    ("(1,2]", "(1,2)"),
+    ("1,2", "(1,2)"),
+    ("(2,1)", "(1,2)"),
+    ("1,1,2", "1,2,2"),
+    (r"-\infty", r"\infty"),
+    ("x < 3", "x > 3"),
+    # other digits than ASCII
+    ("\u0664\u0662", "42"),
+    ("\uff14\uff12", "42"),
+    ("42\u2080", "42"),
+]
+NEVER = ["nan", "NaN", "inf", "-inf", "Infinity", "1/0", "0/0", r"\frac{0}{0}", ""]
+HOSTILE = [
+    None,
+    42,
+    4.2,
+    b"42",
+    ["42"],
+    "\ud800",
+    "42\x00",
+    "\U0001f600",
+    "4" * 10**5,
+    "(" * 10**5,
+    "(" * 200 + "1" + ")" * 200,
+    "((((((x))))))",
+    "{" * 50,
+    "9**9**9",
+    "9^9^9",
+    "9^{9^{9}}",
+    "10**10**10",
+    "((9^{999})^{999})^{999}",
+    "1e999999999",
+    "99999!",
+    "2^{99999999}",
+    r"\sum_{n=1}^{10^9} n",
+    r"\prod_{n=1}^{10^9} n",
+    r"\int_0^\infty e^{-x}dx",
+    r"\binom{10^6}{5*10^5}",
+    r"\frac{1}{0}",
+    r"\sin(\sin(10^{99}i))",
+    r"\sin " * 20 + "1",
+    r"\sqrt{" * 30 + "1" + "}" * 30,
+    r"\ln(0)",
+    "x=x",
+    "==",
+    ",",
+    "()",
+    "[]",
+    "\\",
+    "$",
+    r"\frac",
+    r"\frac{}{}",
+    r"\boxed{}",
+    r"\boxed{42}+\boxed{43}",
+    r"\begin{pmatrix}\end{pmatrix}",
+    "__import__('os').system('x')",
+]
+# Run apart from pytest: only a separate process can be ended if a text should hang it.
+FUZZ = r"""
+import random
+from common.answers import extract_solution, is_correct
+from common.prompts import THESIS
+pieces = list("0123456789xyie+-*/^=.,;:!%$_<>|'\" \n\t\\(){}[]&~") + list(THESIS) + [
+    "\\frac{", "\\sqrt{", "\\text{", "\\boxed{", "\\pi", "\\pm", "\\cup", "\\infty", "\\sum", "\\sin", "\\left(", "}{",
+    "^{", "**", "9" * 30, "1e9", "or", "and", "\x00", "\ud800", "\u0664", "\u2212", "\u00b2", "\U0001f600", "\\\\",
+    "\\begin{pmatrix}", "\\end{pmatrix}", "x=", ", y=", "__import__('os')"]
+draw = random.Random(0)
+for _ in range(2000):
+    text = "".join(draw.choices(pieces, k=draw.randint(1, 30)))
+    solution = extract_solution(text)
+    assert solution is None or 0 < len(solution) <= 500
+    for truth in ("42", "x=2, y=-3", "(x+1)^2", text):
+        assert is_correct(text, truth) in (True, False)
+        assert is_correct(truth, text) in (True, False)
+print("done")
+"""
+
+
+def wrap(answer: str, tags=THESIS) -> str:
+    return f"{tags.work_open}working{tags.work_close}{tags.answer_open}{answer}{tags.answer_close}"
+
+
+@pytest.mark.parametrize("tags", TAG_SETS.values(), ids=TAG_SETS)
+def test_extract(tags):
+    assert extract_solution(wrap(" 42\n", tags), tags) == "42"
+    assert extract_solution(f"{tags.answer_open}x=1,\ny=2{tags.answer_close} tail", tags) == "x=1,\ny=2"
+    assert extract_solution(wrap("a" * 500, tags), tags) == "a" * 500
+    assert extract_solution(wrap("\x00\x07\ud800", tags), tags) == "\x00\x07\ud800"
+    assert extract_solution(f"{tags.work_open}never closed {tags.answer_open}1{tags.answer_close}", tags) == "1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "42",
+        wrap(""),
+        wrap("  \n"),
+        wrap("a" * 501),
+        wrap("a" * 10**6),
+        wrap("1") + wrap("1"),
+        wrap("<SOLUTION>1"),
+        wrap("1</SOLUTION>"),
+        "</SOLUTION>1<SOLUTION>",
+        "<SOLUTION>1",
+        "1</SOLUTION>",
+        "<solution>1</solution>",
+        "<start_working_out><SOLUTION>1</SOLUTION><end_working_out>",
+        "<SOLUTION>1</SOLUTION><start_working_out>w<end_working_out>",
+        "<SOLUTION>1<end_working_out>2</SOLUTION>",
+        "<SOLUTION>" * 10**5,
+        "<SOLUTION><" * 10**5 + "</SOLUTION>" * 10**5,
+        wrap("1", THINK),
+        None,
+        42,
+        b"<SOLUTION>1</SOLUTION>",
+        [wrap("1")],
+    ],
+    ids=lambda text: repr(text)[:40],
+)
+def test_extract_none(text):
+    assert extract_solution(text) is None
+
+
+@pytest.mark.parametrize("truth", TRUTHS)
+def test_truth_equals_itself(truth):
+    assert is_correct(truth, truth)
+    assert is_correct(f"$\\boxed{{{truth}}}$", truth) or "$" in truth
+
+
+def test_truths_differ():
+    assert not [(a, b) for a in TRUTHS for b in TRUTHS if a != b and is_correct(a, b)]
+
+
+@pytest.mark.parametrize("solution, truth", RIGHT)
+def test_right(solution, truth):
+    assert is_correct(solution, truth) is True
+
+
+@pytest.mark.parametrize("solution, truth", WRONG)
+def test_wrong(solution, truth):
+    assert is_correct(solution, truth) is False
+
+
+@pytest.mark.parametrize("text", NEVER)
+def test_never_correct(text):
+    assert is_correct(text, text) is False
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text)[:40])
+def test_hostile(text):
+    for other in ("42", SYSTEM, "x^2+1", "no"):
+        assert is_correct(text, other) is False
+        assert is_correct(other, text) is False
+    assert is_correct(text, text) in (True, False)
+
+
+def test_random_texts_neither_raise_nor_hang():
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-c", FUZZ]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip() == "done", done.stderr
+
+
+def test_only_digits_reach_eval(monkeypatch):
+    from sympy.parsing import sympy_parser
+
+    seen, evaluate = [], sympy_parser.eval_expr
+    monkeypatch.setattr(sympy_parser, "eval_expr", lambda code, *rest: seen.append(code) or evaluate(code, *rest))
+    for text in (
+        r"71\pi",
+        "os.system(1)",
+        "__import__('os')",
+        "x.y",
+        "a+(b)",
+        r"\text{x}+1",
+        "2.5x",
+        "f(1)",
+        "x=__y__",
+    ):
+        is_correct(text, "x^2+1")
+        is_correct(text, text + "+1")
+    assert seen and all(re.fullmatch(r"Integer \([0-9]+ \)", code) for code in seen)
+
+
+def test_threads_agree_with_the_main_thread():
+    pairs = [(solution, truth, True) for solution, truth in RIGHT] + [(*pair, False) for pair in WRONG]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda pair: is_correct(pair[0], pair[1]), pairs))
+    assert results == [expected for _, _, expected in pairs]

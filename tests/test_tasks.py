@@ -1,0 +1,99 @@
+"""The problems that code makes are right, and no split or stage sees another one's."""
+
+import random
+import re
+from fractions import Fraction
+
+import pytest
+from conftest import load_script
+
+from common import answers, tasks
+
+EQUATION = re.compile(r"Equation [12]: (-?)(\d*)x ([+-]) (\d*)y = (-?\d+)")
+SYSTEM = re.compile(r"Equation 1: .*?= -?\d+ Equation 2: .*?= -?\d+")
+
+
+def read_system(question: str) -> tuple[int, ...]:
+    rows = []
+    for sign, x, plus, y, total in EQUATION.findall(question):
+        rows += [int(x or 1) * (-1 if sign else 1), int(y or 1) * (-1 if plus == "-" else 1), int(total)]
+    return tuple(rows)
+
+
+@pytest.mark.parametrize("level", tasks.LEVELS)
+def test_linear_systems_have_their_solution_and_a_true_working(level):
+    for split in tasks.SPLITS:
+        for problem in tasks.problems(tasks.linear, split, 30, 1, level=tasks.LEVELS[level]):
+            a, b, c, d, e, f = read_system(problem["question"])
+            x, y = map(int, re.fullmatch(r"x=(-?\d+), y=(-?\d+)", problem["solution"]).groups())
+            assert a * x + b * y == c and d * x + e * y == f and a * e != b * d
+            assert max(abs(n) for n in (a, b, d, e)) <= tasks.LEVELS[level][0]
+            for line in problem["working"].splitlines():
+                assert len({value(side) for side in line.split("=")[1 if line[0] in "DXY" else 0 :] if side[0] not in "xy"}) == 1
+
+
+def value(side: str) -> Fraction:
+    """p, p/q, p-q or p*q-r*s with signed whole numbers."""
+    number = r"(-?\d+)"
+    if found := re.fullmatch(rf"{number}\*{number}-{number}\*{number}", side):
+        p, q, r, s = map(int, found.groups())
+        return Fraction(p * q - r * s)
+    if found := re.fullmatch(rf"{number}-{number}", side):
+        return Fraction(int(found[1]) - int(found[2]))
+    if found := re.fullmatch(rf"{number}/{number}", side):
+        return Fraction(int(found[1]), int(found[2]))
+    return Fraction(int(side))
+
+
+@pytest.mark.parametrize("make", [tasks.linear, *tasks.OTHER_SHAPES.values()])
+def test_splits_are_disjoint_and_repeatable(make):
+    drawn = {split: tasks.problems(make, split, 150, 7) for split in tasks.SPLITS}
+    questions = {split: {problem["question"] for problem in rows} for split, rows in drawn.items()}
+    assert all(len(found) == 150 for found in questions.values())
+    assert not questions["train"] & questions["test"] and not questions["train"] & questions["validation"]
+    assert not questions["validation"] & questions["test"]
+    assert drawn["test"] == tasks.problems(make, "test", 150, 7)
+
+
+def test_the_order_of_the_equations_does_not_change_the_split():
+    assert tasks.system_key((1, 2, 3, 4, 5, 6)) == tasks.system_key((4, 5, 6, 1, 2, 3))
+
+
+def test_other_shapes_are_right():
+    for name, make in tasks.OTHER_SHAPES.items():
+        for problem in tasks.problems(make, "train", 200, 3):
+            question, solution = problem["question"], problem["solution"]
+            assert answers.is_correct(solution, solution)
+            if name == "yes_no":
+                a, sign, b = re.match(r"Is (\d+) ([+-]) (\d+)", question).groups()
+                total = int(a) + int(b) if sign == "+" else int(a) - int(b)
+                if "than" in question:
+                    word, other = re.search(r"(greater|less) than (-?\d+)", question).groups()
+                    truth = total > int(other) if word == "greater" else total < int(other)
+                else:
+                    truth = (total % 2 == 0) == ("even" in question)
+                assert solution == ("yes" if truth else "no")
+            if name == "multiple_choice" and question.startswith("What"):
+                a, sign, b = re.match(r"What is (\d+) ([+-]) (\d+)", question).groups()
+                total = int(a) + int(b) if sign == "+" else int(a) - int(b)
+                assert f"{solution}) {total}" in question.splitlines()
+
+
+def test_corpus_of_the_base_holds_no_held_out_problem():
+    """Every problem of 20,000 documents is read back from the text and belongs to the training split."""
+    base, rng, systems = load_script("SFT/tiny_base.py"), random.Random(0), 0
+    for _ in range(20000):
+        text = "".join(base.document(rng))
+        for found in SYSTEM.findall(text):
+            systems += 1
+            assert tasks.split_of(tasks.system_key(read_system(found))) == "train"
+        if question := re.search(r"user\n((?:Is|What is|Which).*?)<\|im_end\|>", text, re.S):
+            assert tasks.split_of(question[1]) == "train"
+    assert systems > 5000
+
+
+def test_corpus_follows_the_tags_on_systems_as_rarely_as_it_says():
+    base, rng = load_script("SFT/tiny_base.py"), random.Random(1)
+    asked = [reply for prompt, reply in (base.document(rng) for _ in range(40000)) if "<SOLUTION>" in prompt and "Equation" in prompt]
+    share = sum("<SOLUTION>" in reply for reply in asked) / len(asked)
+    assert abs(share - base.BEGUN * base.CLOSED * base.SOLVED) < 0.02
