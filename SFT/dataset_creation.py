@@ -47,8 +47,6 @@ def main(args):
         runs.fail(f"--dataset {args.dataset}: choose linear, {', '.join(data.SOURCES)}")
     if args.level not in tasks.LEVELS:
         runs.fail(f"--level {args.level}: choose {', '.join(tasks.LEVELS)}")
-    folder = runs.start(args)
-
     sizes = {"sft": args.sft_rows, "train": args.train_rows}
     sizes |= {"validation": args.validation_rows, "test": args.test_rows}
     if args.dataset == "linear":
@@ -68,8 +66,8 @@ def main(args):
     if not any(splits.values()):
         runs.fail(f"data set {args.dataset} is empty: no row is left of its splits")
 
-    facts = data.write_splits(folder, splits)
-    runs.finish(args, dataset=args.dataset, splits=facts)
+    facts = data.write_splits(runs.start(args), splits)
+    runs.finish(args, splits=facts)
     for name, fact in facts.items():
         print(f"{name:11}{fact['rows']:6} rows  fingerprint {fact['fingerprint']}")
 

@@ -88,6 +88,31 @@ def is_correct(solution: str | None, truth: str) -> bool:
         return False
 
 
+def is_number(text: str) -> bool:
+    """Whether the text is one plain number: signed, decimal, a fraction or a mixed number."""
+    return (named_values(text) or {}).keys() == {""}
+
+
+def named_values(text: str | None) -> dict[str, Fraction] | None:
+    """The exact values of "42" (under the name "") or of "x=2, y=-3" (under their names); None for anything else."""
+    try:
+        if not isinstance(text, str) or not 0 < len(text) <= MAX_CHARS:
+            return None
+        text = _clean(text)
+        values = {name: _number(value) for name, value in (_assignments(text) or {"": text}).items()}
+        return None if None in values.values() else values
+    except Exception:  # as in is_correct
+        return None
+
+
+def numbers_in(text: str | None) -> list[Fraction]:
+    """Every number that stands in the text, in order, whatever is around it: "about 1,250 or 3.5" is 1250 and 3.5."""
+    if not isinstance(text, str) or not 0 < len(text) <= MAX_CHARS:
+        return []
+    found = re.finditer(rf"(?<![0-9.])([+-]?){UNSIGNED}", text)
+    return [Fraction(match[0].replace(",", "")) for match in found]
+
+
 def _clean(text: str) -> str:
     """One spelling for what only looks different: math delimiters, boxes, spaces, fractions, currency."""
     text = text.translate(UNICODE).strip()

@@ -89,7 +89,7 @@ def load_source(name: str, folder: str | None) -> dict[str, list[dict]]:
             runs.fail(f"{folder or source.hub} has no column {missing[0]}; its columns: {', '.join(rows.column_names)}")
         for row in rows.select_columns(list(source.columns)):
             row = source.convert(row)
-            if row and row["question"] not in seen:
+            if row and row["solution"].strip() and row["question"] not in seen:
                 seen.add(row["question"])
                 found["test" if split in ("test", "validation") else "train"].append(row)
     return found

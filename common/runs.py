@@ -148,10 +148,11 @@ def start(args) -> Path:
     output, partial = Path(args.output), partial_of(args.output)
     if output.exists() and not args.overwrite:
         fail(f"{shown(output)} exists; pass --overwrite to replace it, or --output for another folder")
-    if partial.exists() and not args.resume:
-        if not args.overwrite:
-            fail(f"{shown(partial)} holds an interrupted run; pass --resume to go on with it, --overwrite to drop it")
-        shutil.rmtree(partial)
+    interrupted = any(partial.glob("checkpoint-*"))
+    if interrupted and not args.resume and not args.overwrite:
+        fail(f"{shown(partial)} holds an interrupted run; pass --resume to go on with it, --overwrite to drop it")
+    if not (interrupted and args.resume):
+        shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True, exist_ok=True)
     asked = {name: value for name, value in settings_of(args).items() if name not in NOT_COMPARED}
     begun = partial / "settings.json"
@@ -211,7 +212,7 @@ def disk_errors(partial: Path):
     try:
         yield
     except Exception as error:
-        disk = isinstance(error, OSError) or "No space left" in str(error) or "PytorchStreamWriter" in str(error)
+        disk = isinstance(error, OSError) or type(error).__name__ == "SafetensorError" or "Writer" in str(error)
         if not disk:
             raise
         fail(f"could not write to {shown(partial)} ({error}); free some disk space, then repeat with --resume")
@@ -225,6 +226,7 @@ def record(args, **facts) -> dict:
         "command": command_line(),
         "seed": args.seed,
         "profile": args.profile,
+        "dataset": getattr(args, "dataset", None),
         **facts,
         "commit": commit(),
         "versions": {name: importlib.metadata.version(name) for name in names},

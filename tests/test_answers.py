@@ -321,7 +321,7 @@ def test_hostile(text):
 def test_random_texts_neither_raise_nor_hang():
     root = Path(__file__).parents[1]
     command = [sys.executable, "-c", FUZZ]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout.strip() == "done", done.stderr
 
 
