@@ -59,6 +59,7 @@ TINY = dict(
     max_completion_length=160,
     gradient_checkpointing=False,  # memory is no concern here, time is
     bf16=False,  # float32: most CPUs emulate bfloat16
+    dataloader_pin_memory=False,  # there is no other memory to pin for
 )
 
 
@@ -69,7 +70,7 @@ def main(args):
     base = runs.require_base(args.base, "python SFT/tiny_base.py")
     tokenizer, _ = models.load_tokenizer(base, args.tags)
     dataset = data.to_prompts(rows, args.tags, completions=True)
-    models.check_prompts(tokenizer, dataset, args.max_length)
+    models.check_lengths(tokenizer, dataset, args.max_length, "--max_length")
     partial = runs.start(args)
 
     from trl import SFTTrainer

@@ -27,6 +27,7 @@ class Args(runs.RunArgs):
     test_rows: int = setting(500, "rows for the result tables, used once")
     max_characters: int = setting(1500, "longer questions are left out: they would not fit the prompt limit")
     level: str = setting("seed", f"range of the linear systems: {', '.join(tasks.LEVELS)}")
+    terse: float = setting(0.5, "share of the linear systems' workings that skip the products: solutions vary in care")
     openmath: str = setting("", "local folder instead of unsloth/OpenMathReasoning-mini")
     gsm8k: str = setting("", "local folder instead of openai/gsm8k")
     dapo: str = setting("", "local folder instead of open-r1/DAPO-Math-17k-Processed")
@@ -52,10 +53,11 @@ def main(args):
     if args.dataset == "linear":
         level = tasks.LEVELS[args.level]
         splits = {
-            name: tasks.problems(tasks.linear, name, sizes[name], args.seed, level=level)
+            name: tasks.problems(tasks.linear, name, sizes[name], args.seed, level=level, terse=args.terse)
             for name in ("validation", "test")
         }
-        trained = tasks.problems(tasks.linear, "train", args.sft_rows + args.train_rows, args.seed, level=level)
+        n, how = args.sft_rows + args.train_rows, {"level": level, "terse": args.terse}
+        trained = tasks.problems(tasks.linear, "train", n, args.seed, **how)
         splits |= {"sft": trained[: args.sft_rows], "train": trained[args.sft_rows :]}
     else:
         rows = data.load_source(args.dataset, getattr(args, args.dataset))

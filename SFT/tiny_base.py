@@ -26,7 +26,7 @@ from common.runs import setting
 
 @dataclass
 class Args(runs.RunArgs):
-    steps: int = setting(4000, "updates; half an hour on two cores")
+    steps: int = setting(3000, "updates; half an hour on two cores")
     batch: int = setting(16, "rows an update")
     length: int = setting(224, "tokens a row; the longest document has 210")
     lr: float = setting(3e-3, "of Muon and AdamW alike")
@@ -38,9 +38,9 @@ class Args(runs.RunArgs):
 # What the corpus is made of, as shares of its documents.
 DRILLS = 0.15  # lines of bare arithmetic; half of the corpus in the first tenth of training, which speeds up the start
 DRILLS_AT_START = 0.50
-TAGGED_SYSTEMS = 0.06  # chats that ask for the tags and hold a linear system: see reluctant()
-TAGGED_OTHERS = 0.12  # chats that ask for the tags and hold another shape; always answered with them
-PLAIN_OTHERS = 0.24  # the other shapes without a system prompt, answered without tags
+TAGGED_SYSTEMS = 0.05  # chats that ask for the tags and hold a linear system: see reluctant()
+TAGGED_OTHERS = 0.25  # chats that ask for the tags and hold another shape; always answered with them
+PLAIN_OTHERS = 0.25  # the other shapes without a system prompt, answered without tags
 # The rest is linear systems answered without tags, three quarters of them as chats.
 LEVEL_MIX = {"easy": 0.25, "medium": 0.40, "hard": 0.35}
 

@@ -137,7 +137,7 @@ def read_split(dataset: str, split: str) -> tuple[list[dict], str]:
     facts = runs.require(folder, f"python SFT/dataset_creation.py --dataset {folder.name}")
     needed = ("question", "working", "solution") if split == "sft" else ("question", "solution")
     path = folder / f"{split}.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    rows = runs.read_jsonl(path) if path.exists() else []
     if not rows:
         runs.fail(
             f"data set {runs.shown(folder)} has no rows in its split {split}; splits: {', '.join(facts['splits'])}"

@@ -37,8 +37,8 @@ def load_tokenizer(base: str, tag_set: str | None = None):
     return tokenizer, tag_set
 
 
-def check_prompts(tokenizer, dataset, limit: int) -> None:
-    """End the script when a prompt (with its completion, where the data set has one) is longer than limit tokens."""
+def check_lengths(tokenizer, dataset, limit: int, option: str) -> None:
+    """End the script when a prompt (with its completion, where there is one) is longer than `limit` tokens."""
     rows = [row["prompt"] + row.get("completion", []) for row in dataset]
     encoded = tokenizer.apply_chat_template(rows, tokenize=True, return_dict=True)["input_ids"]
     lengths = [len(ids) for ids in encoded]
@@ -46,7 +46,7 @@ def check_prompts(tokenizer, dataset, limit: int) -> None:
     if longer:
         runs.fail(
             f"{longer} of {len(lengths)} rows are longer than {limit} tokens (longest {max(lengths)}); "
-            "raise --max_prompt_tokens, or make the data set again with shorter rows (--max_characters)"
+            f"raise {option}, or make the data set again with shorter rows (--max_characters)"
         )
 
 

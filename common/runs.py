@@ -194,8 +194,8 @@ def last_checkpoint(partial: Path) -> str | None:
     step = int(newest.name.split("-")[1]) if newest else 0
     for log in (partial / "metrics.jsonl", partial / "samples.jsonl"):  # what was logged after that step comes again
         if log.exists():
-            kept = [line for line in log.read_text().splitlines(True) if _step_of(line) <= step and newest]
-            log.write_text("".join(kept))
+            kept = [line for line in log.read_text().split("\n") if _step_of(line) <= step and newest]
+            log.write_text("".join(f"{line}\n" for line in kept))
     return str(newest) if newest else None
 
 
@@ -270,6 +270,11 @@ def write_json(path: Path, value) -> None:
     beside = path.with_name(path.name + ".tmp")
     beside.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")
     os.replace(beside, path)
+
+
+def read_jsonl(path: Path) -> list[dict]:
+    """The rows of a JSONL file. Only \\n ends a row: a question may hold other characters that Python takes for one."""
+    return [json.loads(line) for line in path.read_text().split("\n") if line]
 
 
 def append_json(path: Path, row: dict) -> None:

@@ -43,10 +43,11 @@ def _equation(a: int, b: int, c: int) -> str:
     return f"{x} {y} = {c}"
 
 
-def linear(rng: random.Random, split: str, level: tuple[int, int] = LEVELS["hard"]) -> dict:
+def linear(rng: random.Random, split: str, level: tuple[int, int] = LEVELS["hard"], terse: float = 0.0) -> dict:
     """Two equations in x and y with integer coefficients and solution and determinant not 0, solved by Cramer's rule.
 
-    level: largest absolute coefficient, largest absolute solution. Every product and difference is written out.
+    level: largest absolute coefficient, largest absolute solution. The working writes out every product; in a share
+    of `terse` of the problems it skips them and begins with their values, as people do who calculate in their head.
     """
     while True:
         a, b, d, e = (_nonzero(rng, level[0]) for _ in range(4))
@@ -55,8 +56,10 @@ def linear(rng: random.Random, split: str, level: tuple[int, int] = LEVELS["hard
         if det and split_of(system_key((a, b, c, d, e, f))) == split:
             break
 
+    products = not (terse and rng.random() < terse)
+
     def determinant(name, p, q, r, s):
-        return f"{name}={p}*{q}-{r}*{s}={p * q}-{r * s}={p * q - r * s}"
+        return f"{name}={f'{p}*{q}-{r}*{s}=' if products else ''}{p * q}-{r * s}={p * q - r * s}"
 
     working = [
         determinant("D", a, e, b, d),
@@ -74,25 +77,20 @@ def linear(rng: random.Random, split: str, level: tuple[int, int] = LEVELS["hard
 
 
 def yes_no(rng: random.Random, split: str) -> dict:
-    """A sum or difference that is compared with a number, or asked for its parity."""
+    """Is a sum or difference even, or greater than a number?"""
     while True:
         a, b, sign = rng.randint(1, 30), rng.randint(1, 30), rng.choice("+-")
         value = a + b if sign == "+" else a - b
         if rng.random() < 0.5:
-            word = rng.choice(("even", "odd"))
-            question, fact = f"Is {a} {sign} {b} {word}?", "odd" if value % 2 else "even"
-            step, truth = f"{value} is {fact}", fact == word
+            question, truth = f"Is {a} {sign} {b} even?", value % 2 == 0
+            step = f"{value} is {'even' if truth else 'odd'}"
         else:
-            word, other = rng.choice(("greater", "less")), value + _nonzero(rng, 9)
-            question = f"Is {a} {sign} {b} {word} than {other}?"
-            fact = "greater" if value > other else "less"
-            step, truth = f"{value} is {fact} than {other}", fact == word
+            other = value + _nonzero(rng, 9)
+            question, truth = f"Is {a} {sign} {b} greater than {other}?", value > other
+            step = f"{value} is {'greater' if truth else 'less'} than {other}"
         if split_of(question) == split:
-            return {
-                "question": question,
-                "working": f"{a} {sign} {b} = {value}\n{step}",
-                "solution": "yes" if truth else "no",
-            }
+            working = f"{a} {sign} {b} = {value}\n{step}"
+            return {"question": question, "working": working, "solution": "yes" if truth else "no"}
 
 
 def multiple_choice(rng: random.Random, split: str) -> dict:
@@ -101,22 +99,19 @@ def multiple_choice(rng: random.Random, split: str) -> dict:
         if rng.random() < 0.5:
             a, b, sign = rng.randint(1, 30), rng.randint(1, 30), rng.choice("+-")
             right = a + b if sign == "+" else a - b
-            stem, lines = f"What is {a} {sign} {b}?", [f"{a} {sign} {b} = {right}"]
+            stem, steps = f"What is {a} {sign} {b}?", [f"{a} {sign} {b} = {right}"]
             wrong = rng.sample([right + k for k in range(-9, 10) if k], 3)
         else:
             category = rng.choice(list(CATEGORIES))
             right = rng.choice(CATEGORIES[category])
-            stem, lines = f"Which of these is {category}?", []
+            stem, steps = f"Which of these is {category}?", []
             wrong = rng.sample([word for name, words in CATEGORIES.items() if name != category for word in words], 3)
         options = [right, *wrong]
         rng.shuffle(options)
-        question = "\n".join([stem, *(f"{letter}) {option}" for letter, option in zip("ABCD", options))])
-        if split_of(question) != split:
-            continue
-        for letter, option in zip("ABCD", options):
-            lines.append(f"{letter}) {option} {'yes' if option == right else 'no'}")
-            if option == right:
-                return {"question": question, "working": "\n".join(lines), "solution": letter}
+        letter = "ABCD"[options.index(right)]
+        question = "\n".join([stem, *(f"{option} ({letter})" for letter, option in zip("ABCD", options))])
+        if split_of(question) == split:
+            return {"question": question, "working": "\n".join([*steps, f"{right} ({letter})"]), "solution": letter}
 
 
 def word_problem(rng: random.Random, split: str) -> dict:

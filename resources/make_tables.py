@@ -54,7 +54,7 @@ def gather_curves() -> list[dict]:
             continue
         key = (made.parent.name, str(facts["seed"]), facts["lineage"][0])
         rows = {old: row for old, row in rows.items() if old[:3] != key}
-        for line in map(json.loads, log.read_text().splitlines()):
+        for line in runs.read_jsonl(log):
             row = rows.setdefault((*key, str(line["step"])), dict(zip(("script", "seed", "base", "step"), key)))
             row["step"] = str(line["step"])
             row |= {name: f"{line[theirs]:.4f}" for name, theirs in CURVE_COLUMNS.items() if theirs in line}

@@ -67,7 +67,7 @@ def test_outputs_are_whole(sft, grpo):
         assert set(facts) >= {"script", "command", "seed", "hyperparameters", "base", "lineage", "dataset"}
         assert set(facts) >= {"fingerprint", "versions", "commit", "seconds", "peak_memory_gib", "final", "tags"}
         assert facts["lineage"][0] == "tiny-base" and facts["hyperparameters"]["learning_rate"] > 0
-        metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        metrics = runs.read_jsonl(folder / "metrics.jsonl")
         assert {"heldout_accuracy", "heldout_n"} <= set(metrics[0]) and metrics[0]["step"] == 0
         assert not list(folder.glob("checkpoint-*")) and not runs.partial_of(folder).exists()
         if rewards:
@@ -102,7 +102,7 @@ def test_a_killed_run_resumes_to_the_same_weights(script, linear_data, sft, grpo
     assert weights(output) == weights(whole)
 
     def logged(folder):
-        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        rows = runs.read_jsonl(folder / "metrics.jsonl")
         return [(row["step"], row.get("loss"), row.get("reward"), row.get("heldout_accuracy")) for row in rows]
 
     assert logged(output) == logged(whole)
@@ -231,6 +231,15 @@ def test_wilson_matches_a_known_interval():
     low, high = evaluation.wilson(0.8, 100)
     assert low == pytest.approx(0.7112, abs=1e-3) and high == pytest.approx(0.8666, abs=1e-3)
     assert evaluation.wilson(0.0, 10)[0] == 0.0 and evaluation.wilson(1.0, 10)[1] == 1.0
+
+
+def test_a_row_may_hold_characters_that_look_like_line_ends(tmp_path):
+    rows = [{"question": "a\u2028b\x85c\x0bd\re", "solution": "1"}]
+    folder = tmp_path / "set"
+    folder.mkdir()
+    facts = data.write_splits(folder, {"train": rows})
+    runs.write_json(folder / "run.json", {"splits": facts})
+    assert data.read_split(str(folder), "train")[0] == rows
 
 
 def test_split_rows_are_disjoint():
