@@ -20,17 +20,17 @@ from common.runs import setting
 
 
 @dataclass
-class Args(runs.RunArgs):
+class Args(runs.ProfileArgs):
     checkpoints: list[str] = setting([], "folders or hub names [the base and all of outputs/]")
     dataset: list[str] = setting(["dapo"], "folders of outputs/data/, made by dataset_creation.py: dapo gsm8k math500")
     split: str = setting("test", "test, or validation to choose settings by")
     tags: str = setting("", "tag set to ask a base for that carries none: thesis or think")
     base: str = setting("Qwen/Qwen3-4B-Base", "the base that leads the default list of checkpoints")
     rows: int = setting(0, "only the first rows of the split; 0 takes all")
-    samples: int = setting(5, "sampled replies a problem; 0 leaves sampling out. The linear-equations study's, like")
-    temperature: float = setting(0.7, "this,")
-    top_p: float = setting(0.8, "this")
-    top_k: int = setting(20, "and this")
+    samples: int = setting(5, "sampled replies a problem, 0 for none; like the next three as in the linear-equations study")
+    temperature: float = setting(0.7, "as there")
+    top_p: float = setting(0.8, "as there")
+    top_k: int = setting(20, "as there")
     greedy: bool = setting(True, "one greedy reply a problem too")
     seed: int = setting(0, "of the sampling")
     max_new_tokens: int = setting(1536, "as in training")

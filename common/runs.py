@@ -39,11 +39,15 @@ def setting(default, reason: str):
 
 
 @dataclass
-class RunArgs:
-    """What every training stage takes beside its hyperparameters."""
-
+class ProfileArgs:
     profile: str = setting("", "tiny or gpu: which base, data and sizes are the defaults [gpu if CUDA is there]")
-    output: str = setting("", "folder for the checkpoint [outputs/ and the name of the script]")
+
+
+@dataclass
+class RunArgs(ProfileArgs):
+    """What every stage that leaves an output takes beside its hyperparameters."""
+
+    output: str = setting("", "folder for what is made [one in outputs/ with the name of the script]")
     resume: bool = setting(False, "go on from the last checkpoint of an interrupted run; without one, start")
     overwrite: bool = setting(False, "replace an output that exists")
 
@@ -65,10 +69,10 @@ def parse(args_class, tiny: dict, description: str, output: Callable | None = No
     from transformers import HfArgumentParser
 
     argv = sys.argv[1:] if argv is None else argv
-    parser = HfArgumentParser(args_class, description=description, formatter_class=_help_format())
+    parser = HfArgumentParser(args_class, description=description, formatter_class=_Help)
     parser.error = lambda message: fail(f"{message} (--help lists the options)")
     parser.add_argument("--help_all", action="help", help="show every option of the trainer's config too")
-    own = {name for base in (args_class, RunArgs) for name in base.__dict__.get("__annotations__", {})}
+    own = {name for base in (args_class, *RunArgs.__mro__) for name in base.__dict__.get("__annotations__", {})}
     for action in parser._actions:
         if action.dest not in own | {"help", "help_all"} and "--help_all" not in argv:
             action.help = argparse.SUPPRESS
@@ -83,13 +87,17 @@ def parse(args_class, tiny: dict, description: str, output: Callable | None = No
         args = parser.parse_args_into_dataclasses(argv)[0]
     except (ValueError, ImportError) as error:
         fail(error)
-    name = Path(sys.argv[0]).stem.removesuffix("_train")
-    args.output = str(resolve(args.output or (output(args) if output else OUTPUTS / name)).absolute())
+    if isinstance(args, RunArgs):
+        name = Path(sys.argv[0]).stem.removesuffix("_train")
+        args.output = str(resolve(args.output or (output(args) if output else OUTPUTS / name)).absolute())
     return args
 
 
-def _help_format():
-    return lambda prog: argparse.ArgumentDefaultsHelpFormatter(prog, max_help_position=34, width=120)
+class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """The docstring as it stands, then each option with its reason and default."""
+
+    def __init__(self, prog):
+        super().__init__(prog, max_help_position=34, width=120)
 
 
 def resolve(path: str | Path) -> Path:
