@@ -81,7 +81,9 @@ def format_graded(completions, tags, **columns):
     return [sum(1.0 if n == 1 else -3.0 if n > 1 else -2.0 for n in row) for row in counts]
 
 
-LARGE = 1e9  # relative error of a value that should be 0
+def relative_error(value, true) -> float:
+    """How far a value is from the truth, as a share of the truth; of a truth of 0 everything else is infinitely far."""
+    return 0.0 if value == true else float(abs(value - true) / abs(true)) if true else float("inf")
 
 
 def answer_ladder(completions, solution, tags, **columns):
@@ -101,7 +103,7 @@ def answer_ladder(completions, solution, tags, **columns):
         elif true_values and (values := answers.named_values(answer)) is None:
             rewards.append(-4.5)
         elif true_values and values.keys() == true_values.keys():
-            error = max(abs(values[name] - true) / abs(true) if true else LARGE for name, true in true_values.items())
+            error = max(relative_error(values[name], true) for name, true in true_values.items())
             rewards.append(2.0 if error <= 0.1 else 1.5 if error <= 0.2 else -2.5)
         else:
             rewards.append(-2.5)

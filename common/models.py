@@ -24,8 +24,14 @@ def load_tokenizer(base: str, tag_set: str | None = None):
         runs.fail(f"{runs.shown(base)} does not say which tags it was trained on; pass --tags thesis or --tags think")
     tokenizer.chat_template = prompts.mark_template(tokenizer.chat_template, tag_set)
     tokenizer.padding_side = "left"
-    if tokenizer.pad_token is None:
-        runs.fail(f"the tokenizer of {runs.shown(base)} has no pad token; GRPO needs one that is not the eos token")
+    # A base model's eos token ends a document; what has to end a reply is the token that closes a turn.
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "reply"}]
+    closing = tokenizer.apply_chat_template(turns, tokenize=False).rpartition("reply")[2].strip()
+    ids = tokenizer(closing, add_special_tokens=False).input_ids
+    if ids and ids[0] in tokenizer.all_special_ids:
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ids[0])
+    if tokenizer.pad_token in (None, tokenizer.eos_token):
+        runs.fail(f"the tokenizer of {runs.shown(base)} has no pad token apart from its end token; set one in its config")
     tags = prompts.TAG_SETS[tag_set]
     text = "".join(tags)
     if tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids, skip_special_tokens=True) != text:
@@ -128,6 +134,7 @@ def save_model(trainer, tokenizer, folder: Path, base: str) -> None:
             whole = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
             model = PeftModel.from_pretrained(whole, str(folder / "adapter"))
         model = model.merge_and_unload()
+    model.config.eos_token_id, model.config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=False
     )

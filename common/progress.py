@@ -133,4 +133,5 @@ class Watch(TrainerCallback):
             reason = "all completions are wrong; take easier problems or a better start"
         else:
             reason = "right and wrong completions get the same reward; look at the reward functions"
+        self.bar.close()
         runs.fail(f"no group of the first {PATIENCE} steps had two different rewards, nothing can be learned: {reason}")

@@ -84,9 +84,11 @@ def parse(args_class, tiny: dict, description: str, output: Callable | None = No
     profile = chosen or default_profile()
     parser.set_defaults(profile=profile, **(tiny if profile == "tiny" else {}))
     try:
-        args = parser.parse_args_into_dataclasses(argv)[0]
+        args, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
     except (ValueError, ImportError) as error:
         fail(error)
+    if unknown:
+        fail(f"unknown option {unknown[0]} (--help lists the options)")
     if isinstance(args, RunArgs):
         name = Path(sys.argv[0]).stem.removesuffix("_train")
         args.output = str(resolve(args.output or (output(args) if output else OUTPUTS / name)).absolute())
