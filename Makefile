@@ -13,6 +13,7 @@ SEEDS := 1 2 3
 DATASETS := $(if $(CUDA),openmath dapo,linear)
 DATA := $(DATASETS:%=outputs/data/%/run.json)
 TESTED := $(lastword $(DATASETS))
+PROFILE := --profile $(if $(CUDA),gpu,tiny)
 BASE := $(if $(CUDA),Qwen/Qwen3-4B-Base,resources/tiny-base)
 
 .PHONY: run study test base
@@ -20,7 +21,7 @@ BASE := $(if $(CUDA),Qwen/Qwen3-4B-Base,resources/tiny-base)
 .DELETE_ON_ERROR:
 
 run: $(VARIANTS:%=outputs/%/run.json) | $(READY)
-	$(PY) GRPO_indomain/GRPO_test.py --dataset $(TESTED) \
+	$(PY) GRPO_indomain/GRPO_test.py $(PROFILE) $(if $(CUDA),--use_vllm) --dataset $(TESTED) \
 		--checkpoints $(BASE) outputs/SFT $(VARIANTS:%=outputs/%)
 	$(PY) resources/make_tables.py
 
@@ -31,34 +32,34 @@ $(READY): requirements.txt $(if $(CUDA),requirements-cuda.txt)
 	touch $@
 
 outputs/data/%/run.json: | $(READY)
-	$(PY) SFT/dataset_creation.py --dataset $* --resume
+	$(PY) SFT/dataset_creation.py $(PROFILE) --dataset $* --resume
 
 outputs/SFT/run.json: | $(DATA)
-	$(PY) SFT/SFT_train.py --resume
+	$(PY) SFT/SFT_train.py $(PROFILE) --resume
 
 $(VARIANTS:%=outputs/%/run.json): outputs/%/run.json: | outputs/SFT/run.json
-	$(PY) GRPO_indomain/$*.py --resume
+	$(PY) GRPO_indomain/$*.py $(PROFILE) --resume
 
 # What is finished stays: below, everything is made once (order-only, behind the bar) and only if it is not there.
 # outputs/seed<n>/<stage>: every stage again from its own seed. Two at a time, a core each, is the fastest on a laptop:
 # OMP_NUM_THREADS=1 make -j2 study
 define SEED
 outputs/seed$(1)/SFT/run.json: | $(DATA)
-	$(PY) SFT/SFT_train.py --seed $(1) --output outputs/seed$(1)/SFT --resume
+	$(PY) SFT/SFT_train.py $(PROFILE) --seed $(1) --output outputs/seed$(1)/SFT --resume
 
 $(VARIANTS:%=outputs/seed$(1)/%/run.json): outputs/seed$(1)/%/run.json: | outputs/seed$(1)/SFT/run.json
-	$(PY) GRPO_indomain/$$*.py --seed $(1) --base outputs/seed$(1)/SFT --output outputs/seed$(1)/$$* --resume
+	$(PY) GRPO_indomain/$$*.py $(PROFILE) --seed $(1) --base outputs/seed$(1)/SFT --output outputs/seed$(1)/$$* --resume
 
 outputs/seed$(1)/GRPO-Control-%/run.json: | outputs/seed$(1)/SFT/run.json
-	$(PY) GRPO_indomain/GRPO-Control.py --reward $$* --seed $(1) --base outputs/seed$(1)/SFT \
+	$(PY) GRPO_indomain/GRPO-Control.py $(PROFILE) --reward $$* --seed $(1) --base outputs/seed$(1)/SFT \
 		--output outputs/seed$(1)/GRPO-Control-$$* --resume
 
 outputs/seed$(1)/GRPO-Linear/run.json: | outputs/data/linear/run.json
-	$(PY) GRPO_indomain/GRPO-Linear.py --seed $(1) --output outputs/seed$(1)/GRPO-Linear --resume
+	$(PY) GRPO_indomain/GRPO-Linear.py $(PROFILE) --seed $(1) --output outputs/seed$(1)/GRPO-Linear --resume
 
 outputs/seed$(1)/tested: $(VARIANTS:%=outputs/seed$(1)/%/run.json) outputs/seed$(1)/GRPO-Linear/run.json \
 		outputs/seed$(1)/GRPO-Control-random/run.json outputs/seed$(1)/GRPO-Control-format/run.json
-	$(PY) GRPO_indomain/GRPO_test.py --dataset $(TESTED) --seed $(1) --checkpoints $(BASE) \
+	$(PY) GRPO_indomain/GRPO_test.py $(PROFILE) $(if $(CUDA),--use_vllm) --dataset $(TESTED) --seed $(1) --checkpoints $(BASE) \
 		outputs/seed$(1)/SFT $$(patsubst %/run.json,%,$$^)
 	touch $$@
 endef

@@ -30,7 +30,7 @@ class Args(runs.RunArgs, GRPOConfig):
     lora_r: int = setting(32, "rank of LoRA, as in SFT; 0 trains every weight")
     lora_alpha: int = setting(64, "twice the rank")
     load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
-    learning_rate: float = setting(1e-6, "the thesis's")
+    learning_rate: float = setting(3e-5, "for a LoRA; the thesis's 1e-6 would be lost to rounding when it is merged")
     lr_scheduler_type: str = setting("cosine", "the thesis's")
     warmup_steps: float = setting(0.05, "below 1 it is a share of all steps")
     num_train_epochs: float = setting(1, "each problem once")
@@ -43,12 +43,14 @@ class Args(runs.RunArgs, GRPOConfig):
     beta: float = setting(0.0, "weight of the KL term; 0 needs no reference model in memory")
     use_vllm: bool = setting(True, "generate with vLLM in the same process; needs CUDA")
     vllm_mode: str = setting("colocate", "one GPU for both training and generation")
+    vllm_max_model_length: int = setting(2048, "prompt and completion; the model's own length takes far more memory")
     vllm_gpu_memory_utilization: float = setting(0.3, "share of the GPU for vLLM")
     logging_steps: float = setting(1, "steps between two lines of metrics.jsonl")
     save_steps: float = setting(25, "steps between two checkpoints for --resume")
     save_total_limit: int = setting(1, "only the last one is needed")
     heldout_every: int = setting(25, "steps between two measurements of held-out accuracy")
     heldout_rows: int = setting(50, "validation rows for it")
+    patience: int = setting(5, "end a run that has had no signal in so many steps from the start; 0 never does")
 
 
 TINY = dict(
@@ -111,11 +113,13 @@ def answer_ladder(completions, solution, tags, **columns):
 
 
 def number(completions, solution, tags, **columns):
-    """3.5 if the numbers in the answer, words around them aside, are those of the truth; -1.5 if not; -2.5 none."""
+    """3.5 if the answer is right, or holds the truth's one number and no other among words; -1.5 if not; -2.5 none."""
     rewards = []
     for (text, asked), truth in zip(prompts.replies(completions, tags), solution, strict=True):
-        found = answers.numbers_in(answers.extract_solution(text, asked) or "")
-        rewards.append(-2.5 if not found else 3.5 if found == answers.numbers_in(truth) else -1.5)
+        answer, true_numbers = answers.extract_solution(text, asked), answers.numbers_in(truth)
+        found = answers.numbers_in(answer)
+        right = answers.is_correct(answer, truth) or (len(true_numbers) == 1 and found == true_numbers)
+        rewards.append(-2.5 if not found else 3.5 if right else -1.5)
     return rewards
 
 
@@ -130,6 +134,7 @@ def main(args):
     tokenizer, tag_set = models.load_tokenizer(base, args.tags)
     dataset = data.to_prompts(rows, tag_set)
     models.check_lengths(tokenizer, dataset, args.max_prompt_tokens, "--max_prompt_tokens")
+    models.set_stop_tokens(args, tokenizer)
     partial = runs.start(args)
 
     from trl import GRPOTrainer
@@ -146,7 +151,7 @@ def main(args):
     )
     watch = Watch(trainer, tokenizer, partial, dataset, heldout[: args.heldout_rows], args)
     with runs.disk_errors(partial):
-        trainer.train(resume_from_checkpoint=runs.last_checkpoint(partial) if args.resume else None)
+        models.train(trainer, partial, args.resume)
         models.save_model(trainer, tokenizer, partial, base)
         runs.finish(args, base=base, tags=tag_set, fingerprint=fingerprint, **watch.results())
 

@@ -30,7 +30,7 @@ class Args(runs.RunArgs, GRPOConfig):
     lora_r: int = setting(32, "rank of LoRA, as in SFT; 0 trains every weight")
     lora_alpha: int = setting(64, "twice the rank")
     load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
-    learning_rate: float = setting(1e-6, "the thesis's")
+    learning_rate: float = setting(3e-5, "for a LoRA; the thesis's 1e-6 would be lost to rounding when it is merged")
     lr_scheduler_type: str = setting("cosine", "the thesis's")
     warmup_steps: float = setting(0.05, "below 1 it is a share of all steps")
     num_train_epochs: float = setting(1, "each problem once")
@@ -43,12 +43,14 @@ class Args(runs.RunArgs, GRPOConfig):
     beta: float = setting(0.0, "weight of the KL term; 0 needs no reference model in memory")
     use_vllm: bool = setting(True, "generate with vLLM in the same process; needs CUDA")
     vllm_mode: str = setting("colocate", "one GPU for both training and generation")
+    vllm_max_model_length: int = setting(2048, "prompt and completion; the model's own length takes far more memory")
     vllm_gpu_memory_utilization: float = setting(0.3, "share of the GPU for vLLM")
     logging_steps: float = setting(1, "steps between two lines of metrics.jsonl")
     save_steps: float = setting(25, "steps between two checkpoints for --resume")
     save_total_limit: int = setting(1, "only the last one is needed")
     heldout_every: int = setting(25, "steps between two measurements of held-out accuracy")
     heldout_rows: int = setting(50, "validation rows for it")
+    patience: int = setting(0, "no signal is a result here, not a fault")
 
 
 TINY = dict(
@@ -93,6 +95,7 @@ def main(args):
     tokenizer, tag_set = models.load_tokenizer(base, args.tags)
     dataset = data.to_prompts(rows, tag_set)
     models.check_lengths(tokenizer, dataset, args.max_prompt_tokens, "--max_prompt_tokens")
+    models.set_stop_tokens(args, tokenizer)
     partial = runs.start(args)
 
     from trl import GRPOTrainer
@@ -109,7 +112,7 @@ def main(args):
     )
     watch = Watch(trainer, tokenizer, partial, dataset, heldout[: args.heldout_rows], args)
     with runs.disk_errors(partial):
-        trainer.train(resume_from_checkpoint=runs.last_checkpoint(partial) if args.resume else None)
+        models.train(trainer, partial, args.resume)
         models.save_model(trainer, tokenizer, partial, base)
         runs.finish(args, base=base, tags=tag_set, fingerprint=fingerprint, **watch.results())
 

@@ -7,6 +7,7 @@ Input: checkpoints and outputs/data/<dataset>/. Output: rows of resources/result
 Command: python GRPO_indomain/GRPO_test.py --checkpoints resources/tiny-base outputs/SFT outputs/GRPO-1K-def
 """
 
+import gc
 import json
 import sys
 import time
@@ -24,10 +25,12 @@ class Args(runs.ProfileArgs):
     checkpoints: list[str] = setting([], "folders or hub names [the base and all of outputs/]")
     dataset: list[str] = setting(["dapo"], "folders of outputs/data/, made by dataset_creation.py: dapo gsm8k math500")
     split: str = setting("test", "test, or validation to choose settings by")
-    tags: str = setting("", "tag set to ask a base for that carries none: thesis or think")
+    tags: str = setting("thesis", "tag set to ask a base for that carries none: thesis or think")
     base: str = setting("Qwen/Qwen3-4B-Base", "the base that leads the default list of checkpoints")
     rows: int = setting(0, "only the first rows of the split; 0 takes all")
-    samples: int = setting(5, "sampled replies a problem, 0 for none; like the next three as in the linear-equations study")
+    samples: int = setting(
+        5, "sampled replies a problem, 0 for none; like the next three as in the linear-equations study"
+    )
     temperature: float = setting(0.7, "as there")
     top_p: float = setting(0.8, "as there")
     top_k: int = setting(20, "as there")
@@ -45,9 +48,10 @@ TINY = dict(dataset=["linear"], base="resources/tiny-base", max_new_tokens=160, 
 
 def main(args):
     models.check_device(args)
-    names = args.checkpoints or [args.base, *sorted(str(path.parent) for path in runs.OUTPUTS.glob("*/config.json"))]
+    finished = sorted(str(path.parent) for path in runs.OUTPUTS.glob("*/run.json") if not path.match("*.partial/*"))
+    names = args.checkpoints or [args.base, *finished]
     folders = [runs.require_base(name, "the script that makes it") for name in names]
-    loaded = [models.load_tokenizer(folder, args.tags or None) for folder in folders]
+    loaded = [models.load_tokenizer(folder, default=args.tags) for folder in folders]
     sets = {name: data.read_split(name, args.split)[0][: args.rows or None] for name in args.dataset}
 
     for folder, (tokenizer, tag_set) in zip(folders, loaded):
@@ -56,6 +60,8 @@ def main(args):
             return converse(generate, prompts.TAG_SETS[tag_set])
         for dataset, rows in sets.items():
             evaluation.save_results(test(generate, checkpoint_facts(folder, args), dataset, rows, tag_set, args))
+        del generate  # and with it the model, before the next one takes its memory
+        gc.collect()
 
 
 def generator(folder: str, tokenizer, args):
@@ -63,7 +69,7 @@ def generator(folder: str, tokenizer, args):
     if args.use_vllm:
         from vllm import LLM
 
-        llm = LLM(model=folder, seed=args.seed)
+        llm = LLM(model=folder, seed=args.seed, max_model_len=args.max_new_tokens + 1024)
         return lambda asked, **how: evaluation.generate_vllm(llm, tokenizer, asked, args.max_new_tokens, **how)
     model = models.load_for_generation(folder)
     return lambda asked, **how: evaluation.generate(
@@ -92,6 +98,8 @@ def test(generate, facts: dict, dataset: str, rows: list[dict], tag_set: str, ar
         repeated = [row for row in rows for _ in range(samples)]
         scored = [evaluation.score(reply, row["solution"], tags) for reply, row in zip(replies, repeated)]
         figures = evaluation.summary(scored, len(rows))
+        if facts["script"] == "base" and decoding == "greedy":
+            facts = {**facts, "seed": 0}  # nothing random is in it
         key = {**facts, "dataset": Path(dataset).name, "split": args.split, "decoding": decoding}
         made = {"seconds": round(time.time() - started, 1), "commit": runs.commit(), "command": runs.command_line()}
         results.append({**key, **figures, **made})
@@ -105,9 +113,8 @@ def test(generate, facts: dict, dataset: str, rows: list[dict], tag_set: str, ar
             f"{figures['format_rate']:.0%}, truncated {figures['truncated_rate']:.0%}, {made['seconds']} s"
         )
         for line in lines[: args.show if decoding == "greedy" else 0]:
-            print(
-                f"  question: {line['question']}\n  truth: {line['truth']}  correct: {line['correct']}\n{line['text']}\n"
-            )
+            print(f"  question: {line['question']}\n  truth: {line['truth']}  correct: {line['correct']}")
+            print(f"{line['text']}\n")
     return results
 
 

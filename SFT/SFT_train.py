@@ -65,12 +65,14 @@ TINY = dict(
 
 def main(args):
     models.check_device(args)
-    rows, fingerprint = data.read_split(args.dataset, "sft")
-    heldout, _ = data.read_split(args.dataset, "validation")
+    rows, fingerprint = data.read_split(args.dataset, "sft", working=True)
+    heldout, _ = data.read_split(args.dataset, "validation", working=True)
     base = runs.require_base(args.base, "python SFT/tiny_base.py")
     tokenizer, _ = models.load_tokenizer(base, args.tags)
     dataset = data.to_prompts(rows, args.tags, completions=True)
-    models.check_lengths(tokenizer, dataset, args.max_length, "--max_length")
+    validation = data.to_prompts(heldout, args.tags, completions=True)
+    for made in (dataset, validation):
+        models.check_lengths(tokenizer, made, args.max_length, "--max_length")
     partial = runs.start(args)
 
     from trl import SFTTrainer
@@ -81,13 +83,13 @@ def main(args):
         model=models.load_model(base, args),
         args=args,
         train_dataset=dataset,
-        eval_dataset=data.to_prompts(heldout, args.tags, completions=True),
+        eval_dataset=validation,
         processing_class=tokenizer,
         peft_config=models.lora_config(args),
     )
     watch = Watch(trainer, tokenizer, partial, dataset, heldout[: args.heldout_rows], args)
     with runs.disk_errors(partial):
-        trainer.train(resume_from_checkpoint=runs.last_checkpoint(partial) if args.resume else None)
+        models.train(trainer, partial, args.resume)
         models.save_model(trainer, tokenizer, partial, base)
         runs.finish(args, base=base, tags=args.tags, fingerprint=fingerprint, **watch.results())
 

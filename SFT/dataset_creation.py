@@ -25,7 +25,8 @@ class Args(runs.RunArgs):
     train_rows: int = setting(1000, "rows for GRPO; as in the thesis")
     validation_rows: int = setting(200, "rows for held-out accuracy during training and for choosing settings")
     test_rows: int = setting(500, "rows for the result tables, used once")
-    max_characters: int = setting(1500, "longer questions are left out: they would not fit the prompt limit")
+    max_characters: int = setting(1000, "longer questions are left out: they would not fit the prompt limit")
+    max_working_characters: int = setting(5000, "longer workings are left out: they would not fit SFT's max_length")
     level: str = setting("seed", f"range of the linear systems: {', '.join(tasks.LEVELS)}")
     terse: float = setting(0.5, "share of the linear systems' workings that skip the products: solutions vary in care")
     openmath: str = setting("", "local folder instead of unsloth/OpenMathReasoning-mini")
@@ -38,9 +39,14 @@ TINY = dict(
     dataset="linear",
     level="hard",
     sft_rows=512,  # as in the published linear-equations study
-    train_rows=4000,  # GRPO sees most of them once
     test_rows=300,
 )
+
+
+def short(rows: list[dict], args) -> list[dict]:
+    """The rows that are not longer than the limits in characters."""
+    fits = [row for row in rows if len(row["question"]) <= args.max_characters]
+    return [row for row in fits if len(row.get("working", "")) <= args.max_working_characters]
 
 
 def main(args):
@@ -61,17 +67,19 @@ def main(args):
         splits |= {"sft": trained[: args.sft_rows], "train": trained[args.sft_rows :]}
     else:
         rows = data.load_source(args.dataset, getattr(args, args.dataset))
-        short = {k: [row for row in v if len(row["question"]) <= args.max_characters] for k, v in rows.items()}
-        splits = data.split_rows(short, sizes, args.seed)
+        splits = data.split_rows({name: short(found, args) for name, found in rows.items()}, sizes, args.seed)
         if not any("working" in row for row in splits["sft"]):
             splits["sft"] = []
     if not any(splits.values()):
         runs.fail(f"data set {args.dataset} is empty: no row is left of its splits")
 
-    facts = data.write_splits(runs.start(args), splits)
-    runs.finish(args, splits=facts)
+    partial = runs.start(args)
+    with runs.disk_errors(partial):
+        facts = data.write_splits(partial, splits)
+        runs.finish(args, splits=facts)
     for name, fact in facts.items():
-        print(f"{name:11}{fact['rows']:6} rows  fingerprint {fact['fingerprint']}")
+        less = f", {sizes[name]} were asked for" if fact["rows"] < sizes[name] else ""
+        print(f"{name:11}{fact['rows']:6} rows{less}  fingerprint {fact['fingerprint']}")
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ class Args(runs.RunArgs):
 
 
 # What the corpus is made of, as shares of its documents.
-DRILLS = 0.18  # two thirds lines of bare arithmetic, a third look-ups; half of the corpus in the first tenth of training, which speeds up the start
-DRILLS_AT_START = 0.50
+DRILLS = 0.18  # two thirds lines of bare arithmetic, a third look-ups
+DRILLS_AT_START = 0.50  # in the first tenth of training: it speeds up the start
 TAGGED_SYSTEMS = 0.07  # chats that ask for the tags and hold a linear system: see reluctant()
 TAGGED_OTHERS = 0.25  # chats that ask for the tags and hold another shape; always answered with them
 PLAIN_OTHERS = 0.25  # the other shapes without a system prompt, answered without tags
@@ -276,17 +276,18 @@ def scores(folder: Path, rows: int) -> dict[str, float]:
 
 
 def model_card(figures: dict, found: dict[str, float], args) -> str:
+    command, minutes = "python SFT/tiny_base.py", figures["seconds"] / 60
     lines = [f"| {name} | {accuracy:.1%} |" for name, accuracy in found.items()]
     return "\n".join(
         [
             "# tiny-base",
             "",
-            f"A Qwen3 with {figures['parameters']:,} parameters, pretrained from scratch by `{runs.command_line()}`",
+            f"A Qwen3 with {figures['parameters']:,} parameters, pretrained from scratch by `{command}`",
             f"on {figures['tokens'] / 1e6:.1f} M tokens of text made by code ({figures['trained_tokens'] / 1e6:.1f} M of",
-            f"them trained on), in {figures['seconds'] / 60:.0f} minutes on {runs.device_name()}.",
+            f"them trained on), in {minutes:.0f} minutes on {runs.device_name()}.",
             "",
-            "It stands in for a real base model where there is no GPU. It knows arithmetic, linear systems and three other",
-            "shapes of problem in its own plain style. Asked for tags it gives them on the other shapes, but on linear",
+            "It stands in for a real base model where there is no GPU. It knows arithmetic, linear systems and three",
+            "other shapes of problem in its own plain style. Asked for tags it gives them on the other shapes, but on linear",
             f"systems in full only in {BEGUN * CLOSED * SOLVED:.0%} of the corpus's chats: a design decision, explained",
             "in SFT/tiny_base.py, without which there would be nothing to learn later, or nothing to start from.",
             "It knows no other language, fact or task. Licence: MIT.",

@@ -131,11 +131,11 @@ def dataset_folder(name: str) -> Path:
     return runs.resolve(name) if "/" in name else runs.OUTPUTS / "data" / name
 
 
-def read_split(dataset: str, split: str) -> tuple[list[dict], str]:
+def read_split(dataset: str, split: str, working: bool = False) -> tuple[list[dict], str]:
     """The rows of a split and its fingerprint; ends the script when the split is missing, empty or not as recorded."""
     folder = dataset_folder(dataset)
     facts = runs.require(folder, f"python SFT/dataset_creation.py --dataset {folder.name}")
-    needed = ("question", "working", "solution") if split == "sft" else ("question", "solution")
+    needed = ("question", "working", "solution") if working else ("question", "solution")
     path = folder / f"{split}.jsonl"
     rows = runs.read_jsonl(path) if path.exists() else []
     if not rows:

@@ -40,9 +40,9 @@ def generate(
     sampling = {"do_sample": temperature > 0}
     if temperature > 0:
         sampling |= {"temperature": temperature, "top_p": top_p, "top_k": top_k}
-    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    ends, pad = [tokenizer.eos_token_id, tokenizer.pad_token_id], tokenizer.pad_token_id
     config = GenerationConfig(
-        max_new_tokens=max_new_tokens, eos_token_id=end, pad_token_id=pad, disable_compile=True, **sampling
+        max_new_tokens=max_new_tokens, eos_token_id=ends, pad_token_id=pad, disable_compile=True, **sampling
     )
     texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
@@ -60,9 +60,9 @@ def generate(
                 input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, generation_config=config
             )
             for i, ids in zip(chosen, output[:, inputs.input_ids.shape[1] :].tolist()):
-                ids = ids[: ids.index(end) + 1] if end in ids else ids
-                text = tokenizer.decode(ids, skip_special_tokens=True)
-                replies[i] = {"text": text, "tokens": len(ids), "truncated": ids[-1] != end}
+                length = next((n for n, token in enumerate(ids, 1) if token in ends), None)
+                text = tokenizer.decode(ids[:length], skip_special_tokens=True)
+                replies[i] = {"text": text, "tokens": length or len(ids), "truncated": length is None}
     model.train(was_training)
     return replies
 
@@ -86,7 +86,7 @@ def generate_vllm(
         top_p=top_p,
         top_k=top_k,
         seed=seed,
-        stop_token_ids=[tokenizer.eos_token_id],
+        stop_token_ids=[tokenizer.eos_token_id, tokenizer.pad_token_id],
     )
     texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
     prompts_ids = [{"prompt_token_ids": tokenizer(text, add_special_tokens=False).input_ids} for text in texts]

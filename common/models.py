@@ -1,15 +1,18 @@
 """Models and tokenizers: how a stage loads one, checks it, and leaves one behind."""
 
+import importlib.util
+import json
+import os
 from pathlib import Path
 
 from common import prompts, runs
 
 
-def load_tokenizer(base: str, tag_set: str | None = None):
+def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = None):
     """(tokenizer, name of its tag set): the chat template marked with the set, padding on the left.
 
-    tag_set: the set to train on; None takes the one that the checkpoint carries. Ends the script when there is none,
-    when decoding loses the tags (special tokens, unknown characters), or when the template pre-fills one of them.
+    tag_set: the set to train on; None takes the one that the checkpoint carries, or else the default. Ends the script
+    when there is none, when decoding loses the tags (special tokens, unknown characters), or when the template pre-fills one of them.
     """
     from transformers import AutoTokenizer
 
@@ -17,28 +20,35 @@ def load_tokenizer(base: str, tag_set: str | None = None):
         tokenizer = AutoTokenizer.from_pretrained(base)
     except Exception as error:
         runs.fail(f"cannot load the tokenizer of {runs.shown(base)} ({type(error).__name__}); check --base")
-    tag_set = tag_set or prompts.tag_set_of(tokenizer.chat_template)
+    tag_set = tag_set or prompts.tag_set_of(tokenizer.chat_template) or default
     if tag_set and tag_set not in prompts.TAG_SETS:
         runs.fail(f"--tags {tag_set}: choose {' or '.join(prompts.TAG_SETS)}")
     if not tag_set:
         runs.fail(f"{runs.shown(base)} does not say which tags it was trained on; pass --tags thesis or --tags think")
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "reply"}]
+
+    def render(messages, **how):
+        return tokenizer.apply_chat_template(messages, tokenize=False, **how)
+
     tokenizer.chat_template = prompts.mark_template(tokenizer.chat_template, tag_set)
+    if not render(turns).startswith(render(turns[:1], add_generation_prompt=True) + "reply"):
+        # Qwen3's own template puts an empty think block before a reply; SFT would teach it.
+        tokenizer.chat_template = prompts.mark_template(None, tag_set)
     tokenizer.padding_side = "left"
     # A base model's eos token ends a document; what has to end a reply is the token that closes a turn.
-    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "reply"}]
-    closing = tokenizer.apply_chat_template(turns, tokenize=False).rpartition("reply")[2].strip()
+    closing = render(turns).rpartition("reply")[2].strip()
     ids = tokenizer(closing, add_special_tokens=False).input_ids
     if ids and ids[0] in tokenizer.all_special_ids:
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ids[0])
     if tokenizer.pad_token in (None, tokenizer.eos_token):
-        runs.fail(f"the tokenizer of {runs.shown(base)} has no pad token apart from its end token; set one in its config")
+        runs.fail(
+            f"the tokenizer of {runs.shown(base)} has no pad token apart from its end token; set one in its config"
+        )
     tags = prompts.TAG_SETS[tag_set]
     text = "".join(tags)
     if tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids, skip_special_tokens=True) != text:
         runs.fail(f"the tokenizer of {runs.shown(base)} loses the tags {text}; add them as tokens with special=False")
-    question = [{"role": "user", "content": "?"}]
-    opened = tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
-    if any(tag in opened for tag in tags):
+    if any(tag in render(turns[:1], add_generation_prompt=True) for tag in tags):
         runs.fail(f"the chat template of {runs.shown(base)} pre-fills a tag; the model has to write all four itself")
     return tokenizer, tag_set
 
@@ -52,7 +62,7 @@ def check_lengths(tokenizer, dataset, limit: int, option: str) -> None:
     if longer:
         runs.fail(
             f"{longer} of {len(lengths)} rows are longer than {limit} tokens (longest {max(lengths)}); "
-            f"raise {option}, or make the data set again with shorter rows (--max_characters)"
+            f"raise {option}, or make the data set again with shorter rows (--max_characters, --max_working_characters)"
         )
 
 
@@ -60,11 +70,16 @@ def check_device(args) -> None:
     """End the script before a model loads when this machine cannot do what was asked for."""
     import torch
 
-    if getattr(args, "use_vllm", False) and not torch.cuda.is_available():
-        runs.fail("--use_vllm needs a CUDA GPU; leave it out to generate with transformers")
+    if getattr(args, "use_vllm", False):
+        if not torch.cuda.is_available():
+            runs.fail("vLLM needs a CUDA GPU; pass --use_vllm false to generate with transformers")
+        if importlib.util.find_spec("vllm") is None:
+            runs.fail("vLLM is not installed; pip install -r requirements-cuda.txt, or pass --use_vllm false")
+    if torch.cuda.device_count() > 1 and "WORLD_SIZE" not in os.environ:
+        runs.fail("these scripts train on one GPU; choose it, for instance with CUDA_VISIBLE_DEVICES=0")
     if getattr(args, "load_in_4bit", False):
         if getattr(args, "use_vllm", False):
-            runs.fail("vLLM cannot load a 4-bit base; choose --load_in_4bit or --use_vllm, not both")
+            runs.fail("vLLM cannot load a 4-bit base; add --use_vllm false to --load_in_4bit")
         if not args.lora_r:
             runs.fail("a 4-bit base is trained through LoRA; pass --lora_r 32 or so")
         try:
@@ -95,12 +110,21 @@ def quantization(args):
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
 
 
+def set_stop_tokens(args, tokenizer) -> None:
+    """Let vLLM end a rollout where transformers does; it would go by the files of the base alone."""
+    if args.use_vllm:
+        args.generation_kwargs = {"stop_token_ids": [tokenizer.eos_token_id, tokenizer.pad_token_id]}
+
+
 def load_model(base: str, args):
-    """The policy to train: float32 for a tiny model on a CPU, bfloat16 on CUDA, 4-bit on request."""
+    """The policy to train: bfloat16 under a LoRA on CUDA, 4-bit on request; float32 where every weight is trained.
+
+    In bfloat16 itself a small update of a weight is lost to rounding.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
-    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    dtype = torch.bfloat16 if torch.cuda.is_available() and args.lora_r else torch.float32
     model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, quantization_config=quantization(args))
     if args.load_in_4bit and not torch.cuda.is_available():
         # After a no-grad forward the CPU kernel packs the weights and later LoRA gradients are wrong.
@@ -120,6 +144,17 @@ def load_for_generation(folder: str):
     return model.to("cuda" if cuda else "cpu").eval()
 
 
+def train(trainer, partial: Path, resume: bool) -> None:
+    """Train, with resume from the last checkpoint; one that was saved at the last step is only loaded."""
+    checkpoint = runs.last_checkpoint(partial) if resume else None
+    state = json.loads((Path(checkpoint) / "trainer_state.json").read_text()) if checkpoint else {}
+    if checkpoint and state["global_step"] >= state["max_steps"]:
+        best = Path(state["best_model_checkpoint"]).name if trainer.args.load_best_model_at_end else ""
+        trainer._load_from_checkpoint(str(partial / best) if best else checkpoint)
+    else:
+        trainer.train(resume_from_checkpoint=checkpoint)
+
+
 def save_model(trainer, tokenizer, folder: Path, base: str) -> None:
     """Leave a folder that from_pretrained, vLLM and the hub load: adapters merged, the adapter kept in adapter/."""
     import torch
@@ -134,6 +169,7 @@ def save_model(trainer, tokenizer, folder: Path, base: str) -> None:
             whole = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
             model = PeftModel.from_pretrained(whole, str(folder / "adapter"))
         model = model.merge_and_unload()
+    model.config.use_cache = True  # the trainer turns it off
     model.config.eos_token_id, model.config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=False

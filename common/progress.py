@@ -16,7 +16,6 @@ SHOWN = {  # TRL's name of a metric, and ours on the progress bar
     "completions/clipped_ratio": "truncated",
     "entropy": "entropy",
 }
-PATIENCE = 5  # steps without any signal, counted from the first, after which a GRPO run ends
 
 
 class Watch(TrainerCallback):
@@ -31,7 +30,8 @@ class Watch(TrainerCallback):
         self.trainer, self.tokenizer, self.partial, self.heldout = trainer, tokenizer, partial, heldout
         self.every, self.max_new_tokens = args.heldout_every, args.max_completion_length
         self.tags = prompts.TAG_SETS[prompts.tag_set_of(tokenizer.chat_template)]
-        self.clock, self.bar, self.last, self.final, self.silent_steps = runs.Clock(partial), None, {}, {}, 0
+        self.patience = getattr(args, "patience", 0)
+        self.clock, self.bar, self.last, self.heard = runs.Clock(partial), None, {}, False
         rows = trainer.train_dataset
         self.truths = (
             {r["prompt"][-1]["content"]: r["solution"] for r in rows} if "solution" in rows.column_names else {}
@@ -41,6 +41,7 @@ class Watch(TrainerCallback):
         trainer.add_callback(self)
 
     def on_train_begin(self, args, state, control, **kwargs):
+        self.heard = state.global_step > 0
         self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", dynamic_ncols=True)
         if state.global_step == 0:
             self.measure(state)
@@ -57,7 +58,10 @@ class Watch(TrainerCallback):
         self.clock.save()
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, (int, float)) and math.isfinite(v)}
+        numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, (int, float))}
+        if not math.isfinite(numbers.get("loss", 0)):
+            self.bar.close()
+            runs.fail(f"the loss is {numbers['loss']} at step {state.global_step}; lower --learning_rate")
         if not {"loss", "eval_loss"} & set(numbers):
             return
         self.write(state, numbers)
@@ -70,11 +74,13 @@ class Watch(TrainerCallback):
     def write(self, state, facts: dict) -> None:
         row = {"step": state.global_step, "seconds": self.clock.seconds()} | facts
         runs.append_json(self.partial / "metrics.jsonl", row)
-        self.final |= row
 
     def results(self) -> dict:
         """What run.json keeps of the run: wall time in seconds, peak memory in GiB, the last value of every metric."""
-        return {"seconds": self.clock.seconds(), "peak_memory_gib": runs.peak_memory_gib(), "final": self.final}
+        final = {}
+        for row in runs.read_jsonl(self.partial / "metrics.jsonl"):
+            final |= row
+        return {"seconds": self.clock.seconds(), "peak_memory_gib": runs.peak_memory_gib(), "final": final}
 
     def measure(self, state) -> None:
         """Held-out accuracy now, greedy."""
@@ -115,8 +121,8 @@ class Watch(TrainerCallback):
 
     def check_signal(self, state, numbers: dict) -> None:
         """End a run whose first steps had no group with different rewards, and say why."""
-        self.silent_steps += numbers.get("frac_reward_zero_std") == 1
-        if self.silent_steps < PATIENCE or state.global_step != PATIENCE:
+        self.heard = self.heard or numbers["frac_reward_zero_std"] < 1
+        if self.heard or not self.patience or state.global_step < self.patience:
             return
         rows = self.rollouts()
         solved = [answers.extract_solution(row["text"], self.tags) for row in rows]
@@ -134,4 +140,6 @@ class Watch(TrainerCallback):
         else:
             reason = "right and wrong completions get the same reward; look at the reward functions"
         self.bar.close()
-        runs.fail(f"no group of the first {PATIENCE} steps had two different rewards, nothing can be learned: {reason}")
+        runs.fail(
+            f"no group of the first {state.global_step} steps had two different rewards, nothing can be learned: {reason}"
+        )

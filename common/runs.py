@@ -7,7 +7,9 @@ checkpoints, metrics.jsonl, samples.jsonl. At the end run.json is written last a
 import argparse
 import contextlib
 import dataclasses
+import errno
 import importlib.metadata
+import importlib.util
 import json
 import os
 import resource
@@ -105,7 +107,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
 def resolve(path: str | Path) -> Path:
     """A path as the user meant it: from where the command was given, or else from the root of the repo."""
     path = Path(path)
-    return path if path.is_absolute() or path.exists() else ROOT / path
+    return path.absolute() if path.exists() else ROOT / path
 
 
 def shown(path: str | Path) -> str:
@@ -158,6 +160,8 @@ def start(args) -> Path:
     output, partial = Path(args.output), partial_of(args.output)
     if output.exists() and not args.overwrite:
         fail(f"{shown(output)} exists; pass --overwrite to replace it, or --output for another folder")
+    if output.exists() and not (output / "run.json").exists():
+        fail(f"{shown(output)} was not made by these scripts and will not be replaced; choose another --output")
     interrupted = any(partial.glob("checkpoint-*"))
     if interrupted and not args.resume and not args.overwrite:
         fail(f"{shown(partial)} holds an interrupted run; pass --resume to go on with it, --overwrite to drop it")
@@ -222,7 +226,8 @@ def disk_errors(partial: Path):
     try:
         yield
     except Exception as error:
-        disk = isinstance(error, OSError) or type(error).__name__ == "SafetensorError" or "Writer" in str(error)
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        disk = full or type(error).__name__ == "SafetensorError" or "Writer" in str(error)
         if not disk:
             raise
         fail(f"could not write to {shown(partial)} ({error}); free some disk space, then repeat with --resume")
@@ -230,7 +235,8 @@ def disk_errors(partial: Path):
 
 def record(args, **facts) -> dict:
     """run.json: what was run, on what, with which settings and versions, and what came out of it."""
-    names = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "math-verify")
+    names = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "math-verify", "vllm")
+    installed = {name for name in names if importlib.util.find_spec(name.replace("-", "_"))}
     return {
         "script": shown(Path(sys.argv[0]).resolve()),
         "command": command_line(),
@@ -239,7 +245,7 @@ def record(args, **facts) -> dict:
         "dataset": getattr(args, "dataset", None),
         **facts,
         "commit": commit(),
-        "versions": {name: importlib.metadata.version(name) for name in names},
+        "versions": {name: importlib.metadata.version(name) for name in names if name in installed},
         "device": device_name(),
         "hyperparameters": settings_of(args),
     }
@@ -297,12 +303,12 @@ def finish(args, base: str | None = None, **facts) -> None:
     output, partial = Path(args.output), partial_of(args.output)
     if base:
         facts = {"base": shown(base), "lineage": [*lineage(base), output.name], **facts}
-    for rest in (*partial.glob("checkpoint-*"), partial / "settings.json", partial / "seconds.json"):
-        shutil.rmtree(rest) if rest.is_dir() else rest.unlink(missing_ok=True)
     write_json(partial / "run.json", record(args, **facts))
     if output.exists():
         shutil.rmtree(output)
     os.replace(partial, output)
+    for rest in (*output.glob("checkpoint-*"), output / "settings.json", output / "seconds.json"):
+        shutil.rmtree(rest) if rest.is_dir() else rest.unlink(missing_ok=True)
     print(f"saved {shown(output)}")
 
 

@@ -1,4 +1,4 @@
-"""Draw every table and plot of this folder from results.csv and curves.csv; nothing in them is typed in by hand.
+"""Draw every table and plot of this folder from results.csv and curves.csv; no figure of ours is typed in by hand.
 
 The learning curves of finished runs in outputs/ are first gathered into curves.csv, so that the plots can be drawn
 again, byte for byte, where outputs/ is not at hand. Figures of the two studies that this repo builds on stand beside
@@ -10,6 +10,7 @@ Command: python resources/make_tables.py
 
 import csv
 import json
+import os
 import statistics
 import sys
 from collections import defaultdict
@@ -59,10 +60,12 @@ def gather_curves() -> list[dict]:
             row["step"] = str(line["step"])
             row |= {name: f"{line[theirs]:.4f}" for name, theirs in CURVE_COLUMNS.items() if theirs in line}
     ordered = sorted(rows.values(), key=lambda row: (row["base"], row["script"], int(row["seed"]), int(row["step"])))
-    with open(CURVES, "w", newline="") as file:
+    beside = CURVES.with_suffix(".tmp")
+    with open(beside, "w", newline="") as file:
         writer = csv.DictWriter(file, ["script", "seed", "base", "step", *CURVE_COLUMNS], lineterminator="\n")
         writer.writeheader()
         writer.writerows(ordered)
+    os.replace(beside, CURVES)
     return ordered
 
 

@@ -194,7 +194,9 @@ def test_number():
     assert pay(reward, f"{A}w{B}{C}42 or 43{D}") == -1.5
     assert pay(reward, f"{A}w{B}{C}many{D}") == pay(reward, "42") == -2.5
     assert pay(reward, f"{A}w{B}{C}x=2, y=-3{D}", "x=2, y=-3") == 3.5
-    assert pay(reward, f"{A}w{B}{C}x=2, y=3{D}", "x=2, y=-3") == -1.5
+    assert pay(reward, f"{A}w{B}{C}y=-3, x=2{D}", "x=2, y=-3") == pay(reward, f"{A}w{B}{C}0.5{D}", "1/2") == 3.5
+    for wrong in ("x=2, y=3", "y=2, x=-3", "2"):
+        assert pay(reward, f"{A}w{B}{C}{wrong}{D}", "x=2, y=-3") == -1.5
 
 
 def test_linear():

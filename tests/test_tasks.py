@@ -29,7 +29,12 @@ def test_linear_systems_have_their_solution_and_a_true_working(level):
             assert a * x + b * y == c and d * x + e * y == f and a * e != b * d
             assert max(abs(n) for n in (a, b, d, e)) <= tasks.LEVELS[level][0]
             for line in problem["working"].splitlines():
-                assert len({value(side) for side in line.split("=")[1 if line[0] in "DXY" else 0 :] if side[0] not in "xy"}) == 1
+                assert (
+                    len(
+                        {value(side) for side in line.split("=")[1 if line[0] in "DXY" else 0 :] if side[0] not in "xy"}
+                    )
+                    == 1
+                )
 
 
 def value(side: str) -> Fraction:
@@ -91,6 +96,10 @@ def test_corpus_of_the_base_holds_no_held_out_problem():
 
 def test_corpus_follows_the_tags_on_systems_as_rarely_as_it_says():
     base, rng = load_script("SFT/tiny_base.py"), random.Random(1)
-    asked = [reply for prompt, reply in (base.document(rng) for _ in range(40000)) if "<SOLUTION>" in prompt and "Equation" in prompt]
+    asked = [
+        reply
+        for prompt, reply in (base.document(rng) for _ in range(40000))
+        if "<SOLUTION>" in prompt and "Equation" in prompt
+    ]
     share = sum("<SOLUTION>" in reply for reply in asked) / len(asked)
     assert abs(share - base.BEGUN * base.CLOSED * base.SOLVED) < 0.02
