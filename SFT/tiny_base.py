@@ -276,31 +276,25 @@ def scores(folder: Path, rows: int) -> dict[str, float]:
 
 
 def model_card(figures: dict, found: dict[str, float], args) -> str:
-    command, minutes = "python SFT/tiny_base.py", figures["seconds"] / 60
-    lines = [f"| {name} | {accuracy:.1%} |" for name, accuracy in found.items()]
-    return "\n".join(
-        [
-            "# tiny-base",
-            "",
-            f"A Qwen3 with {figures['parameters']:,} parameters, pretrained from scratch by `{command}`",
-            f"on {figures['tokens'] / 1e6:.1f} M tokens of text made by code ({figures['trained_tokens'] / 1e6:.1f} M of",
-            f"them trained on), in {minutes:.0f} minutes on {runs.device_name()}.",
-            "",
-            "It stands in for a real base model where there is no GPU. It knows arithmetic, linear systems and three",
-            "other shapes of problem in its own plain style. Asked for tags it gives them on the other shapes, but on linear",
-            f"systems in full only in {BEGUN * CLOSED * SOLVED:.0%} of the corpus's chats: a design decision, explained",
-            "in SFT/tiny_base.py, without which there would be nothing to learn later, or nothing to start from.",
-            "It knows no other language, fact or task. Licence: MIT.",
-            "",
-            f"Accuracy on {args.score_rows} validation problems each, none of which is in the corpus (chance is 50 % for",
-            "yes_no and 25 % for multiple_choice):",
-            "",
-            "| task | accuracy |",
-            "| --- | --- |",
-            *lines,
-            "",
-        ]
-    )
+    rows = "\n".join(f"| {name} | {accuracy:.1%} |" for name, accuracy in found.items())
+    return f"""# tiny-base
+
+A Qwen3 with {figures["parameters"]:,} parameters, pretrained from scratch by `python SFT/tiny_base.py` (seed {args.seed})
+on {figures["tokens"] / 1e6:.1f} M tokens of text made by code ({figures["trained_tokens"] / 1e6:.1f} M of them trained on),
+in {figures["seconds"] / 60:.0f} minutes on {runs.device_name()}.
+
+It stands in for a real base model where there is no GPU. It knows arithmetic, linear systems and three other shapes of
+problem in its own plain style. Asked for tags it gives them on the other shapes, but on linear systems in full only in
+{BEGUN * CLOSED * SOLVED:.0%} of the corpus's chats: a design decision, explained in SFT/tiny_base.py, without which there
+would be nothing to learn later, or nothing to start from. It knows no other language, fact or task. Licence: MIT.
+
+Accuracy on {args.score_rows} validation problems each, none of which is in the corpus (chance is 50 % for yes_no and 25 %
+for multiple_choice):
+
+| task | accuracy |
+| --- | --- |
+{rows}
+"""
 
 
 def main(args):
