@@ -277,19 +277,21 @@ def scores(folder: Path, rows: int) -> dict[str, float]:
 
 def model_card(figures: dict, found: dict[str, float], args) -> str:
     rows = "\n".join(f"| {name} | {accuracy:.1%} |" for name, accuracy in found.items())
+    tokens, trained = (f"{figures[name] / 1e6:.1f} M" for name in ("tokens", "trained_tokens"))
     return f"""# tiny-base
 
-A Qwen3 with {figures["parameters"]:,} parameters, pretrained from scratch by `python SFT/tiny_base.py` (seed {args.seed})
-on {figures["tokens"] / 1e6:.1f} M tokens of text made by code ({figures["trained_tokens"] / 1e6:.1f} M of them trained on),
-in {figures["seconds"] / 60:.0f} minutes on {runs.device_name()}.
+A Qwen3 with {figures["parameters"]:,} parameters, pretrained from scratch on {tokens} tokens of text made by code
+({trained} of them trained on), in {figures["seconds"] / 60:.0f} minutes on {figures["device"]}, by
 
-It stands in for a real base model where there is no GPU. It knows arithmetic, linear systems and three other shapes of
-problem in its own plain style. Asked for tags it gives them on the other shapes, but on linear systems in full only in
-{BEGUN * CLOSED * SOLVED:.0%} of the corpus's chats: a design decision, explained in SFT/tiny_base.py, without which there
-would be nothing to learn later, or nothing to start from. It knows no other language, fact or task. Licence: MIT.
+    python SFT/tiny_base.py --seed {args.seed}
 
-Accuracy on {args.score_rows} validation problems each, none of which is in the corpus (chance is 50 % for yes_no and 25 %
-for multiple_choice):
+It stands in for a real base model where there is no GPU. It knows arithmetic, linear systems and three other shapes
+of problem in its own plain style. Asked for tags it gives them on the other shapes, but on linear systems in full in
+only {BEGUN * CLOSED * SOLVED:.0%} of the corpus's chats: a design decision, explained in SFT/tiny_base.py, without which
+there would be nothing to learn later, or nothing to start from. It knows no other language, fact or task.
+
+Accuracy on {args.score_rows} validation problems each, none of which is in the corpus; chance is 50 % for yes_no and
+25 % for multiple_choice. Licence: MIT.
 
 | task | accuracy |
 | --- | --- |
@@ -306,7 +308,11 @@ def main(args):
     torch.set_num_threads(args.threads)
     tokenizer = build_tokenizer(args.seed)
     model, figures = pretrain(tokenizer, args)
-    figures |= {"seconds": round(time.time() - started), "parameters": model.num_parameters()}
+    figures |= {
+        "seconds": round(time.time() - started),
+        "parameters": model.num_parameters(),
+        "device": runs.device_name(),
+    }
     with runs.disk_errors(partial):
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
