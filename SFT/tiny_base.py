@@ -278,6 +278,7 @@ def scores(folder: Path, rows: int) -> dict[str, float]:
 def model_card(figures: dict, found: dict[str, float], args) -> str:
     rows = "\n".join(f"| {name} | {accuracy:.1%} |" for name, accuracy in found.items())
     tokens, trained = (f"{figures[name] / 1e6:.1f} M" for name in ("tokens", "trained_tokens"))
+    in_full = BEGUN * CLOSED * SOLVED
     return f"""# tiny-base
 
 A Qwen3 with {figures["parameters"]:,} parameters, pretrained from scratch on {tokens} tokens of text made by code
@@ -287,8 +288,8 @@ A Qwen3 with {figures["parameters"]:,} parameters, pretrained from scratch on {t
 
 It stands in for a real base model where there is no GPU. It knows arithmetic, linear systems and three other shapes
 of problem in its own plain style. Asked for tags it gives them on the other shapes, but on linear systems in full in
-only {BEGUN * CLOSED * SOLVED:.0%} of the corpus's chats: a design decision, explained in SFT/tiny_base.py, without which
-there would be nothing to learn later, or nothing to start from. It knows no other language, fact or task.
+only {in_full:.0%} of the corpus's chats: a design decision, explained in SFT/tiny_base.py, without which there would be
+nothing to learn later, or nothing to start from. It knows no other language, fact or task.
 
 Accuracy on {args.score_rows} validation problems each, none of which is in the corpus; chance is 50 % for yes_no and
 25 % for multiple_choice. Licence: MIT.

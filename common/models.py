@@ -12,7 +12,8 @@ def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = 
     """(tokenizer, name of its tag set): the chat template marked with the set, padding on the left.
 
     tag_set: the set to train on; None takes the one that the checkpoint carries, or else the default. Ends the script
-    when there is none, when decoding loses the tags (special tokens, unknown characters), or when the template pre-fills one of them.
+    when there is none, when decoding loses the tags (special tokens, unknown characters), or when the template
+    pre-fills one of them.
     """
     from transformers import AutoTokenizer
 

@@ -141,5 +141,5 @@ class Watch(TrainerCallback):
             reason = "right and wrong completions get the same reward; look at the reward functions"
         self.bar.close()
         runs.fail(
-            f"no group of the first {state.global_step} steps had two different rewards, nothing can be learned: {reason}"
+            f"{state.global_step} steps without two different rewards in any group, nothing can be learned: {reason}"
         )
