@@ -144,13 +144,16 @@ def read_results(path: Path = RESULTS) -> list[dict]:
 
 def save_results(rows: list[dict], path: Path = RESULTS) -> None:
     """Put rows into results.csv, each in place of an older one with the same key, and keep the file sorted."""
-    kept = {tuple(row[name] for name in KEY): row for row in read_results(path)}
-    for row in rows:
-        row = {name: f"{value:.4f}" if isinstance(value, float) else str(value) for name, value in row.items()}
-        kept[tuple(row[name] for name in KEY)] = row
-    beside = path.with_name(path.name + ".tmp")
-    with open(beside, "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(kept[key] for key in sorted(kept))
-    os.replace(beside, path)
+    from filelock import FileLock
+
+    with FileLock(f"{path}.lock"):  # make -j runs several tests at once
+        kept = {tuple(row[name] for name in KEY): row for row in read_results(path)}
+        for row in rows:
+            row = {name: f"{value:.4f}" if isinstance(value, float) else str(value) for name, value in row.items()}
+            kept[tuple(row[name] for name in KEY)] = row
+        beside = path.with_name(path.name + ".tmp")
+        with open(beside, "w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(kept[key] for key in sorted(kept))
+        os.replace(beside, path)
