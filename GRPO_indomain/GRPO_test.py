@@ -98,9 +98,9 @@ def test(generate, facts: dict, dataset: str, rows: list[dict], tag_set: str, ar
         repeated = [row for row in rows for _ in range(samples)]
         scored = [evaluation.score(reply, row["solution"], tags) for reply, row in zip(replies, repeated)]
         figures = evaluation.summary(scored, len(rows))
-        if facts["script"] == "base" and decoding == "greedy":
-            facts = {**facts, "seed": 0}  # nothing random is in it
-        key = {**facts, "dataset": Path(dataset).name, "split": args.split, "decoding": decoding}
+        # A base's greedy replies hold nothing random: one row, whatever the seed of the sampling.
+        seed = 0 if facts["script"] == "base" and decoding == "greedy" else facts["seed"]
+        key = {**facts, "seed": seed, "dataset": Path(dataset).name, "split": args.split, "decoding": decoding}
         made = {"seconds": round(time.time() - started, 1), "commit": runs.commit(), "command": runs.command_line()}
         results.append({**key, **figures, **made})
         items = runs.OUTPUTS / "tests" / ("-".join(str(value) for value in key.values()) + ".jsonl")

@@ -153,7 +153,7 @@ def draw_in_domain(tables: dict, path: Path) -> None:
         dots.set_ylabel("accuracy on test problems, %")
         dots.set_title(f"In-domain: {dataset}, {base}; dots: mean over seeds, bars: 95 % interval, dashes: each seed")
         dots.grid(axis="y", alpha=0.3)
-        dots.legend(loc="lower right")
+        dots.legend(loc="upper left")
         below.axis("off")
         cells = below.table(table_rows(table), colLabels=HEADER, loc="center", cellLoc="center")
         cells.auto_set_font_size(False)
