@@ -62,6 +62,7 @@ class Watch(TrainerCallback):
         if not math.isfinite(numbers.get("loss", 0)):
             self.bar.close()
             runs.fail(f"the loss is {numbers['loss']} at step {state.global_step}; lower --learning_rate")
+        numbers = {name: value for name, value in numbers.items() if math.isfinite(value)}  # JSON knows no NaN
         if not {"loss", "eval_loss"} & set(numbers):
             return
         self.write(state, numbers)
