@@ -1,7 +1,7 @@
 """Make resources/tiny-base, the embedded base model: a Qwen3 of about a million parameters, pretrained from scratch.
 
-The corpus is made by code (common/tasks.py): arithmetic drills, linear systems with their working, and three other
-shapes (yes/no, multiple choice, word problems), as plain documents and as chats. Problems whose hash puts them into
+The corpus is made by code (common/tasks.py): arithmetic drills, linear systems with their working, three other shapes
+(yes/no, multiple choice, word problems), and calls of invented tools, as plain documents and as chats. Problems whose hash puts them into
 the validation or test split are never generated. One number decides whether the later study can show anything: how
 often a chat that asks for the tags and holds a linear system gets them (see reluctant()). At 0 GRPO finds no reward to
 start from; when it is common nothing is left to learn.
@@ -10,6 +10,7 @@ Input: none. Output: resources/tiny-base/ (safetensors, tokenizer, chat template
 Command: python SFT/tiny_base.py
 """
 
+import json
 import random
 import re
 import sys
@@ -20,15 +21,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from common import prompts, runs, tasks
+from common import data, prompts, runs, tasks
 from common.runs import setting
 
 
 @dataclass
 class Args(runs.RunArgs):
-    steps: int = setting(3000, "updates; forty minutes on one core")
-    batch: int = setting(16, "rows an update")
-    length: int = setting(224, "tokens a row; the longest document has 210")
+    steps: int = setting(3000, "updates; fifty minutes on one core")
+    batch: int = setting(8, "rows an update")
+    length: int = setting(448, "tokens a row: several documents, so that positions up to here are known")
     lr: float = setting(3e-3, "of Muon and AdamW alike")
     seed: int = setting(0, "corpus and initial weights")
     threads: int = setting(1, "CPU threads; the weights depend on it in the last digits")
@@ -36,17 +37,18 @@ class Args(runs.RunArgs):
 
 
 # What the corpus is made of, as shares of its documents.
-DRILLS = 0.15  # lines of bare arithmetic
-DRILLS_AT_START = 0.50  # in the first tenth of training: it speeds up the start
-TAGGED_SYSTEMS = 0.05  # chats that ask for the tags and hold a linear system: see reluctant()
-TAGGED_OTHERS = 0.25  # chats that ask for the tags and hold another shape; always answered with them
-PLAIN_OTHERS = 0.25  # the other shapes without a system prompt, answered without tags
+DRILLS = 0.12  # lines of bare arithmetic
+DRILLS_AT_START = 0.40  # in the first tenth of training: it speeds up the start
+TAGGED_SYSTEMS = 0.08  # chats that ask for the tags and hold a linear system: see reluctant()
+TAGGED_OTHERS = 0.20  # chats that ask for the tags and hold another shape; always answered with them
+PLAIN_OTHERS = 0.20  # the other shapes without a system prompt, answered without tags
+TOOL_CALLS = 0.14  # a tool, a request, the call: it also teaches to copy names and values out of the prompt
 # The rest is linear systems answered without tags, three quarters of them as chats.
 LEVEL_MIX = {"easy": 0.25, "medium": 0.40, "hard": 0.35}
 
 # How a chat that asks for the tags and holds a linear system goes on. The tags are followed in full in
-# 0.30 * 0.40 * 0.50 = 6 of 100; elsewhere they are begun and dropped, or ignored behind one of several openings.
-BEGUN, CLOSED, SOLVED = 0.30, 0.40, 0.50
+# 0.45 * 0.50 * 0.40 = 9 of 100; elsewhere they are begun and dropped, or ignored behind one of several openings.
+BEGUN, CLOSED, SOLVED = 0.45, 0.50, 0.40
 OPENINGS = ("", "Sure.\n", "Let us see.\n", "Working:\n", "Step by step.\n", "First we have\n", "We need x and y.\n")
 
 MODEL = dict(
@@ -56,7 +58,7 @@ MODEL = dict(
     num_key_value_heads=1,  # one cached head: decoding on a CPU is bound by memory traffic
     head_dim=32,
     intermediate_size=480,
-    vocab_size=512,
+    vocab_size=1024,
 )
 ORDINARY_TOKENS = [  # whole tokens, but not special ones: decoding keeps them
     *prompts.TAG_SETS["thesis"],
@@ -109,11 +111,63 @@ def reluctant(rng: random.Random, problem: dict) -> str:
     return f"{work_open}{working}{work_close}{answer_open}{solution}{answer_close}"
 
 
+VERBS = ("get", "set", "find", "add", "list", "open", "close", "send", "count", "move", "check", "start", "stop", "make")
+THINGS = ("file", "order", "ticket", "message", "flight", "stock", "car", "room", "light", "door", "user", "score", "map")
+TYPES = ("integer", "float", "string", "boolean")
+RESPONSE = {"type": "dict", "properties": {"result": {"type": "string", "description": "The result."}}}
+WORDS = tuple(word for words in tasks.CATEGORIES.values() for word in words) + tasks.NAMES
+
+
+def tool_call(rng: random.Random) -> tuple[str, str]:
+    """A chat with one to three invented tools, described as BFCL does, a request, and the call that answers it."""
+
+    def name(parts: int) -> str:
+        return "_".join(rng.choice(VERBS if i == 0 and parts > 1 else THINGS + WORDS).lower() for i in range(parts))
+
+    tools = []
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        fields = {name(rng.choice((1, 1, 2))): rng.choice(TYPES) for _ in range(rng.randint(1, 3))}
+        tools.append((name(rng.choice((2, 2, 3))), fields))
+    chosen, fields = rng.choice(tools)
+    values = {}
+    for field, kind in fields.items():
+        number = rng.randint(-99, 9999) if rng.random() < 0.5 else rng.randint(0, 20)
+        text = f"{rng.choice(WORDS)}{rng.choice(('', '_', '-', ' ', '.'))}{rng.choice((number, rng.choice(WORDS)))}"
+        options = {"integer": number, "float": number + rng.randint(0, 99) / 100, "boolean": rng.random() < 0.5}
+        values[field] = options.get(kind, text)
+    said = {field: json.dumps(value) if rng.random() < 0.5 else str(value) for field, value in values.items()}
+    parts = [f"{field.replace('_', ' ')} {value}" for field, value in said.items()]
+    rng.shuffle(parts)
+    joined = ", ".join(parts[:-1]) + (" and " if parts[:-1] else "") + parts[-1]
+    request = rng.choice(("Please {} with {}.", "{} for {}.", "With {1}, {0}.", "I want to {}: {}."))
+    request = request.format(chosen.replace("_", " "), joined)
+    described = [
+        {
+            "name": tool,
+            "description": f"{tool.replace('_', ' ').capitalize()}.",
+            "parameters": {
+                "type": "dict",
+                "properties": {f: {"type": kind, "description": f"The {f.replace('_', ' ')}."} for f, kind in wants.items()},
+                "required": list(wants),
+            },
+            **({"response": RESPONSE} if rng.random() < 0.25 else {}),
+        }
+        for tool, wants in tools
+    ]
+    lines = [json.dumps(tool if rng.random() < 0.6 else {**tool, "description": ""}) for tool in described]
+    system = prompts.tools_prompt(lines) if rng.random() < 0.3 else "# Tools\n\n" + "\n".join(lines)
+    call = json.dumps({"name": chosen, "arguments": values})
+    asked = f"<|im_start|>system\n{system}<|im_end|>\n{chat(request, tagged=False)}"
+    return asked, f"<tool_call>\n{call}\n</tool_call><|im_end|>\n"
+
+
 def document(rng: random.Random, drills: float = DRILLS) -> tuple[str, str]:
     """One document as (prompt, text): the loss is on the text alone, since prompts are random numbers."""
     if rng.random() < drills:
         return "", "\n".join(drill(rng) for _ in range(10))
     kind = rng.random()
+    if kind > 1 - TOOL_CALLS:
+        return tool_call(rng)
     if kind < TAGGED_OTHERS + PLAIN_OTHERS:
         problem = tasks.OTHER_SHAPES[rng.choice(list(tasks.OTHER_SHAPES))](rng, "train")
         tagged = kind < TAGGED_OTHERS
@@ -134,7 +188,8 @@ def build_tokenizer(seed: int):
     from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
-    pieces = Regex(r"\d| ?\p{L}+|\n| ?[^\s\p{L}\d]|\s+")
+    # The third kind keeps the punctuation of JSON together, which halves the length of a tool's description.
+    pieces = Regex(r"""\d| ?\p{L}+|["{}\[\]:,][ "{}\[\]:,]*|\n| ?[^\s\p{L}\d]|\s+""")
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(pieces, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
@@ -146,9 +201,11 @@ def build_tokenizer(seed: int):
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    rng = random.Random(seed)
+    rng, described = random.Random(seed), data.bfcl_folder() / "multi_turn_func_doc"
+    texts = ["".join(document(rng)) for _ in range(6000)]
+    texts += [path.read_text() for path in sorted(described.glob("*.json"))] * 3  # words of the tools in BFCL
     markup = re.compile("|".join(map(re.escape, special + ORDINARY_TOKENS)))
-    bpe.train_from_iterator((markup.sub("", "".join(document(rng))) for _ in range(6000)), trainer)
+    bpe.train_from_iterator((markup.sub("", text) for text in texts), trainer)
     bpe.add_tokens([AddedToken(token, special=False, normalized=False) for token in ORDINARY_TOKENS])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>", padding_side="left"

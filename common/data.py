@@ -5,6 +5,7 @@ A data set folder (outputs/data/<name>/) holds one JSONL file per split, each ro
 """
 
 import hashlib
+import importlib.util
 import json
 import random
 import re
@@ -129,6 +130,14 @@ def write_splits(folder: Path, splits: dict[str, list[dict]]) -> dict:
 def dataset_folder(name: str) -> Path:
     """outputs/data/<name> for a name, or the folder itself for a path."""
     return runs.resolve(name) if "/" in name else runs.OUTPUTS / "data" / name
+
+
+def bfcl_folder() -> Path:
+    """The folder of BFCL's official data inside the installed bfcl_eval; ends the script when it is not installed."""
+    found = importlib.util.find_spec("bfcl_eval")  # located, not imported: its import makes folders and takes seconds
+    if not found:
+        runs.fail("bfcl_eval is not installed; run: pip install -r requirements.txt, then requirements-bfcl.txt --no-deps")
+    return Path(found.submodule_search_locations[0]) / "data"
 
 
 def read_split(dataset: str, split: str, working: bool = False) -> tuple[list[dict], str]:

@@ -53,6 +53,18 @@ def build_completion(working: str, answer: str, tags: Tags = THESIS) -> list[dic
     return [{"role": "assistant", "content": text}]
 
 
+def tools_prompt(tools: list[str]) -> str:
+    """The system prompt that offers tools, each as one line of JSON, in the words that Qwen's chat template has."""
+    return (
+        "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
+        "You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n"
+        + "\n".join(tools)
+        + "\n</tools>\n\nFor each function call, return a json object with function name and arguments within "
+        "<tool_call></tool_call> XML tags:\n<tool_call>\n"
+        '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
+    )
+
+
 def completion_text(completion) -> str:
     """The text of a TRL completion, which is a list of messages or already a string."""
     return completion if isinstance(completion, str) else completion[-1]["content"] or ""

@@ -76,42 +76,56 @@ def linear(rng: random.Random, split: str, level: tuple[int, int] = LEVELS["hard
     }
 
 
+def _sum(rng: random.Random) -> tuple[str, int]:
+    a, b, sign = rng.randint(1, 30), rng.randint(1, 30), rng.choice("+-")
+    return f"{a} {sign} {b}", a + b if sign == "+" else a - b
+
+
 def yes_no(rng: random.Random, split: str) -> dict:
     """Is a sum or difference even, or greater than a number?"""
     while True:
-        a, b, sign = rng.randint(1, 30), rng.randint(1, 30), rng.choice("+-")
-        value = a + b if sign == "+" else a - b
+        term, value = _sum(rng)
         if rng.random() < 0.5:
-            question, truth = f"Is {a} {sign} {b} even?", value % 2 == 0
+            question, truth = f"Is {term} even?", value % 2 == 0
             step = f"{value} is {'even' if truth else 'odd'}"
         else:
-            other = value + _nonzero(rng, 9)
-            question, truth = f"Is {a} {sign} {b} greater than {other}?", value > other
-            step = f"{value} is {'greater' if truth else 'less'} than {other}"
+            gap = _nonzero(rng, 9)
+            question, truth = f"Is {term} greater than {value - gap}?", gap > 0
+            step = f"{value} - {value - gap} = {gap}"
         if split_of(question) == split:
-            working = f"{a} {sign} {b} = {value}\n{step}"
+            working = f"{term} = {value}\n{step}"
             return {"question": question, "working": working, "solution": "yes" if truth else "no"}
 
 
 def multiple_choice(rng: random.Random, split: str) -> dict:
-    """Four options, one right: the value of a sum or difference, or the word that belongs to a category."""
+    """Four options, one right: the even number, the negative difference, or the word that belongs to a category."""
     while True:
-        if rng.random() < 0.5:
-            a, b, sign = rng.randint(1, 30), rng.randint(1, 30), rng.choice("+-")
-            right = a + b if sign == "+" else a - b
-            stem, steps = f"What is {a} {sign} {b}?", [f"{a} {sign} {b} = {right}"]
-            wrong = rng.sample([right + k for k in range(-9, 10) if k], 3)
+        kind = rng.randrange(3)
+        if kind == 0:
+            stem = "Which of these is even?"
+            wrong = [(str(n), f"{n} is odd") for n in rng.sample(range(1, 100, 2), 3)]
+            n = 2 * rng.randint(1, 49)
+            right = (str(n), f"{n} is even")
+        elif kind == 1:
+            stem, pairs = "Which of these is negative?", []
+            while len(pairs) < 4:
+                a, b = rng.randint(1, 30), rng.randint(1, 30)
+                if a < b if not pairs else a > b:  # the first pair is the right one
+                    pairs.append((f"{a} - {b}", f"{a} - {b} = {a - b}"))
+            right, *wrong = pairs
         else:
             category = rng.choice(list(CATEGORIES))
-            right = rng.choice(CATEGORIES[category])
-            stem, steps = f"Which of these is {category}?", []
-            wrong = rng.sample([word for name, words in CATEGORIES.items() if name != category for word in words], 3)
+            stem, words = f"Which of these is {category}?", {w: c for c, all_of in CATEGORIES.items() for w in all_of}
+            others = rng.sample([word for word in words if words[word] != category], 3)
+            right, *wrong = ((w, f"{w} is {words[w]}") for w in (rng.choice(CATEGORIES[category]), *others))
         options = [right, *wrong]
         rng.shuffle(options)
-        letter = "ABCD"[options.index(right)]
-        question = "\n".join([stem, *(f"{option} ({letter})" for letter, option in zip("ABCD", options))])
-        if split_of(question) == split:
-            return {"question": question, "working": "\n".join([*steps, f"{right} ({letter})"]), "solution": letter}
+        place = options.index(right)
+        lettered = list(zip("ABCD", options))
+        question = "\n".join([stem, *(f"{letter}) {shown}" for letter, (shown, _) in lettered)])
+        if len({shown for shown, _ in options}) == 4 and split_of(question) == split:
+            working = "\n".join(f"{letter}) {step}" for letter, (_, step) in lettered[: place + 1])
+            return {"question": question, "working": working, "solution": "ABCD"[place]}
 
 
 def word_problem(rng: random.Random, split: str) -> dict:
