@@ -1,5 +1,6 @@
 """The problems that code makes are right, and no split or stage sees another one's."""
 
+import json
 import random
 import re
 from fractions import Fraction
@@ -75,10 +76,33 @@ def test_other_shapes_are_right():
                 other = re.search(r"greater than (-?\d+)", question)
                 truth = total > int(other[1]) if other else total % 2 == 0
                 assert solution == ("yes" if truth else "no")
-            if name == "multiple_choice" and question.startswith("What"):
-                a, sign, b = re.match(r"What is (\d+) ([+-]) (\d+)", question).groups()
-                total = int(a) + int(b) if sign == "+" else int(a) - int(b)
-                assert f"{total} ({solution})" in question.splitlines()
+            if name == "multiple_choice":
+                stem, *lines = question.splitlines()
+                options = dict(line.split(") ") for line in lines)
+                assert [letter for letter, option in options.items() if fits(stem, option)] == [solution]
+
+
+def fits(stem: str, option: str) -> bool:
+    """Whether the option of a multiple-choice problem is what its stem asks for."""
+    if stem == "Which of these is even?":
+        return int(option) % 2 == 0
+    if stem == "Which of these is negative?":
+        a, b = option.split(" - ")
+        return int(a) < int(b)
+    return option in tasks.CATEGORIES[re.fullmatch(r"Which of these is (.*)\?", stem)[1]]
+
+
+def test_calls_of_invented_tools_fit_the_tools_that_are_shown():
+    base, rng = load_script("SFT/tiny_base.py"), random.Random(2)
+    for _ in range(300):
+        asked, reply = base.tool_call(rng)
+        call = json.loads(re.fullmatch(r"<tool_call>\n(.*)\n</tool_call><\|im_end\|>\n", reply)[1])
+        shown = [json.loads(line) for line in asked.splitlines() if line.startswith('{"name": "')]
+        tool = next(tool for tool in shown if tool["name"] == call["name"])
+        assert sorted(call["arguments"]) == sorted(tool["parameters"]["required"])
+        for name, value in call["arguments"].items():
+            kind = tool["parameters"]["properties"][name]["type"]
+            assert type(value).__name__ == {"string": "str", "boolean": "bool", "integer": "int"}.get(kind, kind)
 
 
 def test_corpus_of_the_base_holds_no_held_out_problem():
