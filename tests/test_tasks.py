@@ -97,9 +97,11 @@ def test_calls_of_invented_tools_fit_the_tools_that_are_shown():
     for _ in range(300):
         asked, reply = base.tool_call(rng)
         call = json.loads(re.fullmatch(r"<tool_call>\n(.*)\n</tool_call><\|im_end\|>\n", reply)[1])
-        shown = [json.loads(line) for line in asked.splitlines() if line.startswith('{"name": "')]
-        tool = next(tool for tool in shown if tool["name"] == call["name"])
-        assert sorted(call["arguments"]) == sorted(tool["parameters"]["required"])
+        lines = [line.removesuffix("<|im_end|>") for line in asked.splitlines() if line.startswith('{"name": "')]
+        shown = [json.loads(line) for line in lines]
+        fitting = [t for t in shown if t["name"] == call["name"] and t["parameters"]["required"] == [*call["arguments"]]]
+        assert fitting
+        tool = fitting[0]
         for name, value in call["arguments"].items():
             kind = tool["parameters"]["properties"][name]["type"]
             assert type(value).__name__ == {"string": "str", "boolean": "bool", "integer": "int"}.get(kind, kind)
