@@ -1,5 +1,6 @@
 # make run    the main job: data, SFT, four GRPO variants, tables; goes on where it was interrupted
-# make study  the same over three seeds with controls, and GRPO straight from the base
+# make study  the same over three seeds with intrinsic rewards, controls and GRPO straight from the base, also tested
+#             on shapes of problem that were never trained on
 # make test   the tests
 # make base   resources/tiny-base once more (half an hour on two cores)
 
@@ -8,11 +9,13 @@ PY := $(VENV)/bin/python
 CUDA := $(shell nvidia-smi -L 2>/dev/null | head -1)
 READY := $(VENV)/.ready$(if $(CUDA),-cuda)
 VARIANTS := GRPO-1K GRPO-1K-v2 GRPO-1K-v3 GRPO-1K-def
+INTRINSIC := GRPO-Hybrid GRPO-Intuitor GRPO-DualHead
 SEEDS := 1 2 3
 # The CPU profile makes its own problems; the GPU profile takes OpenMathReasoning for SFT and DAPO for GRPO.
 DATASETS := $(if $(CUDA),openmath dapo,linear)
 DATA := $(DATASETS:%=outputs/data/%/run.json)
 TESTED := $(lastword $(DATASETS))
+HARDER := $(if $(CUDA),math500,linear-harder)
 PROFILE := --profile $(if $(CUDA),gpu,tiny)
 BASE := $(if $(CUDA),Qwen/Qwen3-4B-Base,resources/tiny-base)
 
@@ -26,13 +29,17 @@ run: $(VARIANTS:%=outputs/%/run.json) | $(READY)
 	$(PY) resources/make_tables.py
 
 # A list of packages that changed is installed again.
-$(READY): requirements.txt $(if $(CUDA),requirements-cuda.txt)
+$(READY): requirements-bfcl.txt requirements.txt $(if $(CUDA),requirements-cuda.txt)
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install -q -r $(lastword $^)
+	$(VENV)/bin/pip install -q --no-deps -r $<
 	touch $@
 
 outputs/data/%/run.json: | $(READY)
 	$(PY) SFT/dataset_creation.py $(PROFILE) --dataset $* --resume
+
+outputs/data/linear-harder/run.json: | $(READY)
+	$(PY) SFT/dataset_creation.py $(PROFILE) --dataset linear --level harder --output outputs/data/linear-harder --resume
 
 outputs/SFT/run.json: | $(DATA)
 	$(PY) SFT/SFT_train.py $(PROFILE) --resume
@@ -47,8 +54,9 @@ define SEED
 outputs/seed$(1)/SFT/run.json: | $(DATA)
 	$(PY) SFT/SFT_train.py $(PROFILE) --seed $(1) --output outputs/seed$(1)/SFT --resume
 
-$(VARIANTS:%=outputs/seed$(1)/%/run.json): outputs/seed$(1)/%/run.json: | outputs/seed$(1)/SFT/run.json
-	$(PY) GRPO_indomain/$$*.py $(PROFILE) --seed $(1) --base outputs/seed$(1)/SFT --output outputs/seed$(1)/$$* --resume
+$(VARIANTS:%=outputs/seed$(1)/%/run.json) $(INTRINSIC:%=outputs/seed$(1)/%/run.json): outputs/seed$(1)/%/run.json: \
+		| outputs/seed$(1)/SFT/run.json
+	$(PY) $$(wildcard GRPO_*/$$*.py) $(PROFILE) --seed $(1) --base outputs/seed$(1)/SFT --output outputs/seed$(1)/$$* --resume
 
 outputs/seed$(1)/GRPO-Control-%/run.json: | outputs/seed$(1)/SFT/run.json
 	$(PY) GRPO_indomain/GRPO-Control.py $(PROFILE) --reward $$* --seed $(1) --base outputs/seed$(1)/SFT \
@@ -57,15 +65,25 @@ outputs/seed$(1)/GRPO-Control-%/run.json: | outputs/seed$(1)/SFT/run.json
 outputs/seed$(1)/GRPO-Linear/run.json: | outputs/data/linear/run.json
 	$(PY) GRPO_indomain/GRPO-Linear.py $(PROFILE) --seed $(1) --output outputs/seed$(1)/GRPO-Linear --resume
 
-outputs/seed$(1)/tested: $(VARIANTS:%=outputs/seed$(1)/%/run.json) outputs/seed$(1)/GRPO-Linear/run.json \
-		outputs/seed$(1)/GRPO-Control-random/run.json outputs/seed$(1)/GRPO-Control-format/run.json
-	$(PY) GRPO_indomain/GRPO_test.py $(PROFILE) $(if $(CUDA),--use_vllm) --dataset $(TESTED) --seed $(1) --checkpoints $(BASE) \
-		outputs/seed$(1)/SFT $$(patsubst %/run.json,%,$$^)
+outputs/seed$(1)/tested: $(VARIANTS:%=outputs/seed$(1)/%/run.json) $(INTRINSIC:%=outputs/seed$(1)/%/run.json) \
+		outputs/seed$(1)/GRPO-Linear/run.json outputs/seed$(1)/GRPO-Control-random/run.json \
+		outputs/seed$(1)/GRPO-Control-format/run.json
+	$(PY) GRPO_indomain/GRPO_test.py $(PROFILE) $(if $(CUDA),--use_vllm) --dataset $(TESTED) --seed $(1) \
+		--checkpoints $(BASE) outputs/seed$(1)/SFT $$(patsubst %/run.json,%,$$^)
+	$(PY) GRPO_outdomain/GRPO_outdomain_test.py $(PROFILE) $(if $(CUDA),--use_vllm) --seed $(1) \
+		--checkpoints $(BASE) outputs/seed$(1)/SFT $$(patsubst %/run.json,%,$$^)
 	touch $$@
 endef
 $(foreach seed,$(SEEDS),$(eval $(call SEED,$(seed))))
 
-study: $(SEEDS:%=outputs/seed%/tested)
+# Does GRPO add skill, or only sharpen what the base can do? 64 replies a problem, of the first seed's checkpoints.
+outputs/pass_at_k: outputs/seed1/tested | outputs/data/$(HARDER)/run.json
+	$(PY) GRPO_indomain/GRPO_test.py $(PROFILE) $(if $(CUDA),--use_vllm) --dataset $(TESTED) $(HARDER) --seed 1 \
+		--greedy false --samples 0 --pass_k 64 --checkpoints $(BASE) outputs/seed1/SFT outputs/seed1/GRPO-1K-def \
+		outputs/seed1/GRPO-Linear $(INTRINSIC:%=outputs/seed1/%) outputs/seed1/GRPO-Control-random
+	touch $@
+
+study: $(SEEDS:%=outputs/seed%/tested) outputs/pass_at_k
 	$(PY) resources/make_tables.py
 
 test: | $(READY)

@@ -1,22 +1,24 @@
 """Test checkpoints on held-out problems of the kind they were trained on: any number of them in one call.
 
 accuracy = share of replies whose answer is right, on the mean of `samples` sampled replies a problem and on one greedy
-reply; interval: 95 % Wilson over the problems. Rows go to resources/results.csv, each reply to outputs/tests/.
+reply; interval: 95 % Wilson over the problems. judge = 10 * the share of the arithmetic stated in the working that
+holds, or the mean score that a model gives (--judge). efficiency = mean tokens of SFT / mean tokens of the checkpoint.
+final = 0.4 * accuracy + 0.4 * judge / 10 + 0.2 * efficiency. With --pass_k 64 the first problems are answered 64 times
+more, at temperature 1: whether any of k replies is right tells a new skill from a sharpened one.
 
-Input: checkpoints and outputs/data/<dataset>/. Output: rows of resources/results.csv, outputs/tests/*.jsonl.
+Input: checkpoints and outputs/data/<dataset>/. Output: rows of resources/results.csv and items.csv (how many replies
+of each problem were right), each reply in outputs/tests/*.jsonl.
 Command: python GRPO_indomain/GRPO_test.py --checkpoints resources/tiny-base outputs/SFT outputs/GRPO-1K-def
 """
 
-import gc
-import json
+import os
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, evaluation, models, prompts, runs
+from common import data, evaluation, judge, models, prompts, runs
 from common.runs import setting
 
 
@@ -37,8 +39,13 @@ class Args(runs.ProfileArgs):
     greedy: bool = setting(True, "one greedy reply a problem too")
     seed: int = setting(0, "of the sampling")
     max_new_tokens: int = setting(1536, "as in training")
+    pass_k: int = setting(0, "replies a problem for pass@k, for instance 64; 0 for none")
+    pass_rows: int = setting(50, "problems for it, the first of the split")
     batch_size: int = setting(64, "replies in memory at once")
     use_vllm: bool = setting(False, "generate with vLLM; needs CUDA")
+    judge: str = setting("", "OpenAI-compatible server that scores the replies, such as http://127.0.0.1:8000/v1")
+    judge_model: str = setting("", "name of its model; a key is taken from the environment, OPENAI_API_KEY")
+    results: str = setting("", "another results.csv, with items.csv and the replies beside it [resources/results.csv]")
     show: int = setting(1, "replies to print for each checkpoint")
     interactive: bool = setting(False, "answer questions typed by you with the first checkpoint, and test nothing")
 
@@ -48,74 +55,18 @@ TINY = dict(dataset=["linear"], base="resources/tiny-base", max_new_tokens=160, 
 
 def main(args):
     models.check_device(args)
-    finished = sorted(str(path.parent) for path in runs.OUTPUTS.glob("*/run.json") if not path.match("*.partial/*"))
-    names = args.checkpoints or [args.base, *finished]
-    folders = [runs.require_base(name, "the script that makes it") for name in names]
-    loaded = [models.load_tokenizer(folder, default=args.tags) for folder in folders]
-    sets = {name: data.read_split(name, args.split)[0][: args.rows or None] for name in args.dataset}
-
-    for folder, (tokenizer, tag_set) in zip(folders, loaded):
-        generate = generator(folder, tokenizer, args)
-        if args.interactive:
-            return converse(generate, prompts.TAG_SETS[tag_set])
-        for dataset, rows in sets.items():
-            evaluation.save_results(test(generate, checkpoint_facts(folder, args), dataset, rows, tag_set, args))
-        del generate  # and with it the model, before the next one takes its memory
-        gc.collect()
-
-
-def generator(folder: str, tokenizer, args):
-    """A function from conversations and sampling settings to replies."""
-    if args.use_vllm:
-        from vllm import LLM
-
-        llm = LLM(model=folder, seed=args.seed, max_model_len=args.max_new_tokens + 1024)
-        return lambda asked, **how: evaluation.generate_vllm(llm, tokenizer, asked, args.max_new_tokens, **how)
-    model = models.load_for_generation(folder)
-    return lambda asked, **how: evaluation.generate(
-        model, tokenizer, asked, args.max_new_tokens, args.batch_size, progress=Path(folder).name, **how
-    )
-
-
-def checkpoint_facts(folder: str, args) -> dict:
-    """The first columns of a results row: which script made the checkpoint, with which seed, from which base."""
-    names = runs.lineage(folder)
-    if len(names) == 1:
-        return {"script": "base", "seed": args.seed, "base": names[0]}
-    facts = json.loads((runs.resolve(folder) / "run.json").read_text())
-    return {"script": names[-1], "seed": facts["seed"], "base": names[0]}
-
-
-def test(generate, facts: dict, dataset: str, rows: list[dict], tag_set: str, args) -> list[dict]:
-    """Answer and score the rows, greedy and sampled; returns the results rows."""
-    tags, results = prompts.TAG_SETS[tag_set], []
-    asked = [prompts.build_prompt(row["question"], tags) for row in rows]
-    sampling = {"temperature": args.temperature, "top_p": args.top_p, "top_k": args.top_k, "seed": args.seed}
-    plans = [("greedy", 1, {})] * args.greedy + [("sampled", args.samples, sampling)] * (args.samples > 0)
-    for decoding, samples, how in plans:
-        started = time.time()
-        replies = generate([conversation for conversation in asked for _ in range(samples)], **how)
-        repeated = [row for row in rows for _ in range(samples)]
-        scored = [evaluation.score(reply, row["solution"], tags) for reply, row in zip(replies, repeated)]
-        figures = evaluation.summary(scored, len(rows))
-        # A base's greedy replies hold nothing random: one row, whatever the seed of the sampling.
-        seed = 0 if facts["script"] == "base" and decoding == "greedy" else facts["seed"]
-        key = {**facts, "seed": seed, "dataset": Path(dataset).name, "split": args.split, "decoding": decoding}
-        made = {"seconds": round(time.time() - started, 1), "commit": runs.commit(), "command": runs.command_line()}
-        results.append({**key, **figures, **made})
-        items = runs.OUTPUTS / "tests" / ("-".join(str(value) for value in key.values()) + ".jsonl")
-        items.parent.mkdir(parents=True, exist_ok=True)
-        lines = [{"question": row["question"], "truth": row["solution"], **s} for row, s in zip(repeated, scored)]
-        items.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-        print(
-            f"{facts['script']:24} seed {facts['seed']} {dataset} {decoding:8} accuracy {figures['accuracy']:6.1%} "
-            f"[{figures['ci_low']:.1%}, {figures['ci_high']:.1%}] of {figures['n']}; well-formed "
-            f"{figures['format_rate']:.0%}, truncated {figures['truncated_rate']:.0%}, {made['seconds']} s"
-        )
-        for line in lines[: args.show if decoding == "greedy" else 0]:
-            print(f"  question: {line['question']}\n  truth: {line['truth']}  correct: {line['correct']}")
-            print(f"{line['text']}\n")
-    return results
+    judge.check(args.judge, args.judge_model)
+    folders, loaded = evaluation.checkpoints_of(args)
+    sets = [(data.dataset_folder(name), data.read_split(name, args.split)[0]) for name in args.dataset]
+    sets = [(Path(os.path.abspath(path)).name, args.split, rows[: args.rows or None]) for path, rows in sets]
+    if len({name for name, *_ in sets}) < len(sets):
+        runs.fail("two data sets have the same folder name, and so the same rows of results.csv; rename one")
+    if args.interactive:
+        tokenizer, tag_set = loaded[0]
+        return converse(evaluation.generator(folders[0], tokenizer, args), prompts.TAG_SETS[tag_set])
+    plain = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "seed": args.seed}
+    pass_k = [evaluation.Plan("pass@k", args.pass_k, plain, args.pass_rows)] * (args.pass_k > 0)
+    evaluation.test_all(folders, loaded, sets, evaluation.plans(args) + pass_k, args)
 
 
 def converse(generate, tags: prompts.Tags) -> None:

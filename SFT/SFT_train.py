@@ -1,10 +1,11 @@
-"""Supervised fine-tuning: show the base well-formed replies, working and answer each between their tags.
+"""Supervised fine-tuning: show the base well-formed replies, working and answer each between their tags, or tool calls.
 
 loss = mean cross-entropy of the reply's tokens (never the prompt's); the checkpoint with the lowest validation loss
 is kept.
 
 Input: outputs/data/<dataset>/ and a base. Output: outputs/SFT/.
 Command: python SFT/SFT_train.py
+Command: python SFT/SFT_train.py --dataset bfcl_single --output outputs/SFT-BFCL
 """
 
 import sys
@@ -53,7 +54,7 @@ TINY = dict(
     dataset="linear",
     lora_r=0,  # a million weights need no adapter
     learning_rate=5e-4,  # chosen on validation: see LOG.md
-    max_length=512,
+    max_length=1024,
     eval_steps=0.5,
     save_steps=0.5,
     per_device_eval_batch_size=50,

@@ -9,12 +9,15 @@ import importlib.util
 import json
 import random
 import re
+import string
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from common import answers, prompts, runs
 
+LETTERS = string.ascii_uppercase
+OPTION = re.compile(r"^([A-Z])\) (.+)$", re.MULTILINE)
 THINK_TAG = re.compile(r"</?think>")
 CALCULATOR_NOTE = re.compile(r"<<[^<>]*>>")
 
@@ -44,13 +47,40 @@ def _math500(row: dict) -> dict:
     return {"question": row["problem"], "solution": row["answer"]}
 
 
+def _boolq(row: dict) -> dict | None:
+    if not row["passage"] or not row["question"] or not isinstance(row["answer"], bool):
+        return None
+    question = f"{row['passage'].strip()}\nQuestion: {row['question'].strip().rstrip('?')}? Answer yes or no."
+    return {"question": question, "solution": "yes" if row["answer"] else "no"}
+
+
+def _multiple_choice(row: dict) -> dict | None:
+    """The form of tasks.multiple_choice, with letters by place: some rows of ARC name their options 1 to 4."""
+    choices = row["choices"] or {}
+    labels = choices.get("label") or []
+    options = [" ".join((text or "").split()) for text in choices.get("text") or []]
+    whole = row["question"] and all(options) and 2 <= len(options) == len(labels) <= len(LETTERS)
+    if not whole or labels.count(row["answerKey"]) != 1:
+        return None
+    lines = [" ".join(row["question"].split()), *(f"{letter}) {option}" for letter, option in zip(LETTERS, options))]
+    letter = LETTERS[labels.index(row["answerKey"])]
+    return {"question": "\n".join(lines), "solution": letter, "options": options}
+
+
+def _word_problem(row: dict) -> dict | None:
+    made = _gsm8k(row)
+    return made if answers.is_number(made["solution"]) else None
+
+
 class Source(NamedTuple):
-    """A data set of the hub: its name and configuration, the columns that are read, and a row made of them."""
+    """A data set of the hub: its name and configuration, the columns that are read, a row made of them, and which
+    split has public answers to test with."""
 
     hub: str
     config: str | None
     columns: tuple[str, ...]
     convert: Callable[[dict], dict | None]
+    test: str = "test"
 
 
 SOURCES = {
@@ -63,15 +93,20 @@ SOURCES = {
 }
 
 
-def load_source(name: str, folder: str | None) -> dict[str, list[dict]]:
-    """{"train": rows, "test": rows} of a source, from the hub or from a local folder with the same fields.
+# What out-domain tests ask: shapes that no in-domain stage trains on.
+CHOICE_COLUMNS = ("question", "choices", "answerKey")
+QUESTIONS = {
+    "boolq": Source("google/boolq", None, ("question", "passage", "answer"), _boolq, "validation"),
+    "commonsense_qa": Source("tau/commonsense_qa", None, CHOICE_COLUMNS, _multiple_choice, "validation"),
+    "arc_challenge": Source("allenai/ai2_arc", "ARC-Challenge", CHOICE_COLUMNS, _multiple_choice),
+    "gsm8k": Source("openai/gsm8k", "main", ("question", "answer"), _word_problem),
+}
 
-    Rows that say the same question twice are dropped. Where the source has no test split, "test" is empty; a source
-    with nothing but a test split has an empty "train".
-    """
+
+def _load(source: Source, name: str, folder: str | None):
+    """The splits of a source as `datasets` loads them, from the hub or from a local folder with the same fields."""
     import datasets
 
-    source = SOURCES[name]
     if folder and not runs.resolve(folder).is_dir():
         runs.fail(f"--{name} {folder}: no such folder")
     try:
@@ -83,17 +118,46 @@ def load_source(name: str, folder: str | None) -> dict[str, list[dict]]:
         runs.fail(
             f"cannot load {folder or source.hub} ({type(error).__name__}); pass a local copy with --{name} FOLDER"
         )
-    found, seen = {"train": [], "test": []}, set()
-    for split, rows in loaded.items():
+    for rows in loaded.values():
         missing = [column for column in source.columns if column not in rows.column_names]
         if missing:
             runs.fail(f"{folder or source.hub} has no column {missing[0]}; its columns: {', '.join(rows.column_names)}")
+    return loaded
+
+
+def load_source(name: str, folder: str | None) -> dict[str, list[dict]]:
+    """{"train": rows, "test": rows} of a source, from the hub or from a local folder with the same fields.
+
+    Rows that say the same question twice are dropped. Where the source has no test split, "test" is empty; a source
+    with nothing but a test split has an empty "train".
+    """
+    source = SOURCES[name]
+    found, seen = {"train": [], "test": []}, set()
+    for split, rows in _load(source, name, folder).items():
         for row in rows.select_columns(list(source.columns)):
             row = source.convert(row)
             if row and row["solution"].strip() and row["question"] not in seen:
                 seen.add(row["question"])
                 found["test" if split in ("test", "validation") else "train"].append(row)
     return found
+
+
+def load_questions(name: str, folder: str | None) -> tuple[list[dict], int]:
+    """The rows of an out-domain source that can be tested with, and how many could not.
+
+    Left out are rows whose true answer is missing or not among the options, and rows that lack an option.
+    """
+    source = QUESTIONS[name]
+    loaded = _load(source, name, folder)
+    if source.test not in loaded:
+        runs.fail(f"{folder or source.hub} has no split {source.test}; its splits: {', '.join(loaded)}")
+    rows = [source.convert(row) for row in loaded[source.test].select_columns(list(source.columns))]
+    return [row for row in rows if row], rows.count(None)
+
+
+def options_of(question: str) -> list[str]:
+    """The texts of the options A, B, ... that a question lists, one a line."""
+    return [option for _, option in OPTION.findall(question)]
 
 
 def split_rows(rows: dict[str, list[dict]], sizes: dict[str, int], seed: int) -> dict[str, list[dict]]:
@@ -136,17 +200,28 @@ def bfcl_folder() -> Path:
     """The folder of BFCL's official data inside the installed bfcl_eval; ends the script when it is not installed."""
     found = importlib.util.find_spec("bfcl_eval")  # located, not imported: its import makes folders and takes seconds
     if not found:
-        runs.fail("bfcl_eval is not installed; run: pip install -r requirements.txt, then requirements-bfcl.txt --no-deps")
+        runs.fail(
+            "bfcl_eval is not installed; run: pip install -r requirements.txt, then requirements-bfcl.txt --no-deps"
+        )
     return Path(found.submodule_search_locations[0]) / "data"
+
+
+def creation_command(name: str) -> str:
+    """The command that makes a data set of this name."""
+    if not name.startswith("bfcl"):
+        return f"python SFT/dataset_creation.py --dataset {name}"
+    kind, source = "multi" if "multi" in name else "single", "split" if "split" in name else "synthetic"
+    return f"python BFCL/BFCL_dataset_creation.py --kind {kind} --source {source}"
 
 
 def read_split(dataset: str, split: str, working: bool = False) -> tuple[list[dict], str]:
     """The rows of a split and its fingerprint; ends the script when the split is missing, empty or not as recorded."""
     folder = dataset_folder(dataset)
-    facts = runs.require(folder, f"python SFT/dataset_creation.py --dataset {folder.name}")
-    needed = ("question", "working", "solution") if working else ("question", "solution")
+    facts = runs.require(folder, creation_command(folder.name))
     path = folder / f"{split}.jsonl"
     rows = runs.read_jsonl(path) if path.exists() else []
+    own = rows and "prompt" in rows[0]  # rows with messages of their own, as BFCL's have them
+    needed = ("question", *(("completion" if own else "working",) if working else ()), "solution")
     if not rows:
         runs.fail(
             f"data set {runs.shown(folder)} has no rows in its split {split}; splits: {', '.join(facts['splits'])}"
@@ -156,24 +231,32 @@ def read_split(dataset: str, split: str, working: bool = False) -> tuple[list[di
         runs.fail(f"{runs.shown(path)} has rows without {missing[0]}; needed: {', '.join(needed)}")
     fingerprint = rows_fingerprint(rows)
     if fingerprint != facts["splits"].get(split, {}).get("fingerprint"):
-        runs.fail(f"{runs.shown(path)} is not what its run.json records; make it again with SFT/dataset_creation.py")
+        runs.fail(f"{runs.shown(path)} is not what its run.json records; repeat: {creation_command(folder.name)}")
     return rows, fingerprint
+
+
+def conversation(row: dict, tags: prompts.Tags) -> list[dict]:
+    """The messages up to the point where the model has to answer: the row's own, or its question under the tags."""
+    return row["prompt"] if "prompt" in row else prompts.build_prompt(row["question"], tags)
 
 
 def to_prompts(rows: list[dict], tag_set: str, completions: bool = False):
     """A datasets.Dataset with `prompt`, `solution` and `tags` (the tag set's name, which rewards are told).
 
-    completions: with `prompt` and `completion` instead, for SFT.
+    completions: with `prompt` and `completion` instead, for SFT. Rows with messages of their own keep their other
+    columns, and for SFT become one example for each reply in them.
     """
     import datasets
 
     tags, made = prompts.TAG_SETS[tag_set], []
     for row in rows:
-        prompt = prompts.build_prompt(row["question"], tags)
+        prompt = conversation(row, tags)
         if completions:
-            made.append(
-                {"prompt": prompt, "completion": prompts.build_completion(row["working"], row["solution"], tags)}
-            )
+            reply = row.get("completion") or prompts.build_completion(row["working"], row["solution"], tags)
+            whole = prompt + reply
+            places = [i for i in range(len(prompt), len(whole)) if whole[i]["role"] == "assistant"]
+            made += [{"prompt": whole[:i], "completion": [whole[i]]} for i in places]
         else:
-            made.append({"prompt": prompt, "solution": row["solution"], "tags": tag_set})
+            own = {name: value for name, value in row.items() if name != "completion"} if "prompt" in row else {}
+            made.append(own | {"prompt": prompt, "solution": row["solution"], "tags": tag_set})
     return datasets.Dataset.from_list(made)

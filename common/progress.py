@@ -7,7 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
-from common import answers, evaluation, prompts, runs
+from common import data, evaluation, prompts, runs
 
 SHOWN = {  # TRL's name of a metric, and ours on the progress bar
     "loss": "loss",
@@ -33,9 +33,7 @@ class Watch(TrainerCallback):
         self.patience = getattr(args, "patience", 0)
         self.clock, self.bar, self.last, self.heard = runs.Clock(partial), None, {}, False
         rows = trainer.train_dataset
-        self.truths = (
-            {r["prompt"][-1]["content"]: r["solution"] for r in rows} if "solution" in rows.column_names else {}
-        )
+        self.rows = {r["prompt"][-1]["content"]: r for r in rows} if "solution" in rows.column_names else {}
         trainer.remove_callback(ProgressCallback)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(self)
@@ -85,10 +83,10 @@ class Watch(TrainerCallback):
 
     def measure(self, state) -> None:
         """Held-out accuracy now, greedy."""
-        conversations = [prompts.build_prompt(row["question"], self.tags) for row in self.heldout]
+        conversations = [data.conversation(row, self.tags) for row in self.heldout]
         model = self.trainer.accelerator.unwrap_model(self.trainer.model)
         replies = evaluation.generate(model, self.tokenizer, conversations, self.max_new_tokens, batch_size=128)
-        scored = [evaluation.score(reply, row["solution"], self.tags) for reply, row in zip(replies, self.heldout)]
+        scored = [evaluation.score_row(reply, row, self.tags) for reply, row in zip(replies, self.heldout)]
         facts = evaluation.summary(scored, len(scored))
         self.write(state, {f"heldout_{name}": round(value, 4) for name, value in facts.items()})
         self.last["held-out"] = f"{facts['accuracy']:.1%}"
@@ -106,7 +104,7 @@ class Watch(TrainerCallback):
             rows.append(
                 {
                     "question": question,
-                    "truth": self.truths.get(question),
+                    "truth": self.rows.get(question, {}).get("solution"),
                     "text": prompts.completion_text(completion),
                     "rewards": {name: round(values[i], 3) for name, values in logs["rewards"].items()},
                     "advantage": round(logs["advantages"][i], 3),
@@ -126,12 +124,13 @@ class Watch(TrainerCallback):
         if self.heard or not self.patience or state.global_step < self.patience:
             return
         rows = self.rollouts()
-        solved = [answers.extract_solution(row["text"], self.tags) for row in rows]
-        right = [answers.is_correct(solution, row["truth"]) for solution, row in zip(solved, rows)]
+        scored = [evaluation.score_row(row, self.rows[row["question"]], self.tags) for row in rows]
+        solved, right = [row["solution"] for row in scored], [row["correct"] for row in scored]
+        expected = ("<tool_call>",) if "functions" in self.rows[rows[0]["question"]] else self.tags
         if numbers.get("completions/clipped_ratio") == 1:
             reason = "all completions are truncated; raise --max_completion_length"
-        elif not any(tag in row["text"] for tag in self.tags for row in rows):
-            reason = f"no completion holds any of the tags {' '.join(self.tags)}; start from an SFT checkpoint"
+        elif not any(tag in row["text"] for tag in expected for row in rows):
+            reason = f"no completion holds any of the tags {' '.join(expected)}; start from an SFT checkpoint"
         elif not any(solved):
             reason = "no completion holds a solution between its tags; start from an SFT checkpoint"
         elif all(right):

@@ -99,7 +99,8 @@ def test_calls_of_invented_tools_fit_the_tools_that_are_shown():
         call = json.loads(re.fullmatch(r"<tool_call>\n(.*)\n</tool_call><\|im_end\|>\n", reply)[1])
         lines = [line.removesuffix("<|im_end|>") for line in asked.splitlines() if line.startswith('{"name": "')]
         shown = [json.loads(line) for line in lines]
-        fitting = [t for t in shown if t["name"] == call["name"] and t["parameters"]["required"] == [*call["arguments"]]]
+        wanted = [call["name"], [*call["arguments"]]]
+        fitting = [t for t in shown if [t["name"], t["parameters"]["required"]] == wanted]
         assert fitting
         tool = fitting[0]
         for name, value in call["arguments"].items():

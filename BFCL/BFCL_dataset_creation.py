@@ -1,0 +1,115 @@
+"""Make a data set of tool calls for SFT and GRPO: requests, the functions offered, and the calls that answer them.
+
+synthetic: requests in our own words for the functions of BFCL's eight classes, each call executed in its class; which
+split a task belongs to follows from a hash of its calls, and no official call is among them, so that all of BFCL's own
+test cases stay unseen. split: BFCL v4's own entries, one fifth for testing, as in the thesis; entries that ask the same
+question (kind single), or have the same index in the four multi-turn categories (kind multi), go into one split.
+
+Input: the data of the installed bfcl-eval. Output: outputs/data/bfcl_<kind>/ or outputs/data/bfcl_split_<kind>/ (sft,
+train, validation, test .jsonl and run.json; common/tool_tasks.py says what a row holds).
+Command: python BFCL/BFCL_dataset_creation.py --kind single
+"""
+
+import random
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common import data, runs, tasks, tool_tasks
+from common.runs import setting
+
+
+@dataclass
+class Args(runs.RunArgs):
+    kind: str = setting("single", "single: one request, one reply; multi: several turns whose calls are executed")
+    source: str = setting("synthetic", "synthetic, or split: BFCL's own entries")
+    level: str = setting("medium", f"of the synthetic tasks: {', '.join(tool_tasks.LEVELS)}")
+    seed: int = setting(3407, "draws the tasks, or the entries of each split; as elsewhere the thesis's")
+    sft_rows: int = setting(1000, "rows with a gold reply, for SFT; of BFCL's own multi-turn entries there are none")
+    train_rows: int = setting(4000, "rows for GRPO, as far as there are so many")
+    validation_rows: int = setting(200, "rows for held-out accuracy during training and for choosing settings")
+    test_rows: int = setting(500, "synthetic rows for the result tables, used once")
+    max_characters: int = setting(0, "longer prompts of BFCL do not train [single 12000, multi 40000]")
+    test_share: float = setting(0.2, "share of BFCL's questions, or indices, for the result tables; the thesis's")
+
+
+TINY = dict(
+    level="tiny",
+    sft_rows=512,  # as many as linear systems
+    train_rows=1000,  # likewise
+    test_rows=200,  # an interval of at most 7 points either way
+)
+
+
+def synthetic(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
+    """The splits of tasks made by code; those of SFT and GRPO are different tasks."""
+    make, level = getattr(tool_tasks, args.kind), tool_tasks.LEVELS[args.level]
+    made = {name: tasks.problems(make, name, sizes[name], args.seed, level=level) for name in ("validation", "test")}
+    trained = tasks.problems(make, "train", sizes["sft"] + sizes["train"], args.seed, level=level)
+    return made | {"sft": trained[: sizes["sft"]], "train": trained[sizes["sft"] :]}
+
+
+def group_of(row: dict) -> str:
+    """What the entries that must share a split have in common: the question, or the index of a multi-turn entry."""
+    return row["id"].rpartition("_")[2] if "turns" in row else row["question"]
+
+
+def is_short(row: dict, limit: int) -> bool:
+    return sum(len(message["content"]) for message in row["prompt"]) <= limit
+
+
+def split_entries(rows: list[dict], sizes: dict[str, int], args) -> dict[str, list[dict]]:
+    """Disjoint splits of whole groups of entries; sft and validation take only those with a gold reply."""
+    groups, limit = {}, args.max_characters or (12000 if args.kind == "single" else 40000)
+    for row in rows:
+        groups.setdefault(group_of(row), []).append(row)
+    order = sorted(groups)
+    random.Random(args.seed).shuffle(order)
+    tested = round(args.test_share * len(order))
+    splits = {"sft": [], "train": [], "validation": [], "test": [row for key in order[:tested] for row in groups[key]]}
+    for key in order[tested:]:
+        group = [row for row in groups[key] if is_short(row, limit)]
+        gold = all("completion" in row or "turns" in row for row in group)
+        wanted = [name for name in ("validation", "sft") if gold and len(splits[name]) < sizes[name]]
+        splits[(wanted or ["train"])[0]] += group
+    return splits | {"train": splits["train"][: sizes["train"]]}
+
+
+def main(args):
+    for name, choices in (
+        ("kind", ("single", "multi")),
+        ("source", ("synthetic", "split")),
+        ("level", tool_tasks.LEVELS),
+    ):
+        if getattr(args, name) not in choices:
+            runs.fail(f"--{name} {getattr(args, name)}: choose {', '.join(choices)}")
+    if not 0 < args.test_share < 1:
+        runs.fail(f"--test_share {args.test_share}: choose a share between 0 and 1")
+    sizes = {"sft": args.sft_rows, "train": args.train_rows}
+    sizes |= {"validation": args.validation_rows, "test": args.test_rows}
+    if args.source == "synthetic":
+        splits = synthetic(args, sizes)
+    else:
+        categories = tool_tasks.SINGLE if args.kind == "single" else tool_tasks.MULTI
+        sizes["sft"] *= args.kind == "single"
+        rows = [row for category in categories for row in tool_tasks.official(category)]
+        splits = split_entries(rows, sizes, args)
+        sizes["test"] = len(splits["test"])
+
+    partial = runs.start(args)
+    with runs.disk_errors(partial):
+        facts = data.write_splits(partial, splits)
+        runs.finish(args, splits=facts)
+    for name, fact in facts.items():
+        less = f", {sizes[name]} were asked for" if fact["rows"] < sizes[name] else ""
+        print(f"{name:11}{fact['rows']:6} rows{less}  fingerprint {fact['fingerprint']}")
+
+
+def folder_of(args) -> Path:
+    return runs.OUTPUTS / "data" / f"bfcl_{'split_' if args.source == 'split' else ''}{args.kind}"
+
+
+if __name__ == "__main__":
+    main(runs.parse(Args, TINY, __doc__, output=folder_of))

@@ -1,0 +1,368 @@
+"""Test checkpoints on tool calls: our own test tasks, the held-out fifth of BFCL, and BFCL's official categories.
+
+accuracy = share of perfect matches by the official checkers (several turns: state and responses after every turn);
+reward = 0.5 * perfect + 0.1 * call + 0.1 * name + 0.2 * arguments + 0.1 * no extra call, for several turns 0.5 * perfect
++ 0.5 * share of the turns that are right; interval: 95 % Wilson. Beside each checkpoint stands what a model gets that
+never calls: on irrelevance that is everything. A prompt that does not fit into the context counts as wrong. The scores
+of groups are calculated as officially; of a sample (--rows) they are estimates. --official leaves our scorer out: it
+serves each checkpoint and drives BFCL's own command line against it.
+
+Input: checkpoints, outputs/data/<dataset>/, the data of the installed bfcl-eval. Output: rows of resources/results.csv
+and items.csv, each reply in outputs/tests/*.jsonl; with --official outputs/bfcl/<checkpoint>/ (result, score).
+Command: python BFCL/GRPO_BFCL_evaluate.py --checkpoints outputs/SFT-BFCL outputs/GRPO_BFCL_v1
+"""
+
+import contextlib
+import gc
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common import data, evaluation, models, runs, tool_tasks, toolcalls
+from common.runs import setting
+
+
+@dataclass
+class Args(runs.ProfileArgs):
+    checkpoints: list[str] = setting([], "folders or hub names [the base and all of outputs/]")
+    dataset: list[str] = setting(
+        ["bfcl_single", "bfcl_multi", "bfcl_split_single", "bfcl_split_multi"],
+        "folders of outputs/data/, made by BFCL_dataset_creation.py; none for the categories alone",
+    )
+    categories: list[str] = setting(["all"], "official categories, or the groups non_live live irrelevance multi_turn")
+    split: str = setting("test", "of the data sets: test, or validation to choose settings by")
+    tags: str = setting("thesis", "tag set of a base that carries none; no tag is asked for here")
+    base: str = setting("Qwen/Qwen3-4B-Base", "the base that leads the default list of checkpoints")
+    rows: int = setting(0, "of each data set and category, drawn with the seed; 0 takes all")
+    seed: int = setting(0, "of that draw")
+    max_new_tokens: int = setting(1024, "of a reply")
+    prompt_room: int = setting(12288, "tokens of the longest prompt; several turns with all of a class need most")
+    max_steps: int = setting(20, "replies with calls in one turn, after which an episode is lost; the official limit")
+    batch_size: int = setting(64, "replies in memory at once")
+    use_vllm: bool = setting(False, "generate with vLLM; needs CUDA")
+    results: str = setting("", "another results.csv, with items.csv and the replies beside it [resources/results.csv]")
+    show: int = setting(1, "replies to print for each checkpoint and set")
+    official: bool = setting(False, "serve each checkpoint and run bfcl generate and bfcl evaluate on it instead")
+    server: str = setting("", "for --official: use this server, such as http://127.0.0.1:8000, and start none")
+    minutes: float = setting(240, "for --official: time for generating, and for evaluating; then it is given up")
+
+
+TINY = dict(
+    base="resources/tiny-base",
+    dataset=["bfcl_single", "bfcl_multi"],
+    categories=["simple_python", "multiple", "live_simple", "irrelevance"],
+    rows=100,  # a prompt of the categories takes as long as ten systems of equations
+    max_new_tokens=100,
+    max_steps=4,
+    batch_size=100,
+)
+
+GROUPS = {  # the official ones, without Java and JavaScript apart
+    "non_live": ("simple_python", "simple_java", "simple_javascript", "multiple", "parallel", "parallel_multiple"),
+    "live": ("live_simple", "live_multiple", "live_parallel", "live_parallel_multiple"),
+    "irrelevance": ("irrelevance", "live_irrelevance"),
+    "multi_turn": tool_tasks.MULTI,
+}
+MODEL = toolcalls.MODEL  # whose handler writes the prompts and reads the replies in --official
+
+
+def main(args):
+    models.check_device(args)
+    categories = chosen(args.categories)
+    folders, loaded = evaluation.checkpoints_of(args)
+    if args.official:
+        for folder in folders:
+            official(folder, categories, args)
+        return
+    sets = [(data.dataset_folder(name).name, args.split, data.read_split(name, args.split)[0]) for name in args.dataset]
+    sets += [(f"bfcl_{name}", "official", tool_tasks.official(name)) for name in categories]
+    sets = [(name, split, sample(rows, args.rows, args.seed)) for name, split, rows in sets]
+    where = {"path": runs.resolve(args.results).absolute()} if args.results else {}
+    args.judge = ""  # there is no working to judge
+    with toolcalls.Episodes() as worker:
+        floor = {"script": "never-calls", "seed": 0, "base": "none"}
+        save(floor, silent, sets, worker, args, where)
+        for folder, (tokenizer, _) in zip(folders, loaded):
+            answer = bounded(evaluation.generator(folder, tokenizer, args), tokenizer, folder, args)
+            save(evaluation.checkpoint_facts(folder, args), answer, sets, worker, args, where)
+            del answer  # and with it the model, before the next one takes its memory
+            gc.collect()
+
+
+def chosen(names: list[str]) -> list[str]:
+    """The categories of a list of categories and groups."""
+    known = dict.fromkeys((*tool_tasks.SINGLE, *tool_tasks.MULTI))
+    groups = GROUPS | {"all": tuple(known), "none": ()} | {name: (name,) for name in known}
+    for name in names:
+        if name not in groups:
+            runs.fail(f"--categories {name}: choose from {', '.join(groups)}")
+    return list(dict.fromkeys(category for name in names for category in groups[name]))
+
+
+def sample(rows: list[dict], n: int, seed: int) -> list[dict]:
+    """n of the rows, drawn with the seed, in their order; all of them for 0."""
+    if not 0 < n < len(rows):
+        return rows
+    return [rows[place] for place in sorted(random.Random(seed).sample(range(len(rows)), n))]
+
+
+def silent(asked: list, **how) -> list[dict]:
+    """The replies of a model that never calls."""
+    return [{"text": "", "tokens": 1, "truncated": False} for _ in asked]
+
+
+def bounded(answer: Callable, tokenizer, folder: str, args) -> Callable:
+    """answer(), with an empty reply to every prompt that leaves no room for a reply in the context."""
+    room = evaluation.context_length(folder, args) - args.max_new_tokens
+
+    def reply(asked, **how):
+        texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in asked]
+        lengths = [len(ids) for ids in tokenizer(texts, add_special_tokens=False).input_ids]
+        fits = [conversation for conversation, length in zip(asked, lengths) if length <= room]
+        replies = iter(answer(fits, **how) if fits else [])
+        too_long = {"text": "", "tokens": 0, "truncated": True, "too_long": True}
+        return [next(replies) if length <= room else dict(too_long) for length in lengths]
+
+    return reply
+
+
+def save(facts: dict, answer: Callable, sets: list, worker, args, where: dict) -> None:
+    """Test one checkpoint on every set, save the rows, print the scores of the groups."""
+    plan, found = evaluation.Plan("greedy", 1, {}), {}
+    for name, split, rows in sets:
+        reply = episodes(answer, rows, worker, args) if "turns" in rows[0] else scored(answer, rows)
+        row = evaluation.test(reply, {**facts, "dataset": name, "split": split}, rows, args.tags, plan, args)
+        print(f"  reward {row['reward']:.3f}; {reply.too_long} prompts do not fit into the context")
+        found[name.removeprefix("bfcl_")] = row
+        evaluation.save_results([row], **where)
+    for group, score in group_scores(found).items():
+        print(f"{facts['script']:24} {group} {score:.1%}{' (estimated from a sample)' if args.rows else ''}")
+
+
+def scored(answer: Callable, rows: list[dict]) -> Callable:
+    """answer(), with the verdict on each reply: a prompt that does not fit is wrong, also where no call is wanted."""
+
+    def reply(asked, **how):
+        made = []
+        for one, row in zip(answer(asked, **how), rows):
+            verdict = evaluation.score_calls(one, row)
+            made.append(verdict | ({"correct": False, "reward": 0.0} if "too_long" in one else {}))
+        reply.too_long = sum("too_long" in one for one in made)
+        return made
+
+    return reply
+
+
+def episodes(answer: Callable, rows: list[dict], worker, args) -> Callable:
+    """answer(), for tasks of several turns: all of them are played at once, one reply each a step."""
+
+    def reply(asked, **how):
+        games = [Game(row, worker) for row in rows]
+        while playing := [game for game in games if game.going]:
+            for game, one in zip(playing, answer([game.messages for game in playing], **how)):
+                game.step(one, args.max_steps)
+        made = [game.verdict() for game in games]
+        reply.too_long = sum(one["too_long"] for one in made)
+        return made
+
+    return reply
+
+
+class Game:
+    """A task of several turns while it is played: the conversation so far and the calls of each turn."""
+
+    def __init__(self, row: dict, worker):
+        self.worker = worker
+        loaded = ("turns", "initial_config", "involved_classes", "solution")
+        self.turns, config, classes, self.truth = (json.loads(row[name]) for name in loaded)
+        self.entry = {"id": row["id"], "initial_config": config, "involved_classes": classes}
+        self.episode = worker.open(config, classes, "long_context" in row["id"])
+        self.messages, self.calls, self.steps, self.going = list(row["prompt"]), [[]], 0, True
+        self.tokens, self.truncated, self.kinds, self.too_long = 0, False, [], False
+
+    def step(self, one: dict, max_steps: int) -> None:
+        """Go on by one reply: its calls are executed; a reply without calls ends the turn."""
+        calls, kind = toolcalls.decode(one["text"])
+        self.tokens, self.truncated = self.tokens + one["tokens"], self.truncated or one["truncated"]
+        if "too_long" in one:
+            self.too_long, self.going = True, False
+            return
+        self.kinds.append(kind)
+        if calls:
+            pairs = [(name, arguments) for call in calls for name, arguments in call.items()]
+            results = self.worker.execute(self.episode, calls)
+            self.messages += [{"role": "assistant", "content": tool_tasks.call_text(pairs, ascii_only=True)}]
+            self.messages += [tool_tasks.tool_message(results)]
+            self.calls[-1] += calls
+            self.steps += 1
+            self.going = self.steps <= max_steps
+            return
+        said = one["text"].rpartition("</think>")[2].lstrip("\n")
+        self.messages.append({"role": "assistant", "content": said})
+        self.steps, turn = 0, len(self.calls)
+        self.going = turn < len(self.turns)
+        if self.going:
+            self.calls.append([])
+            self.messages += self.turns[turn]
+
+    def verdict(self) -> dict:
+        """The scored episode: an unfinished one is wrong, as officially."""
+        self.worker.close(self.episode)
+        found = toolcalls.score_multi(self.worker, self.entry, self.truth, self.calls)
+        lines = [f"{message['role']}: {message['content']}" for message in self.messages[1:]]
+        right = found["valid"] and not self.too_long
+        return {
+            "text": "\n".join(lines),
+            "tokens": self.tokens,
+            "truncated": self.truncated,
+            "too_long": self.too_long,
+            "solution": json.dumps(self.calls),
+            "correct": right,
+            "well_formed": all(kind in ("call", "no_call") for kind in self.kinds),
+            "reward": 0.5 * right + 0.5 * found["turns"],
+        }
+
+
+def group_scores(found: dict[str, dict]) -> dict[str, float]:
+    """The official score of each group all of whose categories were tested; every mean is over categories but live's."""
+
+    def mean(values):
+        return sum(values) / len(values)
+
+    def accuracies(names):
+        return [found[name]["accuracy"] for name in names]
+
+    scores = {}
+    for group, names in GROUPS.items():
+        if not all(name in found for name in names):
+            continue
+        if group == "live":
+            total = sum(found[name]["n"] for name in names)
+            scores[group] = sum(found[name]["accuracy"] * found[name]["n"] for name in names) / total
+        elif group == "non_live":
+            scores[group] = mean([mean(accuracies(names[:3])), *accuracies(names[3:])])
+        else:
+            scores[group] = mean(accuracies(names))
+    return scores
+
+
+def official(folder: str, categories: list[str], args) -> None:
+    """BFCL's own command line on a checkpoint: generate behind a server on 127.0.0.1, evaluate, save its scores."""
+    facts = evaluation.checkpoint_facts(folder, args)
+    root = runs.OUTPUTS / "bfcl" / f"{facts['script']}-{facts['base']}-{facts['seed']}"
+    shutil.rmtree(root, ignore_errors=True)
+    (root / "hub").mkdir(parents=True)  # without it `transformers serve` answers 500 to /v1/models
+    rows = {name: sample(tool_tasks.official(name), args.rows, args.seed) for name in categories}
+    ids = {name: [row["id"] for row in found] for name, found in rows.items()}
+    runs.write_json(root / "test_case_ids_to_generate.json", ids)
+    address = args.server.removeprefix("http://").rstrip("/") or f"127.0.0.1:{free_port()}"
+    host, _, port = address.partition(":")
+    environment = {"BFCL_PROJECT_ROOT": str(root), "LOCAL_SERVER_ENDPOINT": host, "LOCAL_SERVER_PORT": port}
+    environment |= {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(root / "hub")}
+    environment = os.environ | environment
+    bfcl = [sys.executable, "-m", "bfcl_eval"]
+    threads = "1" if not args.use_vllm else "32"
+    generate = ["generate", "--model", MODEL, "--local-model-path", folder, "--skip-server-setup", "--run-ids"]
+    evaluate = ["evaluate", "--model", MODEL, "--test-category", ",".join(categories), "--partial-eval"]
+    with serving(folder, address, environment, args):
+        command(bfcl + generate + ["--num-threads", threads], environment, root / "generate.log", args.minutes)
+    command(bfcl + evaluate, environment, root / "evaluate.log", args.minutes)
+    results = []
+    for name in categories:
+        path = next((root / "score").rglob(f"BFCL_v4_{name}_score.json"), None)
+        if path is None:
+            runs.fail(f"bfcl evaluate left no score of {name}; see {runs.shown(root)}/generate.log and evaluate.log")
+        score = json.loads(path.open().readline())
+        low, high = evaluation.wilson(score["accuracy"], score["total_count"])
+        row = {"dataset": f"bfcl_{name}", "split": "bfcl-eval", "decoding": "greedy", "n": score["total_count"]}
+        row |= {"accuracy": score["accuracy"], "ci_low": low, "ci_high": high, "commit": runs.commit()}
+        results.append({**facts, **row, "command": runs.command_line()})
+        print(f"{facts['script']:24} {name} {score['accuracy']:.1%} of {score['total_count']}, by bfcl evaluate")
+    where = {"path": runs.resolve(args.results).absolute()} if args.results else {}
+    evaluation.save_results(results, **where)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def command(words: list[str], environment: dict, log: Path, minutes: float) -> None:
+    """Run a command with its output in a file; ends the script when it fails or takes too long."""
+    with open(log, "w") as output:
+        try:
+            done = subprocess.run(words, env=environment, stdout=output, stderr=output, timeout=60 * minutes)
+        except subprocess.TimeoutExpired:
+            runs.fail(
+                f"{' '.join(words[2:5])} took more than {minutes:g} minutes; see {runs.shown(log)}, raise --minutes"
+            )
+    if done.returncode:
+        runs.fail(f"{' '.join(words[2:5])} failed with code {done.returncode}; see {runs.shown(log)}")
+
+
+@contextlib.contextmanager
+def serving(folder: str, address: str, environment: dict, args):
+    """A server with the checkpoint at the address, vLLM or transformers; it is ended with all that it started."""
+    host, _, port = address.partition(":")
+    if args.server:
+        process = None
+    else:
+        folder_of = Path(sys.executable).parent
+        if args.use_vllm:
+            words = [folder_of / "vllm", "serve", folder, "--max-model-len", evaluation.context_length(folder, args)]
+        else:
+            words = [
+                folder_of / "transformers",
+                "serve",
+                folder,
+                "--device",
+                "cuda" if args.profile == "gpu" else "cpu",
+            ]
+        words += ["--host", host, "--port", port]
+        log = open(Path(environment["BFCL_PROJECT_ROOT"]) / "server.log", "w")
+        process = subprocess.Popen(
+            list(map(str, words)), env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        wait(f"http://{address}/v1/models", process, 15)
+        yield
+    finally:
+        if process:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            log.close()
+
+
+def wait(url: str, process, minutes: float) -> None:
+    """Until the server answers; ends the script when it dies or does not answer in time."""
+    deadline = time.time() + 60 * minutes
+    while time.time() < deadline and (process is None or process.poll() is None):
+        with contextlib.suppress(OSError, urllib.error.URLError):
+            if urllib.request.urlopen(url, timeout=10).status == 200:
+                return
+        time.sleep(1)
+    state = "answers no request" if process is None or process.poll() is None else f"ended with code {process.poll()}"
+    runs.fail(f"the server at {url} {state}; see its server.log")
+
+
+if __name__ == "__main__":
+    main(runs.parse(Args, TINY, __doc__))

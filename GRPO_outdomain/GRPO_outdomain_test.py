@@ -1,0 +1,92 @@
+"""Test checkpoints on questions of shapes that they were not trained on: what is kept, and what is forgotten.
+
+accuracy = share of questions whose answer is right, one greedy reply each; interval: 95 % Wilson. An answer counts as
+it is written between the tags: yes or no, the letter of one option (with its text, if it is the right text), a number.
+judge, efficiency and final as in GRPO_indomain/GRPO_test.py, whose rows these stand beside.
+
+boolq, commonsense_qa, arc_challenge, gsm8k: from the hub, or from a local folder with the same fields (--boolq FOLDER).
+yes_no, multiple_choice, word_problem: made by code, of the same shapes; the tiny profile's.
+
+Input: checkpoints, and the hub or none. Output: rows of resources/results.csv and items.csv, outputs/tests/*.jsonl.
+Command: python GRPO_outdomain/GRPO_outdomain_test.py --checkpoints resources/tiny-base outputs/SFT outputs/GRPO-Hybrid
+"""
+
+import random
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common import data, evaluation, judge, models, runs, tasks
+from common.runs import setting
+
+
+@dataclass
+class Args(runs.ProfileArgs):
+    checkpoints: list[str] = setting([], "folders or hub names [the base and all of outputs/]")
+    dataset: list[str] = setting(list(data.QUESTIONS), "any of these, and of yes_no multiple_choice word_problem")
+    boolq: str = setting("", "local folder instead of google/boolq")
+    commonsense_qa: str = setting("", "local folder instead of tau/commonsense_qa")
+    arc_challenge: str = setting("", "local folder instead of allenai/ai2_arc, ARC-Challenge")
+    gsm8k: str = setting("", "local folder instead of openai/gsm8k")
+    tags: str = setting("thesis", "tag set to ask a base for that carries none: thesis or think")
+    base: str = setting("Qwen/Qwen3-4B-Base", "the base that leads the default list of checkpoints")
+    rows: int = setting(0, "questions of each set, drawn with --draw; 0 takes all of a set (of one made by code, 200)")
+    draw: int = setting(3407, "seed of that draw; not --seed, since checkpoints are compared on the same questions")
+    greedy: bool = setting(True, "one greedy reply a question")
+    samples: int = setting(0, "sampled replies a question too; the next three as in GRPO_test.py")
+    temperature: float = setting(0.7, "of the sampling")
+    top_p: float = setting(0.8, "of the sampling")
+    top_k: int = setting(20, "of the sampling")
+    seed: int = setting(0, "of the sampling")
+    max_new_tokens: int = setting(1536, "as in training")
+    batch_size: int = setting(64, "replies in memory at once")
+    use_vllm: bool = setting(False, "generate with vLLM; needs CUDA")
+    judge: str = setting("", "OpenAI-compatible server that scores the replies, such as http://127.0.0.1:8000/v1")
+    judge_model: str = setting("", "name of its model; a key is taken from the environment, OPENAI_API_KEY")
+    results: str = setting("", "another results.csv, with items.csv and the replies beside it [resources/results.csv]")
+    show: int = setting(1, "replies to print for each checkpoint")
+
+
+TINY = dict(
+    dataset=list(tasks.OTHER_SHAPES),
+    base="resources/tiny-base",
+    rows=200,  # an interval of at most 7 points either way
+    max_new_tokens=160,
+    batch_size=200,  # passages are long
+)
+
+
+def questions(name: str, args) -> tuple[str, list[dict], int]:
+    """The split's name, its rows, and how many of them had no usable answer or options."""
+    if name in tasks.OTHER_SHAPES:
+        rows = tasks.problems(tasks.OTHER_SHAPES[name], "test", args.rows or 200, args.draw)
+        return "test", [{**row, "options": data.options_of(row["question"])} for row in rows], 0
+    rows, unusable = data.load_questions(name, getattr(args, name))
+    return data.QUESTIONS[name].test, rows, unusable
+
+
+def main(args):
+    models.check_device(args)
+    judge.check(args.judge, args.judge_model)
+    if unknown := [name for name in args.dataset if name not in {*data.QUESTIONS, *tasks.OTHER_SHAPES}]:
+        runs.fail(f"--dataset {unknown[0]}: choose of {', '.join([*data.QUESTIONS, *tasks.OTHER_SHAPES])}")
+    folders, loaded = evaluation.checkpoints_of(args)
+    sets = []
+    for name in args.dataset:
+        split, rows, unusable = questions(name, args)
+        fits = evaluation.fitting(rows, folders, loaded, args)
+        drawn = random.Random(f"{args.draw}-{name}").sample(fits, min(args.rows or len(fits), len(fits)))
+        print(
+            f"{name}, {split}: {len(drawn)} of {len(rows) + unusable} questions; dropped {unusable} without a usable "
+            f"answer or options, {len(rows) - len(fits)} too long for a checkpoint's context"
+        )
+        if not drawn:
+            runs.fail(f"{name} has no question left to ask")
+        sets.append((name, split, drawn))
+    evaluation.test_all(folders, loaded, sets, evaluation.plans(args), args)
+
+
+if __name__ == "__main__":
+    main(runs.parse(Args, TINY, __doc__))

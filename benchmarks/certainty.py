@@ -1,0 +1,231 @@
+"""What certainty costs: all completions of a batch at once against one sample at a time, and its share of a GRPO step.
+
+ratio = median seconds one at a time / median seconds of common/certainty.py, on the same completions, in turns
+    one forward: each sample through the whole model once; three forwards: once each for the solution, the response and
+    the entropy, as the thesis did it
+share = median over the steps of a real run of (seconds in common/certainty.py / seconds of the step)
+Both ways have to give the same figures: to 1e-5 in float32 on the CPU; for bfloat16 the largest difference is reported.
+
+Input: outputs/data/<dataset>/ and a checkpoint. Output: benchmarks/results/certainty.json.
+Command: python benchmarks/certainty.py
+"""
+
+import importlib.util
+import math
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common import answers, certainty, data, evaluation, models, prompts, runs
+from common.runs import setting
+
+RESULTS = runs.ROOT / "benchmarks" / "results" / "certainty.json"
+
+
+@dataclass
+class Args(runs.ProfileArgs):
+    base: str = setting("outputs/SFT", "checkpoint that writes the completions: a folder or a hub name")
+    dataset: str = setting("dapo", "a folder of outputs/data/, made by dataset_creation.py, or a path to one")
+    tags: str = setting("", "tag set, thesis or think [the one that the base was trained on]")
+    completions: int = setting(64, "completions measured, eight of a problem")
+    repeats: int = setting(7, "times that each way is measured; the median counts")
+    steps: int = setting(6, "steps of each run; the first one is not counted")
+    scripts: list[str] = setting(["GRPO-Intuitor", "GRPO-Hybrid"], "whose step it is a share of")
+    use_vllm: bool = setting(False, "generate with vLLM in those runs; needs CUDA")
+
+
+TINY = dict(dataset="linear")
+
+
+def one_at_a_time(model, tokenizer, prompt_ids, completion_ids, tag_set: str, forwards: int = 1) -> list:
+    """The plain way to a Certainty of each completion: no batch, no cache, all logits of prompt and completion."""
+    import torch
+
+    found, tags = [], prompts.TAG_SETS[tag_set]
+    for prompt, completion in zip(prompt_ids, completion_ids, strict=True):
+        ids = torch.tensor([[*prompt, *completion]], device=model.device)
+        with torch.no_grad():
+            for _ in range(forwards):
+                logp = model(ids).logits[0].float().log_softmax(-1)[len(prompt) - 1 : -1]
+        taken = [logp[place, token].item() for place, token in enumerate(completion)]
+        text = tokenizer.decode(completion, skip_special_tokens=True)
+        solution, own = answers.extract_solution(text, tags), []
+        if solution is not None:
+            start = text.index(solution, text.index(tags.answer_open) + len(tags.answer_open))
+            ends = [len(tokenizer.decode(completion[:n], skip_special_tokens=True)) for n in range(len(completion) + 1)]
+            places = range(len(completion))
+            own = [taken[n] for n in places if ends[n] < start + len(solution) and ends[n + 1] > start]
+        entropy = -(logp.exp() * logp).sum(1).mean().item() / math.log(logp.shape[1])
+        divergence = -math.log(logp.shape[1]) - logp.mean().item()
+        sure = math.exp(statistics.fmean(own)) if solution is not None else None
+        found.append(certainty.Certainty(sure, math.exp(statistics.fmean(taken)), entropy, divergence))
+    return found
+
+
+def difference(ours: list, theirs: list) -> float:
+    """The largest difference of any figure; infinite where only one of them has a solution."""
+    pairs = [pair for row, other in zip(ours, theirs, strict=True) for pair in zip(row, other) if pair != (None, None)]
+    return max(math.inf if None in pair else abs(pair[0] - pair[1]) for pair in pairs)
+
+
+def now() -> float:
+    """Seconds on a clock that stands still for other programs where it can: the process's own on one CPU thread."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.process_time() if clock() == "process" else time.perf_counter()
+
+
+def clock() -> str:
+    import torch
+
+    return "wall" if torch.cuda.is_available() or torch.get_num_threads() > 1 else "process"
+
+
+def compare(base: str, tokenizer, tag_set: str, rows: list[dict], settings, args) -> dict:
+    """Both ways on the same completions: medians, ratios and the largest difference."""
+    model = models.load_for_generation(base)
+    tags = prompts.TAG_SETS[tag_set]
+    asked = [prompts.build_prompt(row["question"], tags) for row in rows[: args.completions // 8] for _ in range(8)]
+    how = {"temperature": 1.0, "progress": "completions"}
+    replies = evaluation.generate(model, tokenizer, asked, settings.max_completion_length, 64, **how)
+    ends = [[] if reply["truncated"] else [tokenizer.eos_token_id] for reply in replies]
+    ids = [tokenizer(r["text"], add_special_tokens=False).input_ids + end for r, end in zip(replies, ends)]
+    rendered = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=True, return_dict=True)
+    found, ways = (
+        {},
+        {
+            "batched": lambda: certainty.measure(model, tokenizer, settings, asked, ids, [tag_set] * len(ids)),
+            "one forward": lambda: one_at_a_time(model, tokenizer, rendered["input_ids"], ids, tag_set),
+            "three forwards": lambda: one_at_a_time(model, tokenizer, rendered["input_ids"], ids, tag_set, 3),
+        },
+    )
+    took = {name: [] for name in ways}
+    for turn in range(args.repeats + 1):  # the first turn warms up
+        for name, way in ways.items():
+            started = now()
+            found[name] = way()
+            took[name] += [now() - started] * (turn > 0)
+    medians = {name: statistics.median(values) for name, values in took.items()}
+    return {
+        "completions": len(ids),
+        "mean_prompt_tokens": statistics.fmean(map(len, rendered["input_ids"])),
+        "mean_completion_tokens": statistics.fmean(map(len, ids)),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "seconds": medians,
+        "all_seconds": took,
+        "ratio": {name: medians[name] / medians["batched"] for name in ("one forward", "three forwards")},
+        "largest_difference": difference(found["batched"], found["one forward"]),
+    }
+
+
+def settings_of(name: str, folder: str, args):
+    """The script as a module, and the arguments that it would be run with."""
+    spec = importlib.util.spec_from_file_location(name.replace("-", "_"), runs.ROOT / "GRPO_outdomain" / f"{name}.py")
+    script = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = script
+    spec.loader.exec_module(script)
+    words = ["--profile", args.profile, "--base", args.base, "--dataset", args.dataset, "--output", folder]
+    words += ["--use_vllm", str(args.use_vllm), "--max_steps", str(args.steps), "--save_strategy", "no"]
+    settings = runs.parse(script.Args, script.TINY, "", argv=words)
+    settings.output_dir = folder
+    return script, settings
+
+
+def share(name: str, base: str, tokenizer, dataset, args) -> dict:
+    """Seconds of each step of a real run, those in common/certainty.py among them, and their share."""
+    from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+    from trl import GRPOTrainer
+
+    measured, took = certainty.measure, {"certainty": [], "step": []}
+
+    def measure(*given):
+        started = now()
+        found = measured(*given)
+        took["certainty"].append(now() - started)
+        return found
+
+    class Steps(TrainerCallback):
+        def on_step_begin(self, *_, **__):
+            took["step"].append(now())
+
+        def on_step_end(self, *_, **__):
+            took["step"][-1] = now() - took["step"][-1]
+
+    with tempfile.TemporaryDirectory() as folder:
+        script, settings = settings_of(name, folder, args)
+        rewards = script.REWARDS if isinstance(script.REWARDS, list) else [script.REWARDS[settings.reward]]
+        models.set_stop_tokens(settings, tokenizer)
+        model = models.load_model(base, settings)
+        trainer = GRPOTrainer(
+            model=model,
+            reward_funcs=certainty.informed(rewards, model, tokenizer, settings),
+            args=settings,
+            train_dataset=dataset,
+            processing_class=tokenizer,
+            peft_config=models.lora_config(settings),
+            callbacks=[Steps()],
+        )
+        trainer.remove_callback(ProgressCallback)
+        trainer.remove_callback(PrinterCallback)
+        certainty.measure = measure
+        try:
+            trainer.train()
+        finally:
+            certainty.measure = measured
+    shares = [spent / step for spent, step in zip(took["certainty"][1:], took["step"][1:], strict=True)]
+    return {"share": statistics.median(shares), "seconds": took, "completions": settings.generation_batch_size}
+
+
+def machine() -> dict:
+    """What the figures were measured on."""
+    import torch
+    import transformers
+    import trl
+
+    cpu = Path("/proc/cpuinfo")
+    lines = [line for line in cpu.read_text().splitlines() if line.startswith("model name")] if cpu.exists() else []
+    return {
+        "cpu": lines[0].split(":")[1].strip() if lines else platform.processor(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "threads": torch.get_num_threads(),
+        "clock": clock(),
+        "python": platform.python_version(),
+        **{package.__name__: package.__version__ for package in (torch, transformers, trl)},
+    }
+
+
+def main(args):
+    rows, _ = data.read_split(args.dataset, "train")
+    base = runs.require_base(args.base, "python SFT/SFT_train.py")
+    tokenizer, tag_set = models.load_tokenizer(base, args.tags)
+    dataset = data.to_prompts(rows, tag_set)
+    with tempfile.TemporaryDirectory() as folder:
+        _, settings = settings_of(args.scripts[0], folder, args)
+    compared = compare(base, tokenizer, tag_set, rows, settings, args)
+    if compared["dtype"] == "float32" and not compared["largest_difference"] <= 1e-5:
+        runs.fail(f"the two ways differ by {compared['largest_difference']:.2g}: common/certainty.py is wrong")
+    steps = {name: share(name, base, tokenizer, dataset, args) for name in args.scripts}
+    RESULTS.parent.mkdir(exist_ok=True)
+    facts = {"command": runs.command_line(), "commit": runs.commit(), "machine": machine(), "base": args.base}
+    runs.write_json(RESULTS, {**facts, "compared": compared, "steps": steps})
+
+    n, spent = compared["completions"], compared["seconds"]
+    print(f"{n} completions, largest difference {compared['largest_difference']:.1e}, {compared['dtype']}")
+    for name, value in spent.items():
+        times = f"{compared['ratio'][name]:5.1f} times" if name in compared["ratio"] else ""
+        print(f"{name:16} {value:8.3f} s  {times}")
+    for name, figures in steps.items():
+        counted = {part: statistics.median(values[1:]) for part, values in figures["seconds"].items()}
+        print(f"{name:16} {counted['certainty']:8.3f} s of a step of {counted['step']:.3f} s: {figures['share']:.1%}")
+
+
+if __name__ == "__main__":
+    main(runs.parse(Args, TINY, __doc__))

@@ -1,0 +1,136 @@
+"""What safe tool calls cost: scored replies a second for single-turn, replayed episodes a second for multi-turn.
+
+Single-turn: the official decoder and checker alone, beside decode() and score_single() of common/toolcalls.py, which
+add the kind of reply and the graded parts. Multi-turn: BFCL's own executor, which evals the text of a call in this
+process, beside our worker process, live (open, execute turn by turn, close) and as a verdict on a whole episode, for
+which ours remembers the results of a ground truth: the episodes of a group share it. Both of a pair take turns, so
+that other work on the machine meets both; the ratio is the median over the rounds.
+
+Output: benchmarks/results/toolcalls.json and a table.
+Command: python benchmarks/toolcalls.py
+"""
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common import runs, toolcalls
+
+OUTPUT = runs.ROOT / "benchmarks" / "results" / "toolcalls.json"
+ROUNDS = 9
+SINGLE_TURN = ("simple_python", "multiple", "parallel", "live_multiple")
+ENTRIES = 100  # of each category
+MAX_RATIO = 2.0  # what safety may cost in multi-turn
+
+
+def official_decoder(text: str) -> list[dict]:
+    from bfcl_eval.model_handler.local_inference.qwen_fc import QwenFCHandler
+
+    return QwenFCHandler.decode_ast(QwenFCHandler, text, None, False)
+
+
+def replies() -> list[tuple]:
+    """(text, documents, truth, category) of entries, every other one with its first argument's name spelt wrong."""
+    rows = []
+    for category in SINGLE_TURN:
+        truths = toolcalls.bfcl().load_ground_truth_entry(category)
+        for i, (entry, truth) in enumerate(zip(toolcalls.bfcl().load_dataset_entry(category)[:ENTRIES], truths)):
+            calls = toolcalls.true_calls(truth["ground_truth"], entry["function"], category)
+            texts = [json.dumps({"name": name, "arguments": a}) for call in calls for name, a in call.items()]
+            text = "\n".join(f"<tool_call>\n{text}\n</tool_call>" for text in texts)
+            text = text.replace('"arguments": {"', '"arguments": {"x', i % 2)
+            rows.append((text, entry["function"], truth["ground_truth"], category))
+    return rows
+
+
+def episodes(category: str) -> list[tuple]:
+    truths = toolcalls.bfcl().load_ground_truth_entry(category)
+    entries = toolcalls.bfcl().load_dataset_entry(category)
+    return [(entry, truth["ground_truth"]) for entry, truth in zip(entries[:ENTRIES], truths)]
+
+
+def compare(name: str, theirs: Callable, ours: Callable, rows: list[tuple]) -> dict:
+    """Items a second of both, and the median over the rounds of our time / their time."""
+    seconds = {theirs: [], ours: []}
+    for turn in range(ROUNDS + 1):
+        for run in (theirs, ours)[:: (-1) ** turn]:
+            start = time.perf_counter()
+            for row in rows:
+                run(*row)
+            seconds[run].append(time.perf_counter() - start)
+    theirs, ours = seconds[theirs][1:], seconds[ours][1:]  # the first round warms up
+    ratios = [b / a for a, b in zip(theirs, ours)]
+    return {
+        "what": name,
+        "n": len(rows),
+        "official_per_second": round(len(rows) / statistics.median(theirs)),
+        "ours_per_second": round(len(rows) / statistics.median(ours)),
+        "ratio": round(statistics.median(ratios), 2),
+        "ratios": [round(ratio, 2) for ratio in ratios],
+    }
+
+
+def main() -> None:
+    official = toolcalls.bfcl()
+    from bfcl_eval.eval_checker.multi_turn_eval import multi_turn_checker, multi_turn_utils
+
+    def forget() -> None:
+        """BFCL keeps every instance in its globals; without this the next episode would go on from the last state."""
+        for name in [name for name in vars(multi_turn_utils) if name.startswith("benchmark")]:
+            delattr(multi_turn_utils, name)
+
+    def check(text, functions, truth, category):
+        return official.ast_checker(
+            functions, official_decoder(text), truth, official.Language.PYTHON, category, toolcalls.MODEL
+        )
+
+    def score(text, functions, truth, category):
+        return toolcalls.score_single(toolcalls.decode(text)[0], functions, truth, category)
+
+    def live_official(entry, truth):
+        setting, long = (entry["initial_config"], entry["involved_classes"]), "long" in entry["id"]
+        for calls in truth:
+            multi_turn_utils.execute_multi_turn_func_call(calls, *setting, "benchmark", entry["id"], long)
+        forget()
+
+    def verdict_official(entry, truth):
+        multi_turn_checker.multi_turn_checker([[calls] for calls in truth], truth, entry, "", "benchmark")
+        forget()
+
+    with toolcalls.Episodes() as worker:
+
+        def live(entry, truth):
+            episode = worker.open(entry["initial_config"], entry["involved_classes"], "long" in entry["id"])
+            for calls in truth:
+                worker.execute(episode, calls)
+            worker.close(episode)
+
+        def verdict(entry, truth):
+            toolcalls.score_multi(worker, entry, truth, truth)
+
+        rows = [compare("single-turn replies, decoded and scored", check, score, replies())]
+        for category in ("multi_turn_base", "multi_turn_long_context"):
+            rows.append(compare(f"{category} episodes, live", live_official, live, episodes(category)))
+            rows.append(compare(f"{category} episodes, verdict", verdict_official, verdict, episodes(category)))
+        restarts = worker.restarts
+    models = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line]
+    facts = {"cpu": models[0] if models else platform.machine(), "cores": len(models), "load": os.getloadavg()[0]}
+    facts |= {"python": platform.python_version(), "commit": runs.commit(), "rounds": ROUNDS}
+    OUTPUT.parent.mkdir(exist_ok=True)
+    runs.write_json(OUTPUT, {**facts, "worker_restarts": restarts, "rows": rows})
+    print(f"{'':44}{'official/s':>12}{'ours/s':>10}{'time ratio':>12}")
+    for row in rows:
+        print(f"{row['what']:44}{row['official_per_second']:>12}{row['ours_per_second']:>10}{row['ratio']:>12}")
+    slow = [row["what"] for row in rows[1:] if row["ratio"] > MAX_RATIO]
+    print(f"safety costs {'more than' if slow else 'at most'} {MAX_RATIO:g}x in multi-turn {', '.join(slow)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""The pictures of make_tables.py, drawn from its tables: the same tables give the same bytes."""
+
+import io
+import os
+import statistics
+from collections import defaultdict
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+matplotlib.rcdefaults()  # whatever the user's own matplotlibrc says
+matplotlib.rcParams.update({"font.family": "DejaVu Sans", "font.size": 9, "savefig.dpi": 110})
+
+DECODINGS = {"sampled": "tab:blue", "greedy": "tab:orange"}  # in the order of the tables
+T95 = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262]  # Student's t at 97.5 %, from 1 degree on
+CHARACTER = 0.066  # inches, a little more than the mean character at 8 points
+LINE = 0.32  # inches for a script
+
+
+def save(figure, path: Path) -> None:
+    """Write beside and rename, without the version that would change the bytes."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", metadata={"Software": None})
+    plt.close(figure)
+    beside = path.with_name(path.name + ".tmp")
+    beside.write_bytes(drawn.getvalue())
+    os.replace(beside, path)
+
+
+def forest(axis, table: dict, scripts: list[str], theirs: dict[str, dict[str, float]]) -> None:
+    """A line for each script: dot and interval of each decoding, a small tick for each seed, their figures hollow."""
+    drawn = [way for way in DECODINGS if any(way in decodings for decodings in table.values())]
+    for decoding, shift in zip(drawn, (-0.15, 0.15) if len(drawn) > 1 else (0,)):
+        colour = DECODINGS[decoding]
+        for y, script in enumerate(scripts):
+            if figures := table.get(script, {}).get(decoding):
+                each = [100 * accuracy for accuracy in figures["each"]]
+                axis.plot([100 * figures["low"], 100 * figures["high"]], [y + shift] * 2, color=colour, lw=1.5)
+                axis.plot(each, [y + shift] * len(each), "|", color=colour, ms=8, mew=1, alpha=0.7)
+                axis.plot(100 * figures["accuracy"], y + shift, "o", color=colour, ms=5)
+    for marker, (what, known) in zip("Ds^", theirs.items()):
+        at = {script: y + 0.32 for y, script in enumerate(scripts) if script in known}
+        style = {"color": "0.3", "ms": 5, "mfc": "none", "ls": "", "label": f"theirs: {what}"}
+        axis.plot([known[script] for script in at], list(at.values()), marker, **style)
+    axis.set_ylim(len(scripts) - 0.5, -0.5)
+    axis.set_xlim(-2, 102)
+    axis.grid(alpha=0.3)
+    axis.tick_params(length=0)
+    if theirs:
+        axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.6 / len(scripts)), ncols=2, frameon=False)
+
+
+def add_key(figure, title: str, tables: list[dict]) -> None:
+    """What the picture shows and what its marks mean, above everything."""
+    ways = {way for table in tables for decodings in table.values() for way in decodings}
+    drawn = {way: colour for way, colour in DECODINGS.items() if way in ways}
+    marks = [plt.Line2D([], [], color=colour, marker="o", ms=5, label=way) for way, colour in drawn.items()]
+    marks.append(plt.Line2D([], [], color="0.4", marker="|", ls="", ms=8, label="each seed"))
+    title = f"{title}; % of test problems, mean over seeds, 95 % interval over problems"
+    figure.legend(handles=marks, loc="outside upper left", ncols=3, title=title, frameon=False, alignment="left")
+
+
+def with_numbers(sections: dict[str, tuple], title: str, path: Path) -> None:
+    """sections: head -> (table, rows of text, theirs). Each a forest with its numbers in line on the right."""
+    widths = {
+        head: {name: max(len(name), *(len(row[name]) for row in rows)) + 2 for name in rows[0] if name != "script"}
+        for head, (_, rows, _) in sections.items()
+    }
+    text = CHARACTER * max(sum(columns.values()) for columns in widths.values())
+    heights = [LINE * (len(rows) + 3) for _, rows, _ in sections.values()]
+    size, ratios = (7 + text, sum(heights) + 0.7), {"height_ratios": heights, "width_ratios": [5.5, text]}
+    figure, axes = plt.subplots(len(sections), 2, figsize=size, squeeze=False, layout="constrained", **ratios)
+    for (left, right), (head, (table, rows, theirs)) in zip(axes, sections.items()):
+        forest(left, table, list(table), theirs)
+        left.set_yticks(range(len(table)), list(table))
+        left.set_title(head, loc="left", fontsize=10, weight="bold")
+        right.set_ylim(left.get_ylim())
+        right.set_xlim(0, text / CHARACTER)
+        right.axis("off")
+        x = 0
+        for name, width in widths[head].items():
+            right.text(x, -1, name, fontsize=8, weight="bold", va="center")
+            for y, row in enumerate(rows):
+                right.text(x, y, row[name], fontsize=8, va="center")
+            x += width
+    add_key(figure, title, [table for table, _, _ in sections.values()])
+    save(figure, path)
+
+
+def side_by_side(tables: dict, theirs: dict, title: str, path: Path) -> None:
+    """tables: (base, dataset) -> table, drawn as forests of the same scripts, four in a row."""
+    scripts = list(dict.fromkeys(script for table in tables.values() for script in table))
+    across = min(4, len(tables))
+    down = -(-len(tables) // across)
+    size = (2.2 + 3.3 * across, down * LINE * (len(scripts) + 3) + 0.7)
+    figure, axes = plt.subplots(down, across, figsize=size, squeeze=False, sharey=True, layout="constrained")
+    for axis in axes.flat[len(tables) :]:
+        axis.axis("off")
+    for axis, ((base, dataset), table) in zip(axes.flat, tables.items()):
+        forest(axis, table, scripts, theirs.get(dataset, {}))
+        axis.set_yticks(range(len(scripts)), scripts)
+        axis.set_title(f"{dataset} ({base})", fontsize=10)
+    add_key(figure, title, list(tables.values()))
+    save(figure, path)
+
+
+def pass_at_k(tables: dict, path: Path) -> None:
+    """tables: (base, dataset) -> script -> k -> (pass@k, low, high)."""
+    scripts = list(dict.fromkeys(script for table in tables.values() for script in table))
+    size = (1.8 + 5 * len(tables), 5)
+    figure, axes = plt.subplots(1, len(tables), figsize=size, squeeze=False, sharey=True, layout="constrained")
+    for axis, ((base, dataset), table) in zip(axes.flat, tables.items()):
+        ks = sorted({k for row in table.values() for k in row})
+        for i, script in enumerate(scripts):
+            if row := table.get(script):
+                means, lows, highs = ([100 * row[k][part] for k in row] for part in range(3))
+                style = {"color": f"C{i % 10}", "ls": "-" if i < 10 else "--", "marker": "osv^D"[i % 5], "ms": 4}
+                axis.plot(list(row), means, label=script, **style)
+                axis.fill_between(list(row), lows, highs, color=style["color"], alpha=0.08, lw=0)
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(ks, [str(k) for k in ks])
+        axis.set_ylim(-2, 102)
+        axis.set_xlabel("k, replies to a problem")
+        axis.set_title(f"{dataset} ({base})")
+        axis.grid(alpha=0.3)
+    axes[0][0].set_ylabel("pass@k: one of k replies is right, %; 95 % interval over problems")
+    lines = {label: line for axis in axes.flat for line, label in zip(*axis.get_legend_handles_labels())}
+    figure.legend([lines[s] for s in scripts], scripts, loc="outside right upper", fontsize=8, frameon=False)
+    save(figure, path)
+
+
+def band(values: list[float]) -> tuple[float, float]:
+    """95 % interval of the mean over seeds (Student's t) of at least 3, else from the smallest to the largest."""
+    if len(values) < 3:
+        return min(values), max(values)
+    t = T95[min(len(values) - 1, len(T95)) - 1]
+    half = t * statistics.stdev(values) / len(values) ** 0.5
+    return statistics.mean(values) - half, statistics.mean(values) + half
+
+
+def curves(rows: list[dict], groups: dict[str, list[str]], path: Path) -> None:
+    """A row of panels for each base and group of scripts; steps that every seed of a script has logged."""
+    panels = {"accuracy": "held-out accuracy, greedy", "reward": "reward, own scales"}
+    panels |= {"no_signal": "groups without signal, share", "entropy": "entropy, nats a token"}
+    values = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))  # base, script -> column -> step -> seed
+    for row in rows:
+        for column in panels:
+            if row.get(column):
+                steps = values[row["base"], row["script"]][column]
+                steps[int(row["step"])][row["seed"]] = float(row[column])
+    shown = [(base, group) for base in sorted({base for base, _ in values}) for group in groups]
+    shown = [(base, group) for base, group in shown if any((base, script) in values for script in groups[group])]
+    if not shown:
+        return
+    size, widths = (17, 0.7 + 3.4 * len(shown)), {"width_ratios": [1.8, 1, 1, 1]}
+    figure, axes = plt.subplots(len(shown), 4, figsize=size, squeeze=False, layout="constrained", **widths)
+    for line, (base, group) in zip(axes, shown):
+        for axis, (column, title) in zip(line, panels.items()):
+            for i, script in enumerate(groups[group]):
+                steps = values[base, script][column] if (base, script) in values else {}
+                seeds = {seed for known in steps.values() for seed in known}
+                at = [step for step in sorted(steps) if len(steps[step]) == len(seeds)]
+                if at:
+                    mean = [statistics.mean(steps[step].values()) for step in at]
+                    low, high = zip(*(band(list(steps[step].values())) for step in at))
+                    marker = "o" if column == "accuracy" else ""
+                    axis.plot(
+                        at,
+                        mean,
+                        color=f"C{i}",
+                        ls=["-", "--", "-.", ":"][i % 4],
+                        marker=marker,
+                        ms=3,
+                        label=f"{script}, seeds: {len(seeds)}",
+                    )
+                    axis.fill_between(at, low, high, color=f"C{i}", alpha=0.12, lw=0)
+            axis.set_title(title)
+            axis.set_xlabel("step")
+            axis.xaxis.get_major_locator().set_params(integer=True)
+            axis.grid(alpha=0.3)
+        line[0].set_title(f"{group} ({base}): {panels['accuracy']}", weight="bold")
+        line[0].set_ylim(-0.02, 1.02)
+        line[0].legend(fontsize=8)
+        if max(map(abs, line[1].get_ylim())) > 2:
+            line[1].set_yscale("symlog", linthresh=1)  # one variant pays 0 to 1, another -20 to 12
+            line[1].set_title("reward, own scales, log beyond 1")
+        line[2].set_ylim(-0.02, 1.02)
+        line[3].set_ylim(bottom=0)
+    note = (
+        "mean over seeds; band: 95 % interval over the seeds where there are 3 or more, else from smallest to largest"
+    )
+    figure.suptitle(note, x=0.01, ha="left")
+    save(figure, path)

@@ -1,0 +1,141 @@
+"""Questions of the out-domain sets: what is asked, what is left out and said, and the script on all of their shapes."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, load_script
+
+from common import data, evaluation, runs, tasks
+
+BASE = ROOT / "resources" / "tiny-base"
+TEST = "GRPO_outdomain/GRPO_outdomain_test.py"
+
+
+def write(folder: Path, split: str, rows: list[dict]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def choice(labels="ABC", texts=("saw", "dog", "fig"), key="B", question="Which  is an animal?") -> dict:
+    return {"question": question, "choices": {"label": list(labels), "text": list(texts)}, "answerKey": key}
+
+
+def boolq(question="is water wet", answer=True, passage="Water is wet.") -> dict:
+    return {"question": question, "answer": answer, "passage": passage}
+
+
+def test_multiple_choice_has_the_form_of_the_generated_one(tmp_path):
+    rows = [choice(), choice(labels="123", key="3"), choice(texts=("a\nsaw", "dog", "fig"))]
+    found, dropped = data.load_questions("arc_challenge", str(write(tmp_path / "arc", "test", rows)))
+    assert dropped == 0 and [row["solution"] for row in found] == ["B", "C", "B"]
+    assert found[0]["question"] == "Which is an animal?\nA) saw\nB) dog\nC) fig"
+    assert found[2]["options"] == data.options_of(found[2]["question"]) == ["a saw", "dog", "fig"]
+    made = tasks.problems(tasks.multiple_choice, "test", 20, 1)
+    assert all(len(data.options_of(row["question"])) == 4 for row in made)
+    assert all(row["solution"] in "ABCD" for row in made)
+
+
+def test_rows_without_a_usable_answer_or_option_are_left_out(tmp_path):
+    broken = [choice(key="D"), choice(key=""), choice(key=None), choice(texts=("saw", "", "fig"))]
+    broken += [
+        choice(texts=("saw", None, "fig")),
+        choice(texts=("saw", "dog")),
+        choice(labels="A", texts=("saw",), key="A"),
+    ]
+    broken += [choice(labels="ABB"), choice(question=""), choice(question=None), {**choice(), "choices": None}]
+    folder = write(tmp_path / "csqa", "validation", [choice(), *broken])
+    found, dropped = data.load_questions("commonsense_qa", str(folder))
+    assert len(found) == 1 and dropped == len(broken)
+
+    rows = [boolq(), boolq(answer=False), boolq(answer=None), boolq(passage=""), boolq(question=None)]
+    found, dropped = data.load_questions("boolq", str(write(tmp_path / "boolq", "validation", rows)))
+    assert [row["solution"] for row in found] == ["yes", "no"] and dropped == 3
+    assert found[0]["question"] == "Water is wet.\nQuestion: is water wet? Answer yes or no."
+
+    rows = [{"question": "1+1?", "answer": "1+1=2\n#### 2"}, {"question": "?", "answer": "two"}]
+    rows += [{"question": "?", "answer": "#### many"}, {"question": "?", "answer": "####"}]
+    found, dropped = data.load_questions("gsm8k", str(write(tmp_path / "gsm8k", "test", rows)))
+    assert [row["solution"] for row in found] == ["2"] and dropped == 3
+
+
+def run(monkeypatch, tmp_path, *words) -> list[dict]:
+    module = load_script(TEST)
+    words = ["--profile", "tiny", "--results", tmp_path / "results.csv", "--checkpoints", BASE, *words]
+    monkeypatch.setattr(sys, "argv", [TEST, *map(str, words)])
+    module.main(runs.parse(module.Args, module.TINY, ""))
+    return evaluation.read_results(tmp_path / "results.csv")
+
+
+def test_generated_shapes_make_rows_and_items(tmp_path, monkeypatch, capsys):
+    rows = run(monkeypatch, tmp_path, "--rows", 12, "--samples", 2, "--max_new_tokens", 24)
+    assert {(row["dataset"], row["decoding"]) for row in rows} == {
+        (name, decoding) for name in tasks.OTHER_SHAPES for decoding in ("greedy", "sampled")
+    }
+    assert all(row["n"] == "12" and row["split"] == "test" and row["script"] == "base" for row in rows)
+    items = evaluation.read_results(tmp_path / "items.csv")
+    assert len(items) == 6 and all(len(item["correct"].split()) == 12 for item in items)
+    assert "12 of 12 questions; dropped 0" in capsys.readouterr().out
+    asked = runs.read_jsonl(next((tmp_path / "tests").glob("*word_problem*greedy.jsonl")))
+    held_out = {row["question"] for row in tasks.problems(tasks.word_problem, "test", 12, 3407)}
+    assert {one["question"] for one in asked} == held_out
+
+
+def test_sets_in_folders_long_passages_and_the_draw(tmp_path, monkeypatch, capsys):
+    passages = [boolq(question=f"is it {n}", passage="long " * (3000 if n == 0 else 3)) for n in range(9)]
+    sets = ["--boolq", write(tmp_path / "b", "validation", [*passages, boolq(answer=None)])]
+    sets += ["--arc_challenge", write(tmp_path / "a", "test", [choice(question=f"{n}?") for n in range(9)])]
+    words = [*sets, "--dataset", "boolq", "arc_challenge", "--max_new_tokens", 8]
+
+    def asked(*more):
+        rows = run(monkeypatch, tmp_path, *words, *more)
+        assert {(row["dataset"], row["split"]) for row in rows} == {("boolq", "validation"), ("arc_challenge", "test")}
+        return [[one["question"] for one in runs.read_jsonl(path)] for path in sorted((tmp_path / "tests").iterdir())]
+
+    first = asked("--rows", 4)
+    said = capsys.readouterr().out
+    assert "boolq, validation: 4 of 10 questions; dropped 1 without a usable answer or options, 1 too long" in said
+    assert [len(questions) for questions in first] == [4, 4]
+    assert first == asked("--rows", 4, "--seed", 7) and first != asked("--rows", 4, "--draw", 7)
+    assert [len(questions) for questions in asked("--rows", 0)] == [9, 8]
+
+
+def test_bad_input_ends_in_one_line(tmp_path, monkeypatch, capsys):
+    write(tmp_path / "train-only", "train", [choice()])
+    write(tmp_path / "other", "test", [{"question": "?", "answer": "1"}])
+    write(tmp_path / "long", "validation", [boolq(passage="long " * 3000)])
+    write(tmp_path / "empty", "test", [choice(key="Z")])
+    for words, said in (
+        (["--dataset", "poems"], "choose of boolq"),
+        (["--dataset", "boolq", "--boolq", tmp_path / "none"], "no such folder"),
+        (["--dataset", "arc_challenge", "--arc_challenge", tmp_path / "train-only"], "no split test"),
+        (["--dataset", "arc_challenge", "--arc_challenge", tmp_path / "other"], "no column choices"),
+        (["--dataset", "arc_challenge", "--arc_challenge", tmp_path / "empty"], "no question left"),
+        (["--dataset", "boolq", "--boolq", tmp_path / "long"], "no question left"),
+        (["--greedy", "false"], "nothing to test"),
+        (["--judge", "x", "--judge_model", "m"], "address of a server"),
+        (["--tags", "none"], "thesis or think"),
+    ):
+        if words[0] == "--tags":
+            words = [*words, "--checkpoints", untagged(tmp_path / "untagged")]
+        with pytest.raises(SystemExit):
+            run(monkeypatch, tmp_path, *words)
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "results.csv").exists()
+
+
+def untagged(folder: Path) -> Path:
+    """The base with a chat template that names no tag set."""
+    shutil.copytree(BASE, folder)
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text().partition("-#}")[2] or template.read_text())
+    return folder
+
+
+def test_a_checkpoint_without_tags_is_asked_with_those_given(tmp_path, monkeypatch):
+    words = ["--dataset", "word_problem", "--rows", 4, "--max_new_tokens", 8, "--tags", "think"]
+    run(monkeypatch, tmp_path, *words, "--checkpoints", untagged(tmp_path / "untagged"))
+    assert len(runs.read_jsonl(next((tmp_path / "tests").iterdir()))) == 4

@@ -1,0 +1,245 @@
+"""The tables and pictures: their statistics against what can be counted by hand, the drawing on made-up csv files."""
+
+import csv
+import itertools
+import math
+import random
+import statistics
+
+import numpy as np
+import pytest
+from conftest import load_script
+
+from common import evaluation, runs
+from resources import plots
+
+tables = load_script("resources/make_tables.py")
+VARIANTS = ["SFT", "GRPO-1K", "GRPO-Hybrid"]
+SETS = ["linear", "yes_no", "bfcl_single"]
+ITEMS = ("samples", "correct")
+PASS = {"pass_at_k.md", "Pass_at_k.png"}
+CURVES = {"Learning_curves.png"}
+
+
+def both(*names: str) -> set[str]:
+    return {f"{name}.{kind}" for name in names for kind in ("md", "png")}
+
+
+def write(path, columns, rows):
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def measured(script, seed, dataset, decoding, samples, correct, **more) -> dict:
+    """A row that serves both results.csv and items.csv."""
+    key = dict(zip(evaluation.KEY, (script, str(seed), "tiny-base", dataset, "test", decoding)))
+    accuracy = sum(correct) / samples / len(correct)
+    facts = {"n": len(correct), "accuracy": accuracy, "format_rate": 1, "truncated_rate": 0, "mean_tokens": 90.5}
+    items = {"samples": samples, "correct": " ".join(map(str, correct))}
+    return {**key, **facts, **items, "command": f"python test.py {dataset}", **more}
+
+
+def made_up(folder, seeds=(1, 2, 3), variants=VARIANTS, sets=SETS, n=12):
+    """results.csv, items.csv and curves.csv of an invented study."""
+    rng, rows, curves = random.Random(0), [], []
+    for dataset, script in itertools.product(sets, ["base", *variants]):
+        for seed in seeds if script != "base" else (0,):
+            for decoding, samples in (("greedy", 1), ("sampled", 5), ("pass@k", 8)):
+                correct = [sum(rng.random() < 0.5 for _ in range(samples)) for _ in range(n)]
+                more = {"judge": 7.5, "efficiency": 0.9, "final": 0.7, "reward": 0.25}
+                rows.append(measured(script, seed, dataset, decoding, samples, correct, **more))
+    for script, seed, step in itertools.product(variants, seeds, range(5)):
+        row = {"script": script, "seed": seed, "base": "tiny-base", "step": step, "accuracy": rng.random()}
+        curves.append(row | ({"reward": 9 * rng.random(), "no_signal": 0.5, "entropy": 0.1} if step else {}))
+    folder.mkdir(exist_ok=True)
+    write(folder / "results.csv", [*evaluation.COLUMNS, "reward"], rows)
+    write(folder / "items.csv", [*evaluation.KEY, *ITEMS], rows)
+    write(folder / "curves.csv", ["script", "seed", "base", "step", *tables.CURVE_COLUMNS], curves)
+    return folder
+
+
+def draw(folder) -> set[str]:
+    """Run the script on a folder; the names of what lies there afterwards, without the csv files."""
+    words = ["--profile", "tiny", "--folder", folder, "--outputs", folder / "no-runs", "--flips", 50]
+    tables.main(runs.parse(tables.Args, tables.TINY, tables.__doc__, argv=list(map(str, words))))
+    return {path.name for path in folder.iterdir() if path.suffix != ".csv"}
+
+
+def fails(folder, capsys) -> str:
+    with pytest.raises(SystemExit) as end:
+        draw(folder)
+    errors = capsys.readouterr().err.strip().split("\n")
+    assert end.value.code == 2 and len(errors) == 1 and errors[0].startswith("error:")
+    assert not [path for path in folder.iterdir() if path.suffix != ".csv"]
+    return errors[0]
+
+
+def exact_p(differences) -> float:
+    """The share of all sign patterns whose mean is at least as far from 0."""
+    sums = [abs(sum(s * d for s, d in zip(signs, differences))) for signs in itertools.product((1, -1), repeat=10)]
+    return sum(total >= abs(sum(differences)) - 1e-9 for total in sums) / len(sums)
+
+
+@pytest.mark.parametrize(
+    "differences",
+    [
+        [1.0] * 10,
+        [-1.0] * 10,
+        [0.0] * 10,
+        [1, 1, 1, 0, 0, 0, 0, 0, 0, -1],
+        [0.2, 0.4, -0.2, 0.6, 0.8, 0.2, 0, 0, -0.4, 1],
+    ],
+)
+def test_sign_flips_agree_with_all_patterns(differences):
+    p = tables.sign_flip_test(np.array(differences, float), 10_000)
+    assert p == pytest.approx(exact_p(differences), abs=0.02)
+    assert p == tables.sign_flip_test(-np.array(differences, float), 10_000)
+    assert 0 < p <= 1
+
+
+def test_sign_flips_are_never_zero_and_find_nothing_in_noise():
+    assert tables.sign_flip_test(np.ones(200), 999) == 1 / 1000
+    rng = np.random.default_rng(5)
+    found = [tables.sign_flip_test(rng.choice([-0.2, 0, 0.2], 60), 500) < 0.05 for _ in range(300)]
+    assert 0.01 < statistics.mean(found) < 0.1
+
+
+def test_holm():
+    corrected = tables.holm({"a": 0.04, "b": 0.01, "c": 0.03, "d": 0.9})
+    assert corrected == pytest.approx({"b": 0.04, "c": 0.09, "a": 0.09, "d": 0.9})
+    assert tables.holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
+    assert tables.holm({"a": 0.02}) == {"a": 0.02} and tables.holm({}) == {}
+
+
+def test_bootstrap_is_near_the_normal_interval_and_repeats():
+    values = np.array([1.0] * 60 + [0.0] * 40)
+    low, high = tables.bootstrap(values, 10_000)
+    assert (low, high) == pytest.approx((0.6 - 0.096, 0.6 + 0.096), abs=0.015)
+    assert (low, high) == tables.bootstrap(values, 10_000)
+    assert tables.bootstrap(np.ones(5), 100) == (1.0, 1.0)
+
+
+def test_pass_at_k_agrees_with_every_draw():
+    for n, c, k in itertools.product([1, 4, 6], range(7), range(1, 7)):
+        if c <= n and k <= n:
+            draws = list(itertools.combinations([True] * c + [False] * (n - c), k))
+            assert tables.pass_at_k(n, c, k) == pytest.approx(statistics.mean(map(any, draws)))
+    assert tables.pass_at_k(64, 1, 64) == 1 and tables.pass_at_k(64, 0, 64) == 0
+    assert tables.pass_at_k(10_000, 1, 1) == pytest.approx(1e-4)
+
+
+def test_pass_table_averages_seeds_and_ends_at_all_replies():
+    counts = {"1": (np.array([6, 0]), 6), "2": (np.array([3, 0]), 6)}
+    table = tables.pass_table({"SFT": counts, "unheard-of": counts}, 100)
+    assert list(table) == ["SFT"] and list(table["SFT"]) == [1, 2, 4, 6]
+    assert table["SFT"][1][0] == pytest.approx((1 + 0.5) / 4) and table["SFT"][6] == (0.5, 0.0, 1.0)
+    for k, pairs in ((2, 15), (4, 15)):
+        missed = math.comb(3, k) / pairs if k <= 3 else 0
+        assert table["SFT"][k][0] == pytest.approx((1 + 1 - missed) / 4)
+
+
+def test_a_comparison_pairs_items_and_seeds():
+    sft = {"1": (np.array([0, 5, 0, 5]), 5), "2": (np.array([5, 5, 5, 5]), 5)}
+    better = {"1": (np.array([1, 1, 1, 1]), 1), "3": (np.array([0, 0, 0, 0]), 1)}  # seed 3 has no partner
+    shorter = {"1": (np.array([1, 1]), 1)}
+    elsewhere = {"7": (np.array([1, 1, 1, 1]), 1)}
+    base = {"0": (np.array([0, 0, 0, 0]), 1)}
+    items = {"SFT": sft, "GRPO-1K": better, "GRPO-1K-v2": shorter, "GRPO-1K-v3": elsewhere, "base": base}
+    found = tables.compare(items, "SFT", 2000)
+    assert found.keys() == {"GRPO-1K", "base"}
+    assert found["GRPO-1K"][0] == 0.5  # items +1, 0, +1, 0
+    assert found["base"][0] == -0.75  # against the mean of both seeds of SFT
+    assert found["GRPO-1K"][3] >= 0.5 and found["base"][1] <= -0.75 <= found["base"][2]
+    assert tables.compare({"GRPO-1K": better}, "SFT", 100) == {}
+    against_base = tables.compare({"base": base, "SFT": sft}, "base", 100)
+    assert against_base["SFT"][0] == 0.75
+
+
+def test_a_difference_is_written_with_interval_and_p():
+    assert tables.difference({"against": (0.468, 0.41, 0.52, 0.0002)}) == "+46.8 [+41.0, +52.0], p < 0.001"
+    assert tables.difference({"against": (-0.0001, -0.02, 0.01, 0.25)}) == "+0.0 [-2.0, +1.0], p = 0.250"
+    assert tables.difference({}) == tables.difference(None) == ""
+
+
+def test_the_band_of_a_curve():
+    assert plots.band([0.2, 0.6]) == (0.2, 0.6) and plots.band([0.4]) == (0.4, 0.4)
+    low, high = plots.band([1.0, 2.0, 3.0])
+    assert (low + high) / 2 == 2 and high - 2 == pytest.approx(4.303 / math.sqrt(3))
+    low, high = plots.band([0.0, 1.0] * 20)
+    assert high - 0.5 == pytest.approx(2.262 * statistics.stdev([0.0, 1.0] * 20) / math.sqrt(40))
+
+
+def test_the_same_files_give_the_same_bytes(tmp_path):
+    first, second = made_up(tmp_path / "first"), made_up(tmp_path / "second")
+    assert draw(first) == draw(second) == both("GRPO_reward", "Out-domain", "BFCL") | PASS | CURVES
+    assert all(path.read_bytes() == (second / path.name).read_bytes() for path in first.iterdir())
+    text = (first / "GRPO_reward.md").read_text()
+    assert text.index("| base |") < text.index("| SFT |") < text.index("| GRPO-1K |") < text.index("| GRPO-Hybrid |")
+    assert "sampled, vs SFT" in text and "p = " in text and "thesis DAPO 80 %" in text and "0.700" in text
+    assert "bfcl" not in text and "yes_no" not in text and "python test.py linear\n" in text
+    assert "thesis BoolQ 83 %" in (first / "Out-domain.md").read_text()
+    calls = (first / "BFCL.md").read_text()
+    assert "greedy, vs base" in calls and "0.250" in calls and "final" not in calls and "0.54" in calls
+    assert "| k = 8 |" in (first / "pass_at_k.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "study, there",
+    [
+        (dict(seeds=(1,), sets=["linear"]), both("GRPO_reward") | PASS | CURVES),
+        (dict(variants=[], sets=["yes_no"]), both("Out-domain") | PASS),
+        (dict(variants=["GRPO-1K"], seeds=(4, 5), sets=["gsm8k"]), both("GRPO_reward", "Out-domain") | PASS | CURVES),
+        (dict(variants=["SFT-BFCL", "GRPO_BFCL_v1"], sets=["bfcl_multi"], n=1), both("BFCL") | PASS | CURVES),
+    ],
+)
+def test_what_is_missing_is_left_out(study, there, tmp_path):
+    assert draw(made_up(tmp_path / "study", **study)) == there
+
+
+def test_results_alone_are_enough(tmp_path, capsys):
+    folder = made_up(tmp_path / "study", variants=["SFT", "GRPO-1K", "my-trial"], sets=["linear", "linear-harder"])
+    (folder / "items.csv").unlink()
+    (folder / "curves.csv").unlink()
+    assert draw(folder) == both("GRPO_reward")
+    assert "vs SFT |" not in (folder / "GRPO_reward.md").read_text()
+    assert "my-trial" in capsys.readouterr().out.split("\n")[-2]
+
+
+def test_curves_of_finished_runs_are_gathered(tmp_path):
+    folder, outputs = made_up(tmp_path / "study"), tmp_path / "outputs"
+    for run in ("GRPO-1K", "GRPO-1K-def.partial/GRPO-1K-def"):
+        (outputs / run).mkdir(parents=True)
+        runs.write_json(outputs / run / "run.json", {"seed": 1, "lineage": ["tiny-base", "SFT", "GRPO-1K"]})
+        runs.append_json(outputs / run / "metrics.jsonl", {"step": 0, "heldout_accuracy": 0.125})
+    curves = tables.gather_curves(folder / "curves.csv", outputs)
+    stored = (folder / "curves.csv").read_bytes()
+    known = [row for row in curves if row["script"] == "GRPO-1K" and row["seed"] == "1"]
+    assert [(row["step"], row["accuracy"]) for row in known] == [("0", "0.1250")]  # in place of the five rows before
+    tables.gather_curves(folder / "curves.csv", tmp_path / "none")
+    assert (folder / "curves.csv").read_bytes() == stored
+    assert "GRPO-1K-def" not in {row["script"] for row in curves}
+
+
+def test_bad_files_end_in_one_line(tmp_path, capsys):
+    folder = made_up(tmp_path / "study")
+    results, items = ((folder / name).read_text() for name in ("results.csv", "items.csv"))
+    (folder / "items.csv").write_text(items.replace(",8,", ",2,", 1))
+    assert "items.csv, line" in fails(folder, capsys)
+    (folder / "items.csv").write_text(items.replace(",8,", ",eight,", 1))
+    assert "samples" in fails(folder, capsys)
+    (folder / "items.csv").write_text(items + "SFT,1,tiny-base,linear,test,greedy,1,1 0 __import__('os')\n")
+    assert "again" in fails(folder, capsys)
+    (folder / "items.csv").write_text(items + "SFT,1,tiny-base\n")
+    assert "dataset" in fails(folder, capsys)
+    (folder / "items.csv").write_text(items)
+    (folder / "results.csv").write_text(results.replace(",90.5,", ",many,", 1))
+    assert "mean_tokens" in fails(folder, capsys)
+    (folder / "results.csv").write_text(results.replace(",test,", ",validation,"))
+    assert "no rows of a test split" in fails(folder, capsys)
+    for empty in ("", results.split("\n")[0] + "\n"):
+        (folder / "results.csv").write_text(empty)
+        assert "GRPO_test.py" in fails(folder, capsys)
+    (folder / "results.csv").unlink()
+    assert "GRPO_test.py" in fails(folder, capsys)
