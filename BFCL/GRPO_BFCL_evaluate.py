@@ -1,11 +1,11 @@
 """Test checkpoints on tool calls: our own test tasks, the held-out fifth of BFCL, and BFCL's official categories.
 
 accuracy = share of perfect matches by the official checkers (several turns: state and responses after every turn);
-reward = 0.5 * perfect + 0.1 * call + 0.1 * name + 0.2 * arguments + 0.1 * no extra call, for several turns 0.5 * perfect
-+ 0.5 * share of the turns that are right; interval: 95 % Wilson. Beside each checkpoint stands what a model gets that
-never calls: on irrelevance that is everything. A prompt that does not fit into the context counts as wrong. The scores
-of groups are calculated as officially; of a sample (--rows) they are estimates. --official leaves our scorer out: it
-serves each checkpoint and drives BFCL's own command line against it.
+reward = 0.5 * perfect + 0.1 * call + 0.1 * name + 0.2 * arguments + 0.1 * no extra call, of several turns
+0.5 * perfect + 0.5 * share of the turns that are right; interval: 95 % Wilson. Beside the checkpoints stands what a
+model gets that never calls: on irrelevance that is everything. A prompt that does not fit into the context counts as
+wrong. The scores of groups are calculated as officially; of a sample (--rows) they are estimates. --official leaves our
+scorer out: it serves each checkpoint and drives BFCL's own command line against it.
 
 Input: checkpoints, outputs/data/<dataset>/, the data of the installed bfcl-eval. Output: rows of resources/results.csv
 and items.csv, each reply in outputs/tests/*.jsonl; with --official outputs/bfcl/<checkpoint>/ (result, score).
@@ -13,6 +13,7 @@ Command: python BFCL/GRPO_BFCL_evaluate.py --checkpoints outputs/SFT-BFCL output
 """
 
 import contextlib
+import dataclasses
 import gc
 import json
 import os
@@ -23,7 +24,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,10 +91,9 @@ def main(args):
     sets += [(f"bfcl_{name}", "official", tool_tasks.official(name)) for name in categories]
     sets = [(name, split, sample(rows, args.rows, args.seed)) for name, split, rows in sets]
     where = {"path": runs.resolve(args.results).absolute()} if args.results else {}
-    args.judge = ""  # there is no working to judge
     with toolcalls.Episodes() as worker:
         floor = {"script": "never-calls", "seed": 0, "base": "none"}
-        save(floor, silent, sets, worker, args, where)
+        save(floor, silent, sets, worker, dataclasses.replace(args, show=0), where)
         for folder, (tokenizer, _) in zip(folders, loaded):
             answer = bounded(evaluation.generator(folder, tokenizer, args), tokenizer, folder, args)
             save(evaluation.checkpoint_facts(folder, args), answer, sets, worker, args, where)
@@ -231,13 +230,13 @@ class Game:
             "too_long": self.too_long,
             "solution": json.dumps(self.calls),
             "correct": right,
-            "well_formed": all(kind in ("call", "no_call") for kind in self.kinds),
+            "well_formed": "call" in self.kinds and set(self.kinds) <= {"call", "no_call"},
             "reward": 0.5 * right + 0.5 * found["turns"],
         }
 
 
 def group_scores(found: dict[str, dict]) -> dict[str, float]:
-    """The official score of each group all of whose categories were tested; every mean is over categories but live's."""
+    """The official score of each group whose categories were all tested: means over categories, live's over entries."""
 
     def mean(values):
         return sum(values) / len(values)
@@ -311,7 +310,7 @@ def command(words: list[str], environment: dict, log: Path, minutes: float) -> N
                 f"{' '.join(words[2:5])} took more than {minutes:g} minutes; see {runs.shown(log)}, raise --minutes"
             )
     if done.returncode:
-        runs.fail(f"{' '.join(words[2:5])} failed with code {done.returncode}; see {runs.shown(log)}")
+        runs.fail(f"bfcl {words[3]} failed with code {done.returncode}; see {runs.shown(log)}")
 
 
 @contextlib.contextmanager
@@ -321,17 +320,12 @@ def serving(folder: str, address: str, environment: dict, args):
     if args.server:
         process = None
     else:
-        folder_of = Path(sys.executable).parent
+        program = Path(sys.executable).with_name("vllm" if args.use_vllm else "transformers")
+        words = [program, "serve", folder]
         if args.use_vllm:
-            words = [folder_of / "vllm", "serve", folder, "--max-model-len", evaluation.context_length(folder, args)]
+            words += ["--max-model-len", evaluation.context_length(folder, args)]
         else:
-            words = [
-                folder_of / "transformers",
-                "serve",
-                folder,
-                "--device",
-                "cuda" if args.profile == "gpu" else "cpu",
-            ]
+            words += ["--device", "cuda" if args.profile == "gpu" else "cpu"]
         words += ["--host", host, "--port", port]
         log = open(Path(environment["BFCL_PROJECT_ROOT"]) / "server.log", "w")
         process = subprocess.Popen(
@@ -356,7 +350,7 @@ def wait(url: str, process, minutes: float) -> None:
     """Until the server answers; ends the script when it dies or does not answer in time."""
     deadline = time.time() + 60 * minutes
     while time.time() < deadline and (process is None or process.poll() is None):
-        with contextlib.suppress(OSError, urllib.error.URLError):
+        with contextlib.suppress(OSError):  # not there yet, or not ready: an error of urllib is an OSError
             if urllib.request.urlopen(url, timeout=10).status == 200:
                 return
         time.sleep(1)

@@ -368,7 +368,7 @@ def test(answer: Callable, key: dict, rows: list[dict], tag_set: str, plan: Plan
     scored = [score_row(reply, row, tags) for reply, row in zip(answer(asked, **plan.sampling), repeated)]
     seconds = round(time.time() - started, 1)
     lines = [{"question": row["question"], "truth": row["solution"], **s} for row, s in zip(repeated, scored)]
-    if args.judge:
+    if getattr(args, "judge", ""):
         for line, verdict in zip(lines, judge.rate(lines, args.judge, args.judge_model)):
             line["judge"] = verdict
     figures = summary(lines, len(rows))

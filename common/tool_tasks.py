@@ -686,7 +686,8 @@ def official(category: str) -> list[dict]:
     """
     bfcl = toolcalls.bfcl()
     shown = bfcl.load_dataset_entry(category)
-    plain = bfcl.load_dataset_entry(category, include_language_specific_hint=False)
+    # Several turns are not checked by descriptions.
+    plain = shown if category in MULTI else bfcl.load_dataset_entry(category, include_language_specific_hint=False)
     answered = (data.bfcl_folder() / "possible_answer" / FILE.format(category)).exists()
     truths = {row["id"]: row["ground_truth"] for row in bfcl.load_ground_truth_entry(category)} if answered else {}
     rows = []

@@ -13,8 +13,8 @@ vs SFT     share of right replies to a problem less SFT's to the same problem, s
 pass@k     1 - C(n - c, k) / C(n, k) for a problem with c right of n replies (Chen et al., Evaluating Large Language
            Models Trained on Code, 2021), averaged over seeds; 95 % bootstrap interval over the problems
 
-Input: results.csv, items.csv, curves.csv in the folder, outputs/**/metrics.jsonl. Output: GRPO_reward, Out-domain, BFCL
-and Pass_at_k as .md and .png, Learning_curves.png.
+Input: results.csv, items.csv, curves.csv in the folder, outputs/**/metrics.jsonl. Output: GRPO_reward, Out-domain and
+BFCL as .md and .png, pass_at_k.md, Pass_at_k.png, Learning_curves.png, curves.csv.
 Command: python resources/make_tables.py
 """
 
@@ -336,8 +336,8 @@ def write_markdown(name: str, title: str, tables: dict, reference: str, rows: li
         "  otherwise; greedy: one reply. Every later column is of the sampled replies where there are any.",
         "- [ ] behind an accuracy: 95 % Wilson interval over the problems, at the mean over the seeds.",
         f"- vs {reference}: points of difference on the same problems and seeds, 95 % bootstrap interval over the",
-        "  problems, p of a paired sign-flip test, corrected (Holm) over the scripts of the column. They speak of other",
-        "  problems, not of other seeds: see what each seed reached.",
+        "  problems, p of a paired sign-flip test, corrected (Holm) over the scripts of the column. They speak of",
+        "  other problems, not of other seeds: for those see each seed.",
     ]
     if any(dataset in THEIRS for _, dataset in tables) or name in THEIR_NOTES:
         text += [
@@ -406,6 +406,8 @@ def draw_part(name: str, results: list[dict], items: dict, folder: Path, flips: 
 
 
 def main(args):
+    if args.flips < 1:
+        runs.fail(f"--flips {args.flips}: choose 1 or more")
     folder = runs.resolve(args.folder)
     numbers = ["n", "accuracy", "format_rate", "truncated_rate", "mean_tokens"]
     results = read_rows(folder / "results.csv", evaluation.KEY, numbers, [*MATH_COLUMNS, "reward"])
@@ -419,7 +421,7 @@ def main(args):
     for name in PARTS:
         draw_part(name, results, items, folder, args.flips)
     asked = sorted((key for key in items if key[2] == "pass@k"), key=lambda key: (key[0], rank_of_set(key[1])))
-    passed = {key[:2]: pass_table(items[key], args.flips) for key in asked}
+    passed = {key[:2]: pass_table(items[key], args.flips) for key in asked if items[key].keys() & set(ORDER)}
     if passed:
         (folder / "pass_at_k.md").write_text(write_pass_at_k(passed, items))
         plots.pass_at_k(passed, folder / "Pass_at_k.png")

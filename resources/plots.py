@@ -166,16 +166,9 @@ def curves(rows: list[dict], groups: dict[str, list[str]], path: Path) -> None:
                 if at:
                     mean = [statistics.mean(steps[step].values()) for step in at]
                     low, high = zip(*(band(list(steps[step].values())) for step in at))
-                    marker = "o" if column == "accuracy" else ""
-                    axis.plot(
-                        at,
-                        mean,
-                        color=f"C{i}",
-                        ls=["-", "--", "-.", ":"][i % 4],
-                        marker=marker,
-                        ms=3,
-                        label=f"{script}, seeds: {len(seeds)}",
-                    )
+                    style = {"color": f"C{i}", "ls": ["-", "--", "-.", ":"][i % 4], "ms": 3}
+                    style["marker"] = "o" if column == "accuracy" else ""
+                    axis.plot(at, mean, label=f"{script}, seeds: {len(seeds)}", **style)
                     axis.fill_between(at, low, high, color=f"C{i}", alpha=0.12, lw=0)
             axis.set_title(title)
             axis.set_xlabel("step")
@@ -189,8 +182,6 @@ def curves(rows: list[dict], groups: dict[str, list[str]], path: Path) -> None:
             line[1].set_title("reward, own scales, log beyond 1")
         line[2].set_ylim(-0.02, 1.02)
         line[3].set_ylim(bottom=0)
-    note = (
-        "mean over seeds; band: 95 % interval over the seeds where there are 3 or more, else from smallest to largest"
-    )
+    note = "mean over seeds; band: 95 % interval over the seeds where there are 3 or more, else smallest to largest"
     figure.suptitle(note, x=0.01, ha="left")
     save(figure, path)
