@@ -2,7 +2,7 @@
 # make study  the same over three seeds with intrinsic rewards, controls and GRPO straight from the base, also tested
 #             on shapes of problem that were never trained on
 # make test   the tests
-# make base   resources/tiny-base once more (half an hour on two cores)
+# make base   resources/tiny-base once more (an hour on one core)
 
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -18,15 +18,28 @@ TESTED := $(lastword $(DATASETS))
 HARDER := $(if $(CUDA),math500,linear-harder)
 PROFILE := --profile $(if $(CUDA),gpu,tiny)
 BASE := $(if $(CUDA),Qwen/Qwen3-4B-Base,resources/tiny-base)
+VLLM := $(if $(CUDA),--use_vllm)
+
+# Small matrices gain little from a second thread: on a CPU each core takes a run of its own.
+ifeq ($(CUDA),)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+ONE := OMP_NUM_THREADS=1
+endif
 
 .PHONY: run study test base
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-run: $(VARIANTS:%=outputs/%/run.json) | $(READY)
-	$(PY) GRPO_indomain/GRPO_test.py $(PROFILE) $(if $(CUDA),--use_vllm) --dataset $(TESTED) \
-		--checkpoints $(BASE) outputs/SFT $(VARIANTS:%=outputs/%)
+run: $(patsubst %,outputs/tests/%.tested,base SFT $(VARIANTS))
 	$(PY) resources/make_tables.py
+
+outputs/tests/base.tested: | $(DATA)
+	$(ONE) $(PY) GRPO_indomain/GRPO_test.py $(PROFILE) $(VLLM) --dataset $(TESTED) --checkpoints $(BASE)
+	touch $@
+
+outputs/tests/%.tested: outputs/%/run.json
+	$(ONE) $(PY) GRPO_indomain/GRPO_test.py $(PROFILE) $(VLLM) --dataset $(TESTED) --checkpoints outputs/$*
+	touch $@
 
 # A list of packages that changed is installed again.
 $(READY): requirements-bfcl.txt requirements.txt $(if $(CUDA),requirements-cuda.txt)
@@ -42,35 +55,34 @@ outputs/data/linear-harder/run.json: | $(READY)
 	$(PY) SFT/dataset_creation.py $(PROFILE) --dataset linear --level harder --output outputs/data/linear-harder --resume
 
 outputs/SFT/run.json: | $(DATA)
-	$(PY) SFT/SFT_train.py $(PROFILE) --resume
+	$(ONE) $(PY) SFT/SFT_train.py $(PROFILE) --resume
 
 $(VARIANTS:%=outputs/%/run.json): outputs/%/run.json: | outputs/SFT/run.json
-	$(PY) GRPO_indomain/$*.py $(PROFILE) --resume
+	$(ONE) $(PY) GRPO_indomain/$*.py $(PROFILE) --resume
 
 # What is finished stays: below, everything is made once (order-only, behind the bar) and only if it is not there.
-# outputs/seed<n>/<stage>: every stage again from its own seed. Two at a time, a core each, is the fastest on a laptop:
-# OMP_NUM_THREADS=1 make -j2 study
+# outputs/seed<n>/<stage>: every stage again from its own seed.
 define SEED
 outputs/seed$(1)/SFT/run.json: | $(DATA)
-	$(PY) SFT/SFT_train.py $(PROFILE) --seed $(1) --output outputs/seed$(1)/SFT --resume
+	$(ONE) $(PY) SFT/SFT_train.py $(PROFILE) --seed $(1) --output outputs/seed$(1)/SFT --resume
 
 $(VARIANTS:%=outputs/seed$(1)/%/run.json) $(INTRINSIC:%=outputs/seed$(1)/%/run.json): outputs/seed$(1)/%/run.json: \
 		| outputs/seed$(1)/SFT/run.json
-	$(PY) $$(wildcard GRPO_*/$$*.py) $(PROFILE) --seed $(1) --base outputs/seed$(1)/SFT --output outputs/seed$(1)/$$* --resume
+	$(ONE) $(PY) $$(wildcard GRPO_*/$$*.py) $(PROFILE) --seed $(1) --base outputs/seed$(1)/SFT --output outputs/seed$(1)/$$* --resume
 
 outputs/seed$(1)/GRPO-Control-%/run.json: | outputs/seed$(1)/SFT/run.json
-	$(PY) GRPO_indomain/GRPO-Control.py $(PROFILE) --reward $$* --seed $(1) --base outputs/seed$(1)/SFT \
+	$(ONE) $(PY) GRPO_indomain/GRPO-Control.py $(PROFILE) --reward $$* --seed $(1) --base outputs/seed$(1)/SFT \
 		--output outputs/seed$(1)/GRPO-Control-$$* --resume
 
 outputs/seed$(1)/GRPO-Linear/run.json: | outputs/data/linear/run.json
-	$(PY) GRPO_indomain/GRPO-Linear.py $(PROFILE) --seed $(1) --output outputs/seed$(1)/GRPO-Linear --resume
+	$(ONE) $(PY) GRPO_indomain/GRPO-Linear.py $(PROFILE) --seed $(1) --output outputs/seed$(1)/GRPO-Linear --resume
 
 outputs/seed$(1)/tested: $(VARIANTS:%=outputs/seed$(1)/%/run.json) $(INTRINSIC:%=outputs/seed$(1)/%/run.json) \
 		outputs/seed$(1)/GRPO-Linear/run.json outputs/seed$(1)/GRPO-Control-random/run.json \
 		outputs/seed$(1)/GRPO-Control-format/run.json
-	$(PY) GRPO_indomain/GRPO_test.py $(PROFILE) $(if $(CUDA),--use_vllm) --dataset $(TESTED) --seed $(1) \
+	$(ONE) $(PY) GRPO_indomain/GRPO_test.py $(PROFILE) $(VLLM) --dataset $(TESTED) --seed $(1) \
 		--checkpoints $(BASE) outputs/seed$(1)/SFT $$(patsubst %/run.json,%,$$^)
-	$(PY) GRPO_outdomain/GRPO_outdomain_test.py $(PROFILE) $(if $(CUDA),--use_vllm) --seed $(1) \
+	$(ONE) $(PY) GRPO_outdomain/GRPO_outdomain_test.py $(PROFILE) $(VLLM) --seed $(1) \
 		--checkpoints $(BASE) outputs/seed$(1)/SFT $$(patsubst %/run.json,%,$$^)
 	touch $$@
 endef
@@ -78,7 +90,7 @@ $(foreach seed,$(SEEDS),$(eval $(call SEED,$(seed))))
 
 # Does GRPO add skill, or only sharpen what the base can do? 64 replies a problem, of the first seed's checkpoints.
 outputs/pass_at_k: outputs/seed1/tested | outputs/data/$(HARDER)/run.json
-	$(PY) GRPO_indomain/GRPO_test.py $(PROFILE) $(if $(CUDA),--use_vllm) --dataset $(TESTED) $(HARDER) --seed 1 \
+	$(ONE) $(PY) GRPO_indomain/GRPO_test.py $(PROFILE) $(VLLM) --dataset $(TESTED) $(HARDER) --seed 1 \
 		--greedy false --samples 0 --pass_k 64 --checkpoints $(BASE) outputs/seed1/SFT outputs/seed1/GRPO-1K-def \
 		outputs/seed1/GRPO-Linear $(INTRINSIC:%=outputs/seed1/%) outputs/seed1/GRPO-Control-random
 	touch $@

@@ -28,6 +28,7 @@ class Watch(TrainerCallback):
 
     def __init__(self, trainer, tokenizer, partial: Path, dataset, heldout: list[dict], args):
         self.trainer, self.tokenizer, self.partial, self.heldout = trainer, tokenizer, partial, heldout
+        self.name = partial.name.removesuffix(".partial")  # make runs several at once
         self.every, self.max_new_tokens = args.heldout_every, args.max_completion_length
         self.tags = prompts.TAG_SETS[prompts.tag_set_of(tokenizer.chat_template)]
         self.patience = getattr(args, "patience", 0)
@@ -40,7 +41,7 @@ class Watch(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.heard = state.global_step > 0
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", dynamic_ncols=True)
+        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self.name, dynamic_ncols=True)
         if state.global_step == 0:
             self.measure(state)
 
@@ -91,7 +92,7 @@ class Watch(TrainerCallback):
         self.write(state, {f"heldout_{name}": round(value, 4) for name, value in facts.items()})
         self.last["held-out"] = f"{facts['accuracy']:.1%}"
         self.bar.write(
-            f"step {state.global_step}: held-out accuracy {facts['accuracy']:.1%} "
+            f"{self.name} step {state.global_step}: held-out accuracy {facts['accuracy']:.1%} "
             f"[{facts['ci_low']:.1%}, {facts['ci_high']:.1%}] of n={facts['n']}, greedy; "
             f"well-formed {facts['format_rate']:.0%}, truncated {facts['truncated_rate']:.0%}"
         )

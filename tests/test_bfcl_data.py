@@ -148,7 +148,7 @@ def test_synthetic_tasks_share_nothing_with_bfcl(kind):
     own = {name for owner in toolcalls.DOCUMENTS for name in tool_tasks.described(owner)}
     named = [one for row in singles for one in json.loads(row["solution"]) if next(iter(one)) in own]
     assert len(said) > 3000 and len(called) > 500
-    for row in (row for level in tool_tasks.LEVELS for split in tasks.SPLITS for row in make(kind, 40, level, split)):
+    for row in (row for level in tool_tasks.LEVELS for split in tasks.SPLITS for row in make(kind, 20, level, split)):
         turns = [m for turn in json.loads(row["turns"]) for m in turn] if "turns" in row else row["prompt"][1:]
         assert not said & {message["content"].strip().lower() for message in turns}
         assert not called & {tool_tasks.call_key(*one) for one in calls_of(row)}
@@ -176,7 +176,7 @@ def test_synthetic_splits_are_disjoint_and_repeatable(kind):
 
 @pytest.mark.parametrize("kind", ["single", "multi"])
 def test_official_splits_are_disjoint(kind, entries):
-    """No question, and of several turns no message and no index, stands in two splits; all of the test fifth is kept."""
+    """No question, and of several turns no message and no index, stands in two splits; the test fifth is whole."""
     args = CREATION.Args(kind=kind)
     sizes = {"sft": 300 * (kind == "single"), "train": 10**6, "validation": 100}
     splits = CREATION.split_entries(entries[kind], sizes, args)

@@ -1,0 +1,326 @@
+"""What GRPO_BFCL_v1.py pays, and that our evaluation says of stored replies what BFCL's own command line says."""
+
+import csv
+import json
+import random
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from conftest import ROOT, load_script, run_script
+
+from common import evaluation, models, runs, tool_tasks, toolcalls
+
+V1 = load_script("BFCL/GRPO_BFCL_v1.py")
+EVALUATE = load_script("BFCL/GRPO_BFCL_evaluate.py")
+BASE = ROOT / "resources" / "tiny-base"
+FUNCTION = {
+    "name": "send_message",
+    "description": "Send a message.",
+    "parameters": {
+        "type": "dict",
+        "properties": {"receiver_id": {"type": "string"}, "message": {"type": "string"}},
+        "required": ["receiver_id", "message"],
+    },
+}
+COLUMNS = {
+    "functions": json.dumps([FUNCTION]),
+    "solution": json.dumps([{"send_message": {"receiver_id": ["USR101"], "message": ["the lamp is late"]}}]),
+    "category": "synthetic_simple",
+}
+
+
+def written(name: str = "send_message", **arguments) -> str:
+    return tool_tasks.call_text([(name, {"receiver_id": "USR101", "message": "the lamp is late"} | arguments)])
+
+
+RIGHT = written()
+HOSTILE = {
+    "empty": "",
+    "words": "I would send a message.",
+    "no line ends": RIGHT.replace("\n", ""),
+    "unclosed": RIGHT.removesuffix("</tool_call>"),
+    "not JSON": RIGHT.replace("{", "{{"),
+    "a list": "<tool_call>\n[1, 2]\n</tool_call>",
+    "null": "<tool_call>\nnull\n</tool_call>",
+    "no arguments": '<tool_call>\n{"name": "send_message"}\n</tool_call>',
+    "arguments as text": '<tool_call>\n{"name": "send_message", "arguments": "a"}\n</tool_call>',
+    "name as list": '<tool_call>\n{"name": [], "arguments": {}}\n</tool_call>',
+    "nan": written(message=float("nan")),
+    "nested": written(message={"a": [{"b": {}}]}),
+    "deep": "<tool_call>\n" + "[" * 10**5 + "\n</tool_call>",
+    "big number": '<tool_call>\n{"name": "send_message", "arguments": {"message": ' + "9" * 10**4 + "}}\n</tool_call>",
+    "many": RIGHT * 500,
+    "many tags": "<tool_call>\n" * 10**4,
+    "code": written(message="__import__('os').system('touch pwned')"),
+    "nul and surrogate": "\0\ud800" + RIGHT,
+    "think first": "<think>" + RIGHT,
+}
+
+
+def pay(text: str, **columns) -> dict[str, float]:
+    asked = {name: [value] for name, value in (COLUMNS | columns).items()}
+    completions = [[{"role": "assistant", "content": text}]]
+    return {reward.__name__: reward(completions=completions, **asked, tags=["thesis"])[0] for reward in V1.REWARDS}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_bounded_and_silent_on_hostile_text(kind):
+    paid = pay(HOSTILE[kind])
+    assert all(0 <= value <= 1 for value in paid.values())
+    if kind != "think first" and "surrogate" not in kind:
+        assert paid["perfect"] == 0
+
+
+def test_random_edits_are_bounded():
+    rng = random.Random(0)
+    for _ in range(300):
+        text = list(RIGHT)
+        for _ in range(rng.randint(1, 6)):
+            text[rng.randrange(len(text))] = rng.choice(["", "{", '"', "\n", "<", "x", "}", "\\"])
+        assert all(0 <= value <= 1 for value in pay("".join(text)).values())
+
+
+def test_each_part_is_paid():
+    assert set(pay(RIGHT).values()) == {1.0}
+    assert set(pay("Let me see.\n" + RIGHT).values()) == {1.0}, "the official decoder reads calls among other text"
+    assert set(pay("no call").values()) == {0.0}
+    wrong = {"perfect": 0, "call_found": 1, "name": 1, "arguments": 0.5, "no_extra": 1}
+    assert pay(written(receiver_id="USR102")) == wrong
+    assert pay(written("send_mail")) == {"perfect": 0, "call_found": 1, "name": 0, "arguments": 0, "no_extra": 1}
+    assert pay(f"{RIGHT}\n{RIGHT}") == {"perfect": 0, "call_found": 1, "name": 1, "arguments": 1, "no_extra": 0.5}
+    none = {"solution": "[]", "category": "irrelevance"}
+    assert set(pay("I cannot do this.", **none).values()) == {1.0} and set(pay(RIGHT, **none).values()) == {0.0}
+
+
+def test_kinds_of_replies_are_logged():
+    logged, replies = {}, [RIGHT, "no", HOSTILE["not JSON"], HOSTILE["unclosed"]]
+    columns = {name: [value] * 4 for name, value in COLUMNS.items()}
+    V1.perfect(completions=replies, **columns, log_metric=logged.__setitem__)
+    assert set(logged) == {f"replies/{kind}" for kind in V1.KINDS} and sum(logged.values()) == 1
+    assert logged["replies/call"] == logged["replies/bad_json"] == logged["replies/unclosed"] == 0.25
+    assert {toolcalls.decode(text)[1] for text in HOSTILE.values()} <= set(V1.KINDS)
+
+
+def test_the_reward_of_the_tables_is_what_v1_pays():
+    weights = V1.Args.__dataclass_fields__["reward_weights"].default_factory()
+    assert weights == list(evaluation.CALL_WEIGHTS.values()) and sum(weights) == pytest.approx(1)
+    for text in (RIGHT, written(receiver_id="USR102"), f"{RIGHT}\n{RIGHT}", "no call"):
+        reward = evaluation.score_calls({"text": text}, COLUMNS)["reward"]
+        assert reward == pytest.approx(sum(w * value for w, value in zip(weights, pay(text).values())))
+
+
+def test_columns_must_be_as_many_as_completions():
+    with pytest.raises(ValueError):
+        V1.perfect(completions=["a", "b"], **{name: [value] for name, value in COLUMNS.items()})
+
+
+@pytest.fixture(scope="module")
+def calls_data(tmp_path_factory):
+    """A small data set of each kind, made by the script itself."""
+    folder = tmp_path_factory.mktemp("data")
+    sizes = ("--sft_rows", 16, "--train_rows", 16, "--validation_rows", 4, "--test_rows", 4, "--profile", "tiny")
+    for kind in ("single", "multi"):
+        words = ("--kind", kind, "--output", folder / f"bfcl_{kind}", *sizes)
+        done = run_script("BFCL/BFCL_dataset_creation.py", *words)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_sft_grpo_and_evaluation_run_on_calls(calls_data, tmp_path):
+    """The real trainers for a few steps, and the evaluation of what they leave."""
+    few = ("--heldout_every", 2, "--heldout_rows", 2, "--max_completion_length", 8, "--profile", "tiny")
+    sft, v1 = tmp_path / "SFT-BFCL", tmp_path / "GRPO_BFCL_v1"
+    words = ("--dataset", calls_data / "bfcl_multi", "--max_length", 2048, "--max_steps", 2, "--eval_steps", 2)
+    done = run_script("SFT/SFT_train.py", "--output", sft, *words, "--save_steps", 2, *few)
+    assert done.returncode == 0, done.stderr
+    words = ("--dataset", calls_data / "bfcl_single", "--base", sft, "--max_steps", 2, "--max_prompt_tokens", 1500)
+    words += ("--per_device_train_batch_size", 8, "--num_generations", 4, "--patience", 0)
+    done = run_script("BFCL/GRPO_BFCL_v1.py", "--output", v1, *words, *few)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((v1 / "run.json").read_text())["lineage"] == ["tiny-base", "SFT-BFCL", "GRPO_BFCL_v1"]
+    rows = runs.read_jsonl(v1 / "metrics.jsonl")
+    assert any("replies/no_call" in row for row in rows) and "heldout_reward" in rows[0]
+
+    results = tmp_path / "results.csv"
+    sets = [calls_data / f"bfcl_{kind}" for kind in ("single", "multi")]
+    words = ("--checkpoints", v1, "--dataset", *sets, "--categories", "irrelevance", "multi_turn_base", "--rows", 2)
+    words += ("--max_new_tokens", 8, "--results", results, "--profile", "tiny")
+    done = run_script("BFCL/GRPO_BFCL_evaluate.py", *words)
+    assert done.returncode == 0, done.stderr
+    assert "do not fit into the context" in done.stdout
+    found = {(row["script"], row["dataset"]): row for row in csv.DictReader(open(results))}
+    names = ("bfcl_single", "bfcl_multi", "bfcl_irrelevance", "bfcl_multi_turn_base")
+    assert set(found) == {(script, name) for script in ("never-calls", "GRPO_BFCL_v1") for name in names}
+    floor = {name: float(found["never-calls", name]["accuracy"]) for name in names}
+    assert floor == {"bfcl_single": 0, "bfcl_multi": 0, "bfcl_irrelevance": 1, "bfcl_multi_turn_base": 0}
+    assert all(row["n"] == "2" and row["reward"] and row["ci_high"] for row in found.values())
+    items = list(csv.DictReader(open(tmp_path / "items.csv")))
+    assert len(items) == 8 and all(len(row["correct"].split()) == 2 for row in items)
+
+
+def test_a_prompt_that_does_not_fit_is_wrong(monkeypatch):
+    """Also where no call is wanted, and in a later turn; what fits is answered."""
+    tokenizer, _ = models.load_tokenizer(str(BASE))
+    monkeypatch.setattr(evaluation, "context_length", lambda folder, args: 100)
+    args = EVALUATE.Args(max_new_tokens=50)
+    asked = [[{"role": "user", "content": "1+1"}], [{"role": "user", "content": "1+1 " * 200}]]
+    answer = EVALUATE.bounded(EVALUATE.silent, tokenizer, "", args)
+    assert ["too_long" in one for one in answer(asked)] == [False, True]
+    rows = [COLUMNS | {"solution": "[]", "category": "irrelevance"}] * 2
+    assert [one["correct"] for one in EVALUATE.scored(answer, rows)(asked)] == [True, False]
+
+
+def test_group_scores_are_the_official_means():
+    found = {name: {"accuracy": 0.0, "n": 100} for name in (*tool_tasks.SINGLE, *tool_tasks.MULTI)}
+    found["simple_java"]["accuracy"] = 0.9
+    found["parallel"]["accuracy"] = 0.4
+    found["live_simple"] = {"accuracy": 1.0, "n": 300}
+    found["live_irrelevance"]["accuracy"] = 0.5
+    scores = EVALUATE.group_scores(found)
+    assert scores["non_live"] == pytest.approx((0.3 + 0.4) / 4) and scores["live"] == pytest.approx(0.5)
+    assert scores["irrelevance"] == 0.25 and scores["multi_turn"] == 0
+    assert set(EVALUATE.group_scores({"irrelevance": found["irrelevance"]})) == set()
+
+
+CATEGORIES = {"simple_python": 6, "live_multiple": 6, "irrelevance": 4, "multi_turn_base": 4}
+
+
+class Stub:
+    """Answers a prompt from the ground truth: every third entry right, every third wrong, every third malformed."""
+
+    def __init__(self):
+        self.asked, self.single, self.multi = 0, {}, []
+        for category in CATEGORIES:
+            rows = EVALUATE.sample(tool_tasks.official(category), 6, 0)[: CATEGORIES[category]]
+            for place, row in enumerate(rows):
+                prompt = self.rendered(row["prompt"])
+                if category == "multi_turn_base":
+                    self.multi.append((prompt, place % 3, row))
+                else:
+                    self.single[prompt] = self.variant(row["completion"][0]["content"], place % 3)
+
+    @staticmethod
+    def rendered(messages: list[dict]) -> str:
+        turns = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages)
+        return turns + "<|im_start|>assistant\n"
+
+    @staticmethod
+    def variant(text: str, kind: int) -> str:
+        if kind == 0:
+            return text
+        return (
+            text.replace('"arguments": {', '"arguments": {"x": 1, ') if kind == 1 else text.replace("<tool_call>\n", "")
+        )
+
+    def reply(self, prompt: str) -> str:
+        self.asked += 1
+        if prompt in self.single:
+            return self.single[prompt]
+        begin, kind, row = next(one for one in self.multi if prompt.startswith(one[0].removesuffix("assistant\n")))
+        turns = prompt.count("<|im_start|>user\n") - prompt.count("<|im_start|>user\n<tool_response>")
+        if prompt.endswith("</tool_response><|im_end|>\n<|im_start|>assistant\n"):
+            return "Done."
+        calls = [tuple(toolcalls.parse_call(one)) for one in json.loads(row["solution"])[turns - 1]]
+        calls = calls[:-1] if kind == 1 and turns == 2 else calls
+        return self.variant(tool_tasks.call_text(calls), 2 if kind == 2 else 0)
+
+
+@pytest.fixture
+def server():
+    """An OpenAI-compatible server on 127.0.0.1 in front of the stub."""
+    stub = Stub()
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self, value):
+            body = json.dumps(value).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self):
+            self.answer({"object": "list", "data": []})
+
+        def do_POST(self):
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            choice = {"index": 0, "text": stub.reply(asked["prompt"]), "finish_reason": "stop", "logprobs": None}
+            usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+            head = {"id": "1", "object": "text_completion", "created": 0, "model": asked["model"]}
+            self.answer({**head, "choices": [choice], "usage": usage})
+
+        def log_message(self, *words):
+            pass
+
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    yield stub, f"http://127.0.0.1:{listener.server_port}"
+    listener.shutdown()
+    listener.server_close()
+
+
+def test_the_official_command_line_says_the_same(server, tmp_path, monkeypatch):
+    """The same replies through `bfcl generate` and `bfcl evaluate`, and through our own scorer, entry by entry."""
+    stub, url = server
+    monkeypatch.setattr(runs, "OUTPUTS", tmp_path)
+    monkeypatch.setattr(
+        EVALUATE,
+        "sample",
+        lambda rows, n, seed, draw=EVALUATE.sample: draw(rows, 6, 0)[: CATEGORIES[rows[0]["category"]]],
+    )
+    results = tmp_path / "results.csv"
+    args = EVALUATE.Args(
+        profile="tiny",
+        checkpoints=[str(BASE)],
+        dataset=[],
+        categories=list(CATEGORIES),
+        rows=6,
+        official=True,
+        server=url,
+        minutes=10,
+        results=str(results),
+    )
+    EVALUATE.main(args)
+    official = {row["dataset"]: row for row in csv.DictReader(open(results))}
+    assert stub.asked > sum(CATEGORIES.values())
+    for category, n in CATEGORIES.items():
+        score = next((tmp_path / "bfcl").rglob(f"BFCL_v4_{category}_score.json"))
+        wrong = {json.loads(line)["id"] for line in score.read_text().splitlines()[1:]}
+        rows = EVALUATE.sample(tool_tasks.official(category), 6, 0)
+
+        def answer(asked, **how):
+            return [{"text": stub.reply(stub.rendered(one)), "tokens": 1, "truncated": False} for one in asked]
+
+        with toolcalls.Episodes() as worker:
+            ours = (
+                EVALUATE.episodes(answer, rows, worker, args) if "turns" in rows[0] else EVALUATE.scored(answer, rows)
+            )
+            verdicts = [one["correct"] for one in ours([row["prompt"] for row in rows])]
+        assert {row["id"] for row, right in zip(rows, verdicts) if not right} == wrong, category
+        assert float(official[f"bfcl_{category}"]["accuracy"]) == pytest.approx(sum(verdicts) / n, abs=1e-4)
+        assert official[f"bfcl_{category}"]["n"] == str(n)
+        assert 0 < sum(verdicts) < n or category == "irrelevance"
+
+
+def test_a_server_that_dies_ends_the_script(tmp_path, monkeypatch, capsys):
+    """One line, nothing left running, and no other process touched."""
+    monkeypatch.setattr(runs, "OUTPUTS", tmp_path)
+    monkeypatch.setattr(EVALUATE.sys, "executable", str(tmp_path / "python"))
+    program = tmp_path / "transformers"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o755)
+    args = EVALUATE.Args(profile="tiny", checkpoints=[str(BASE)], dataset=[], categories=["irrelevance"], rows=1)
+    args.official = True
+    with pytest.raises(SystemExit):
+        EVALUATE.main(args)
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1 and "ended with code 3" in errors[0]
+
+
+def test_bad_input(capsys):
+    with pytest.raises(SystemExit):
+        EVALUATE.chosen(["sonnets"])
+    assert "choose from non_live" in capsys.readouterr().err
+    assert EVALUATE.chosen(["live", "live_simple"]) == list(EVALUATE.GROUPS["live"])
+    assert len(EVALUATE.chosen(["all"])) == 17 and EVALUATE.chosen(["none"]) == []
