@@ -183,7 +183,7 @@ def test_group_scores_are_the_official_means():
     assert set(EVALUATE.group_scores({"irrelevance": found["irrelevance"]})) == set()
 
 
-CATEGORIES = {"simple_python": 6, "live_multiple": 6, "irrelevance": 4, "multi_turn_base": 4}
+CATEGORIES, ROWS = ("simple_python", "live_multiple", "irrelevance", "multi_turn_base"), 6
 
 
 class Stub:
@@ -192,7 +192,7 @@ class Stub:
     def __init__(self):
         self.asked, self.single, self.multi = 0, {}, []
         for category in CATEGORIES:
-            rows = EVALUATE.sample(tool_tasks.official(category), 6, 0)[: CATEGORIES[category]]
+            rows = EVALUATE.sample(tool_tasks.official(category), ROWS, 0)
             for place, row in enumerate(rows):
                 prompt = self.rendered(row["prompt"])
                 if category == "multi_turn_base":
@@ -207,11 +207,8 @@ class Stub:
 
     @staticmethod
     def variant(text: str, kind: int) -> str:
-        if kind == 0:
-            return text
-        return (
-            text.replace('"arguments": {', '"arguments": {"x": 1, ') if kind == 1 else text.replace("<tool_call>\n", "")
-        )
+        wrong, malformed = text.replace('"arguments": {', '"arguments": {"x": 1, '), text.replace("<tool_call>\n", "")
+        return (text, wrong, malformed)[kind]
 
     def reply(self, prompt: str) -> str:
         self.asked += 1
@@ -264,30 +261,16 @@ def test_the_official_command_line_says_the_same(server, tmp_path, monkeypatch):
     """The same replies through `bfcl generate` and `bfcl evaluate`, and through our own scorer, entry by entry."""
     stub, url = server
     monkeypatch.setattr(runs, "OUTPUTS", tmp_path)
-    monkeypatch.setattr(
-        EVALUATE,
-        "sample",
-        lambda rows, n, seed, draw=EVALUATE.sample: draw(rows, 6, 0)[: CATEGORIES[rows[0]["category"]]],
-    )
     results = tmp_path / "results.csv"
-    args = EVALUATE.Args(
-        profile="tiny",
-        checkpoints=[str(BASE)],
-        dataset=[],
-        categories=list(CATEGORIES),
-        rows=6,
-        official=True,
-        server=url,
-        minutes=10,
-        results=str(results),
-    )
+    words = {"profile": "tiny", "checkpoints": [str(BASE)], "dataset": [], "categories": list(CATEGORIES)}
+    args = EVALUATE.Args(**words, rows=ROWS, official=True, server=url, minutes=10, results=str(results))
     EVALUATE.main(args)
     official = {row["dataset"]: row for row in csv.DictReader(open(results))}
-    assert stub.asked > sum(CATEGORIES.values())
-    for category, n in CATEGORIES.items():
+    assert stub.asked > ROWS * len(CATEGORIES)
+    for category in CATEGORIES:
         score = next((tmp_path / "bfcl").rglob(f"BFCL_v4_{category}_score.json"))
         wrong = {json.loads(line)["id"] for line in score.read_text().splitlines()[1:]}
-        rows = EVALUATE.sample(tool_tasks.official(category), 6, 0)
+        rows = EVALUATE.sample(tool_tasks.official(category), ROWS, 0)
 
         def answer(asked, **how):
             return [{"text": stub.reply(stub.rendered(one)), "tokens": 1, "truncated": False} for one in asked]
@@ -298,9 +281,9 @@ def test_the_official_command_line_says_the_same(server, tmp_path, monkeypatch):
             )
             verdicts = [one["correct"] for one in ours([row["prompt"] for row in rows])]
         assert {row["id"] for row, right in zip(rows, verdicts) if not right} == wrong, category
-        assert float(official[f"bfcl_{category}"]["accuracy"]) == pytest.approx(sum(verdicts) / n, abs=1e-4)
-        assert official[f"bfcl_{category}"]["n"] == str(n)
-        assert 0 < sum(verdicts) < n or category == "irrelevance"
+        assert float(official[f"bfcl_{category}"]["accuracy"]) == pytest.approx(sum(verdicts) / ROWS, abs=1e-4)
+        assert official[f"bfcl_{category}"]["n"] == str(ROWS)
+        assert 0 < sum(verdicts) < ROWS or category == "irrelevance"
 
 
 def test_a_server_that_dies_ends_the_script(tmp_path, monkeypatch, capsys):
