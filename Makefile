@@ -8,7 +8,8 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 CUDA := $(shell nvidia-smi -L 2>/dev/null | head -1)
 READY := $(VENV)/.ready$(if $(CUDA),-cuda)
-VARIANTS := GRPO-1K GRPO-1K-v2 GRPO-1K-v3 GRPO-1K-def
+PLAIN := GRPO-1K GRPO-1K-v2 GRPO-1K-v3
+VARIANTS := $(PLAIN) GRPO-1K-def
 INTRINSIC := GRPO-Hybrid GRPO-Intuitor GRPO-DualHead
 SEEDS := 1 2 3
 # The CPU profile makes its own problems; the GPU profile takes OpenMathReasoning for SFT and DAPO for GRPO.
@@ -83,7 +84,8 @@ outputs/seed$(1)/tested: $(VARIANTS:%=outputs/seed$(1)/%/run.json) $(INTRINSIC:%
 	$(ONE) $(PY) GRPO_indomain/GRPO_test.py $(PROFILE) $(VLLM) --dataset $(TESTED) --seed $(1) \
 		--checkpoints $(BASE) outputs/seed$(1)/SFT $$(patsubst %/run.json,%,$$^)
 	$(ONE) $(PY) GRPO_outdomain/GRPO_outdomain_test.py $(PROFILE) $(VLLM) --seed $(1) \
-		--checkpoints $(BASE) outputs/seed$(1)/SFT $$(patsubst %/run.json,%,$$^)
+		--checkpoints $(BASE) outputs/seed$(1)/SFT \
+		$$(filter-out $(PLAIN:%=outputs/seed$(1)/%),$$(patsubst %/run.json,%,$$^))
 	touch $$@
 endef
 $(foreach seed,$(SEEDS),$(eval $(call SEED,$(seed))))
@@ -91,8 +93,8 @@ $(foreach seed,$(SEEDS),$(eval $(call SEED,$(seed))))
 # Does GRPO add skill, or only sharpen what the base can do? 64 replies a problem, of the first seed's checkpoints.
 outputs/pass_at_k: outputs/seed1/tested | outputs/data/$(HARDER)/run.json
 	$(ONE) $(PY) GRPO_indomain/GRPO_test.py $(PROFILE) $(VLLM) --dataset $(TESTED) $(HARDER) --seed 1 \
-		--greedy false --samples 0 --pass_k 64 --checkpoints $(BASE) outputs/seed1/SFT outputs/seed1/GRPO-1K-def \
-		outputs/seed1/GRPO-Linear $(INTRINSIC:%=outputs/seed1/%) outputs/seed1/GRPO-Control-random
+		--greedy false --samples 0 --pass_k 64 --pass_rows 40 --checkpoints $(BASE) outputs/seed1/SFT \
+		outputs/seed1/GRPO-1K-def outputs/seed1/GRPO-Linear $(INTRINSIC:%=outputs/seed1/%)
 	touch $@
 
 study: $(SEEDS:%=outputs/seed%/tested) outputs/pass_at_k
