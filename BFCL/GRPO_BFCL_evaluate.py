@@ -1,11 +1,10 @@
 """Test checkpoints on tool calls: our own test tasks, the held-out fifth of BFCL, and BFCL's official categories.
 
 accuracy = share of perfect matches by the official checkers (several turns: state and responses after every turn);
-reward = 0.5 * perfect + 0.1 * call + 0.1 * name + 0.2 * arguments + 0.1 * no extra call, of several turns
-0.5 * perfect + 0.5 * share of the turns that are right; interval: 95 % Wilson. Beside the checkpoints stands what a
-model gets that never calls: on irrelevance that is everything. A prompt that does not fit into the context counts as
-wrong. The scores of groups are calculated as officially; of a sample (--rows) they are estimates. --official leaves our
-scorer out: it serves each checkpoint and drives BFCL's own command line against it.
+reward = what GRPO_BFCL_v1.py pays by default, of several turns what GRPO_BFCL_v2.py does; interval: 95 % Wilson. Beside
+the checkpoints stands what a model gets that never calls: on irrelevance that is everything. A prompt that does not fit
+into the context counts as wrong. The scores of groups are calculated as officially; of a sample (--rows) they are
+estimates. --official leaves our scorer out: it serves each checkpoint and drives BFCL's own command line against it.
 
 Input: checkpoints, outputs/data/<dataset>/, the data of the installed bfcl-eval. Output: rows of resources/results.csv
 and items.csv, each reply in outputs/tests/*.jsonl; with --official outputs/bfcl/<checkpoint>/ (result, score).
@@ -32,6 +31,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import data, evaluation, models, runs, tool_tasks, toolcalls
+from common.episodes import play, within
 from common.runs import setting
 
 
@@ -125,17 +125,7 @@ def silent(asked: list, **how) -> list[dict]:
 
 def bounded(answer: Callable, tokenizer, folder: str, args) -> Callable:
     """answer(), with an empty reply to every prompt that leaves no room for a reply in the context."""
-    room = evaluation.context_length(folder, args) - args.max_new_tokens
-
-    def reply(asked, **how):
-        texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in asked]
-        lengths = [len(ids) for ids in tokenizer(texts, add_special_tokens=False).input_ids]
-        fits = [conversation for conversation, length in zip(asked, lengths) if length <= room]
-        replies = iter(answer(fits, **how) if fits else [])
-        too_long = {"text": "", "tokens": 0, "truncated": True, "too_long": True}
-        return [next(replies) if length <= room else dict(too_long) for length in lengths]
-
-    return reply
+    return within(answer, tokenizer, evaluation.context_length(folder, args) - args.max_new_tokens)
 
 
 def save(facts: dict, answer: Callable, sets: list, worker, args, where: dict) -> None:
@@ -169,70 +159,11 @@ def episodes(answer: Callable, rows: list[dict], worker, args) -> Callable:
     """answer(), for tasks of several turns: all of them are played at once, one reply each a step."""
 
     def reply(asked, **how):
-        games = [Game(row, worker) for row in rows]
-        while playing := [game for game in games if game.going]:
-            for game, one in zip(playing, answer([game.messages for game in playing], **how)):
-                game.step(one, args.max_steps)
-        made = [game.verdict() for game in games]
+        made = play(rows, lambda games: answer([game.messages for game in games], **how), worker, args.max_steps)
         reply.too_long = sum(one["too_long"] for one in made)
         return made
 
     return reply
-
-
-class Game:
-    """A task of several turns while it is played: the conversation so far and the calls of each turn."""
-
-    def __init__(self, row: dict, worker):
-        self.worker = worker
-        loaded = ("turns", "initial_config", "involved_classes", "solution")
-        self.turns, config, classes, self.truth = (json.loads(row[name]) for name in loaded)
-        self.entry = {"id": row["id"], "initial_config": config, "involved_classes": classes}
-        self.episode = worker.open(config, classes, "long_context" in row["id"])
-        self.messages, self.calls, self.steps, self.going = list(row["prompt"]), [[]], 0, True
-        self.tokens, self.truncated, self.kinds, self.too_long = 0, False, [], False
-
-    def step(self, one: dict, max_steps: int) -> None:
-        """Go on by one reply: its calls are executed; a reply without calls ends the turn."""
-        calls, kind = toolcalls.decode(one["text"])
-        self.tokens, self.truncated = self.tokens + one["tokens"], self.truncated or one["truncated"]
-        if "too_long" in one:
-            self.too_long, self.going = True, False
-            return
-        self.kinds.append(kind)
-        if calls:
-            pairs = [(name, arguments) for call in calls for name, arguments in call.items()]
-            results = self.worker.execute(self.episode, calls)
-            self.messages += [{"role": "assistant", "content": tool_tasks.call_text(pairs, ascii_only=True)}]
-            self.messages += [tool_tasks.tool_message(results)]
-            self.calls[-1] += calls
-            self.steps += 1
-            self.going = self.steps <= max_steps
-            return
-        said = one["text"].rpartition("</think>")[2].lstrip("\n")
-        self.messages.append({"role": "assistant", "content": said})
-        self.steps, turn = 0, len(self.calls)
-        self.going = turn < len(self.turns)
-        if self.going:
-            self.calls.append([])
-            self.messages += self.turns[turn]
-
-    def verdict(self) -> dict:
-        """The scored episode: an unfinished one is wrong, as officially."""
-        self.worker.close(self.episode)
-        found = toolcalls.score_multi(self.worker, self.entry, self.truth, self.calls)
-        lines = [f"{message['role']}: {message['content']}" for message in self.messages[1:]]
-        right = found["valid"] and not self.too_long
-        return {
-            "text": "\n".join(lines),
-            "tokens": self.tokens,
-            "truncated": self.truncated,
-            "too_long": self.too_long,
-            "solution": json.dumps(self.calls),
-            "correct": right,
-            "well_formed": "call" in self.kinds and set(self.kinds) <= {"call", "no_call"},
-            "reward": 0.5 * right + 0.5 * found["turns"],
-        }
 
 
 def group_scores(found: dict[str, dict]) -> dict[str, float]:

@@ -30,7 +30,7 @@ class Game:
         self.tokens, self.truncated, self.kinds, self.too_long = 0, False, [], False
 
     def step(self, reply: dict, max_steps: int) -> None:
-        """Go on by one reply, {"text", "tokens", "truncated"}; one with "too_long" ends the episode, nothing is done."""
+        """Go on by one reply, {"text", "tokens", "truncated"}; one with "too_long" ends the episode unread."""
         calls, kind = toolcalls.decode(reply["text"])
         self.tokens, self.truncated = self.tokens + reply["tokens"], self.truncated or reply["truncated"]
         if "too_long" in reply:
@@ -91,7 +91,7 @@ def play(rows: list[dict], answer: Callable, worker: toolcalls.Episodes, max_ste
             worker.close(game.episode)
 
 
-def bounded(answer: Callable, tokenizer, room: int) -> Callable:
+def within(answer: Callable, tokenizer, room: int) -> Callable:
     """answer(conversations), with an empty reply that is "too_long" to every prompt of more than `room` tokens."""
 
     def reply(asked, **how):
