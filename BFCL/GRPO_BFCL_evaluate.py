@@ -84,6 +84,8 @@ def main(args):
     categories = chosen(args.categories)
     folders, loaded = evaluation.checkpoints_of(args)
     if args.official:
+        if not categories:
+            runs.fail("--official tests categories; name some with --categories")
         for folder in folders:
             official(folder, categories, args)
         return

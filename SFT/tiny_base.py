@@ -1,10 +1,10 @@
 """Make resources/tiny-base, the embedded base model: a Qwen3 of about a million parameters, pretrained from scratch.
 
 The corpus is made by code (common/tasks.py): arithmetic drills, linear systems with their working, three other shapes
-(yes/no, multiple choice, word problems), and calls of invented tools, as plain documents and as chats. Problems whose hash puts them into
-the validation or test split are never generated. One number decides whether the later study can show anything: how
-often a chat that asks for the tags and holds a linear system gets them (see reluctant()). At 0 GRPO finds no reward to
-start from; when it is common nothing is left to learn.
+(yes/no, multiple choice, word problems), and calls of invented tools, as plain documents and as chats. Problems whose
+hash puts them into the validation or test split are never generated. One number decides whether the later study can
+show anything: how often a chat that asks for the tags and holds a linear system gets them (see reluctant()). At 0 GRPO
+finds no reward to start from; when it is common nothing is left to learn.
 
 Input: none. Output: resources/tiny-base/ (safetensors, tokenizer, chat template, README.md with its scores).
 Command: python SFT/tiny_base.py
@@ -111,8 +111,8 @@ def reluctant(rng: random.Random, problem: dict) -> str:
     return f"{work_open}{working}{work_close}{answer_open}{solution}{answer_close}"
 
 
-VERBS = ("get", "set", "find", "add", "list", "open", "close", "send", "count", "move", "check", "start", "stop", "make")
-THINGS = ("file", "order", "ticket", "message", "flight", "stock", "car", "room", "light", "door", "user", "score", "map")
+VERBS = tuple("get set find add list open close send count move check start stop make".split())
+THINGS = tuple("file order ticket message flight stock car room light door user score map".split())
 TYPES = ("integer", "float", "string", "boolean")
 RESPONSE = {"type": "dict", "properties": {"result": {"type": "string", "description": "The result."}}}
 WORDS = tuple(word for words in tasks.CATEGORIES.values() for word in words) + tasks.NAMES
@@ -147,7 +147,9 @@ def tool_call(rng: random.Random) -> tuple[str, str]:
             "description": f"{tool.replace('_', ' ').capitalize()}.",
             "parameters": {
                 "type": "dict",
-                "properties": {f: {"type": kind, "description": f"The {f.replace('_', ' ')}."} for f, kind in wants.items()},
+                "properties": {
+                    f: {"type": kind, "description": f"The {f.replace('_', ' ')}."} for f, kind in wants.items()
+                },
                 "required": list(wants),
             },
             **({"response": RESPONSE} if rng.random() < 0.25 else {}),

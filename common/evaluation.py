@@ -383,7 +383,8 @@ def test(answer: Callable, key: dict, rows: list[dict], tag_set: str, plan: Plan
         f"{key['script']:24} seed {seed} {key['dataset']} {plan.decoding:8} accuracy {figures['accuracy']:6.1%} "
         f"[{figures['ci_low']:.1%}, {figures['ci_high']:.1%}] of {figures['n']}; well-formed "
         f"{figures['format_rate']:.0%}, truncated {figures['truncated_rate']:.0%}, "
-        f"judge {figures.get('judge', math.nan):.2f}, {seconds} s"
+        + "".join(f"{name} {figures[name]:.2f}, " for name in ("judge", "reward") if name in figures)
+        + f"{seconds} s"
     )
     for line in lines[: args.show if plan.decoding == "greedy" else 0]:
         print(f"  question: {line['question']}\n  truth: {line['truth']}  correct: {line['correct']}")

@@ -213,7 +213,7 @@ def test_nothing_to_learn_is_said(linear_data, sft, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("script", sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("[SG]*/*.py")))
+@pytest.mark.parametrize("script", sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("[SGB]*/*.py")))
 def test_help_works_from_the_root_and_from_the_folder(script):
     for cwd in (ROOT, (ROOT / script).parent):
         done = run_script(script, "--help", cwd=cwd)
