@@ -216,6 +216,7 @@ def test_rewards_are_the_parts():
 @pytest.fixture(scope="module")
 def qwen3(tmp_path_factory):
     """A folder with a random Qwen3 and the chat template of the published ones, word for word."""
+    import torch
     from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
     from trl.chat_template_utils import qwen3_chat_template
 
@@ -226,6 +227,7 @@ def qwen3(tmp_path_factory):
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "head_dim": 16}
     heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
     config = Qwen3Config(vocab_size=len(tokenizer), **ids, **sizes, **heads)
+    torch.manual_seed(0)
     Qwen3ForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
