@@ -23,7 +23,7 @@ VLLM := $(if $(CUDA),--use_vllm)
 
 # Small matrices gain little from a second thread: on a CPU each core takes a run of its own.
 ifeq ($(CUDA),)
-MAKEFLAGS += -j$(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+MAKEFLAGS += -j$(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || sysctl -n hw.ncpu)
 ONE := OMP_NUM_THREADS=1
 endif
 
