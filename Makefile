@@ -101,7 +101,7 @@ study: $(SEEDS:%=outputs/seed%/tested) outputs/pass_at_k
 	$(PY) resources/make_tables.py
 
 test: | $(READY)
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q -n auto --dist worksteal
 
 base: | $(READY)
 	$(PY) SFT/tiny_base.py --overwrite

@@ -92,13 +92,12 @@ def main(args):
     sets = [(data.dataset_folder(name).name, args.split, data.read_split(name, args.split)[0]) for name in args.dataset]
     sets += [(f"bfcl_{name}", "official", tool_tasks.official(name)) for name in categories]
     sets = [(name, split, sample(rows, args.rows, args.seed)) for name, split, rows in sets]
-    where = {"path": runs.resolve(args.results).absolute()} if args.results else {}
     with toolcalls.Episodes() as worker:
         floor = {"script": "never-calls", "seed": 0, "base": "none"}
-        save(floor, silent, sets, worker, dataclasses.replace(args, show=0), where)
+        save(floor, silent, sets, worker, dataclasses.replace(args, show=0))
         for folder, (tokenizer, _) in zip(folders, loaded):
             answer = bounded(evaluation.generator(folder, tokenizer, args), tokenizer, folder, args)
-            save(evaluation.checkpoint_facts(folder, args), answer, sets, worker, args, where)
+            save(evaluation.checkpoint_facts(folder, args), answer, sets, worker, args)
             del answer  # and with it the model, before the next one takes its memory
             gc.collect()
 
@@ -130,7 +129,7 @@ def bounded(answer: Callable, tokenizer, folder: str, args) -> Callable:
     return within(answer, tokenizer, evaluation.context_length(folder, args) - args.max_new_tokens)
 
 
-def save(facts: dict, answer: Callable, sets: list, worker, args, where: dict) -> None:
+def save(facts: dict, answer: Callable, sets: list, worker, args) -> None:
     """Test one checkpoint on every set, save the rows, print the scores of the groups."""
     plan, found = evaluation.Plan("greedy", 1, {}), {}
     for name, split, rows in sets:
@@ -138,7 +137,7 @@ def save(facts: dict, answer: Callable, sets: list, worker, args, where: dict) -
         row = evaluation.test(reply, {**facts, "dataset": name, "split": split}, rows, args.tags, plan, args)
         print(f"  reward {row['reward']:.3f}; {reply.too_long} prompts do not fit into the context")
         found[name.removeprefix("bfcl_")] = row
-        evaluation.save_results([row], **where)
+        evaluation.save_results([row], **evaluation.saved_to(args))
     for group, score in group_scores(found).items():
         print(f"{facts['script']:24} {group} {score:.1%}{' (estimated from a sample)' if args.rows else ''}")
 
@@ -223,8 +222,7 @@ def official(folder: str, categories: list[str], args) -> None:
         row |= {"accuracy": score["accuracy"], "ci_low": low, "ci_high": high, "commit": runs.commit()}
         results.append({**facts, **row, "command": runs.command_line()})
         print(f"{facts['script']:24} {name} {score['accuracy']:.1%} of {score['total_count']}, by bfcl evaluate")
-    where = {"path": runs.resolve(args.results).absolute()} if args.results else {}
-    evaluation.save_results(results, **where)
+    evaluation.save_results(results, **evaluation.saved_to(args))
 
 
 def free_port() -> int:

@@ -78,18 +78,19 @@ TINY = dict(
 )
 
 
-# Kinds of replies that toolcalls.decode() tells apart; the first is what is wanted.
-KINDS = ("call", "text_around", "bad_json", "not_a_dict", "bad_call", "unclosed", "no_call")
-parsed = functools.lru_cache(maxsize=4096)(json.loads)  # the five rewards read the same columns
+parsed = functools.lru_cache(maxsize=4096)(json.loads)  # a task has several completions
+
+
+@functools.lru_cache(maxsize=4096)  # the five rewards ask for the same
+def verdict(text: str, functions: str, solution: str, category: str) -> dict:
+    """The official verdict on a reply, and its parts."""
+    return toolcalls.score_single(toolcalls.decode(text)[0], parsed(functions), parsed(solution), category)
 
 
 def verdicts(completions, functions, solution, category) -> list[dict]:
-    """For each completion the official verdict and its parts."""
-    rows = zip(completions, functions, solution, category, strict=True)
-    calls = [(toolcalls.decode(prompts.completion_text(completion))[0], *row) for completion, *row in rows]
-    return [
-        toolcalls.score_single(found, parsed(offered), parsed(truth), kind) for found, offered, truth, kind in calls
-    ]
+    """The verdict on each completion."""
+    texts = map(prompts.completion_text, completions)
+    return [verdict(*row) for row in zip(texts, functions, solution, category, strict=True)]
 
 
 def perfect(completions, functions, solution, category, log_metric=None, **columns):
@@ -99,29 +100,29 @@ def perfect(completions, functions, solution, category, log_metric=None, **colum
     """
     if log_metric:
         kinds = [toolcalls.decode(prompts.completion_text(completion))[1] for completion in completions]
-        for kind in KINDS:
+        for kind in toolcalls.KINDS:
             log_metric(f"replies/{kind}", kinds.count(kind) / len(kinds))
-    return [float(verdict["valid"]) for verdict in verdicts(completions, functions, solution, category)]
+    return [float(found["valid"]) for found in verdicts(completions, functions, solution, category)]
 
 
 def call_found(completions, functions, solution, category, **columns):
     """1 if there is a call where one is wanted, or none where none is; else 0."""
-    return [verdict["call"] for verdict in verdicts(completions, functions, solution, category)]
+    return [found["call"] for found in verdicts(completions, functions, solution, category)]
 
 
 def name(completions, functions, solution, category, **columns):
     """The share of the wanted functions that are called: 0 to 1."""
-    return [verdict["name"] for verdict in verdicts(completions, functions, solution, category)]
+    return [found["name"] for found in verdicts(completions, functions, solution, category)]
 
 
 def arguments(completions, functions, solution, category, **columns):
     """The share of right arguments among those that are given or needed, mean over the wanted calls: 0 to 1."""
-    return [verdict["arguments"] for verdict in verdicts(completions, functions, solution, category)]
+    return [found["arguments"] for found in verdicts(completions, functions, solution, category)]
 
 
 def no_extra(completions, functions, solution, category, **columns):
     """Wanted calls / calls where there are too many, 0 without a call, else 1."""
-    return [verdict["no_extra"] for verdict in verdicts(completions, functions, solution, category)]
+    return [found["no_extra"] for found in verdicts(completions, functions, solution, category)]
 
 
 REWARDS = [perfect, call_found, name, arguments, no_extra]

@@ -84,10 +84,6 @@ TINY = dict(
 )
 
 
-# Kinds of replies that toolcalls.decode() tells apart; the first is what is wanted, no_call what ends a turn.
-KINDS = ("call", "text_around", "bad_json", "not_a_dict", "bad_call", "unclosed", "no_call")
-
-
 def valid(completions, parts, kinds, log_metric=None, **columns):
     """1 if state and responses of every turn are right by the official checker, and the episode was not cut; else 0.
 
@@ -95,7 +91,7 @@ def valid(completions, parts, kinds, log_metric=None, **columns):
     """
     if log_metric:
         replies = [kind for episode in kinds for kind in episode]
-        for kind in KINDS:
+        for kind in toolcalls.KINDS:
             log_metric(f"replies/{kind}", replies.count(kind) / max(1, len(replies)))
         log_metric("replies/per_episode", len(replies) / len(kinds))
     return [part["valid"] for part in parts]
@@ -218,7 +214,9 @@ class EpisodeWatch(Watch):
         self.worker, self.limits = worker, args
         super().__init__(*what, args)
 
-    def measure(self, state) -> None:
+    measured = "episodes valid"
+
+    def answer_heldout(self) -> list[dict]:
         model, limits = self.trainer.accelerator.unwrap_model(self.trainer.model), self.limits
 
         def reply(asked):
@@ -226,16 +224,8 @@ class EpisodeWatch(Watch):
 
         room = limits.max_prompt_tokens + limits.max_completion_length - limits.max_reply_tokens
         reply = episodes.within(reply, self.tokenizer, room)
-        played = episodes.play(
+        return episodes.play(
             self.heldout, lambda games: reply([game.messages for game in games]), self.worker, limits.max_turn_steps
-        )
-        facts = evaluation.summary(played, len(played))
-        self.write(state, {f"heldout_{name}": round(value, 4) for name, value in facts.items()})
-        self.last["held-out"] = f"{facts['accuracy']:.1%}"
-        self.bar.write(
-            f"step {state.global_step}: held-out episodes valid {facts['accuracy']:.1%} "
-            f"[{facts['ci_low']:.1%}, {facts['ci_high']:.1%}] of n={facts['n']}, greedy; reward {facts['reward']:.3f}, "
-            f"well-formed {facts['format_rate']:.0%}, truncated {facts['truncated_rate']:.0%}"
         )
 
 

@@ -90,16 +90,9 @@ def calibration(correct, certainties, **columns):
     return [None if sure is None else sure if right else 1 - sure for right, sure in rows]
 
 
-def working(text: str, tags: prompts.Tags) -> str:
-    """What stands between the working tags, "" unless each of them stands once."""
-    start, end = text.find(tags.work_open), text.find(tags.work_close)
-    once = text.count(tags.work_open) == text.count(tags.work_close) == 1
-    return text[start + len(tags.work_open) : end].strip() if once and start < end else ""
-
-
 def process(completions, tags, **columns):
     """The share of the different equalities stated in the working that hold, 0 where none is stated: 0 to 1."""
-    return [steps.share(working(text, asked)) for text, asked in prompts.replies(completions, tags)]
+    return [steps.share(prompts.working(text, asked) or "") for text, asked in prompts.replies(completions, tags)]
 
 
 def hybrid(completions, solution, tags, certainties, trainer_state, log_metric, **columns):
@@ -117,7 +110,7 @@ def hybrid(completions, solution, tags, certainties, trainer_state, log_metric, 
         sure, right = values[:2]
         if sure is None:
             rewards.append(-3.0)
-        elif not working(text, asked):
+        elif not (prompts.working(text, asked) or "").strip():
             rewards.append(-2.0)
         else:
             weights = [first + (last - first) * progress for first, last in WEIGHTS.values()]

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from common import answers, prompts, runs
 
+INSTALL_BFCL = "pip install -r requirements.txt, then pip install --no-deps -r requirements-bfcl.txt"
 LETTERS = string.ascii_uppercase
 OPTION = re.compile(r"^([A-Z])\) (.+)$", re.MULTILINE)
 THINK_TAG = re.compile(r"</?think>")
@@ -200,9 +201,7 @@ def bfcl_folder() -> Path:
     """The folder of BFCL's official data inside the installed bfcl_eval; ends the script when it is not installed."""
     found = importlib.util.find_spec("bfcl_eval")  # located, not imported: its import makes folders and takes seconds
     if not found:
-        runs.fail(
-            "bfcl_eval is not installed; run: pip install -r requirements.txt, then requirements-bfcl.txt --no-deps"
-        )
+        runs.fail(f"bfcl-eval is not installed; {INSTALL_BFCL}")
     return Path(found.submodule_search_locations[0]) / "data"
 
 

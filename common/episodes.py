@@ -8,7 +8,7 @@ follows. So does a reply whose calls cannot be read, as officially.
 import json
 from collections.abc import Callable
 
-from common import tool_tasks, toolcalls
+from common import evaluation, tool_tasks, toolcalls
 
 # The reward of an episode in the tables: what GRPO_BFCL_v2.py pays by default. 1 is a perfect episode.
 WEIGHTS = {"valid": 0.5, "prefix": 0.15, "turns": 0.15, "responses": 0.1, "concise": 0.1}
@@ -95,8 +95,7 @@ def within(answer: Callable, tokenizer, room: int) -> Callable:
     """answer(conversations), with an empty reply that is "too_long" to every prompt of more than `room` tokens."""
 
     def reply(asked, **how):
-        texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in asked]
-        lengths = [len(ids) for ids in tokenizer(texts, add_special_tokens=False).input_ids]
+        lengths = evaluation.prompt_lengths(tokenizer, asked)
         fits = [conversation for conversation, length in zip(asked, lengths) if length <= room]
         replies = iter(answer(fits, **how) if fits else [])
         too_long = {"text": "", "tokens": 0, "truncated": True, "too_long": True}

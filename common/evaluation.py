@@ -113,20 +113,13 @@ def generate_vllm(
     return replies
 
 
-def working_of(text: str, tags: prompts.Tags) -> str:
-    """What stands between the tags of the working; the whole text if they do not stand once each, in order."""
-    start, end = text.find(tags.work_open), text.find(tags.work_close)
-    once = text.count(tags.work_open) == text.count(tags.work_close) == 1
-    return text[start + len(tags.work_open) : end] if once and start < end else text
-
-
 def named_option(solution: str | None, options: Sequence[str]) -> str | None:
     """The letter alone of "(A)", "A." and "A) 6", the last only where 6 is the text of option A; else the solution.
 
     So an answer that names an option and contradicts it, or names several, stays as it is, which is no letter.
     """
     found = re.fullmatch(r"\(?([A-Z])[).:](?:\s+(.+))?", solution or "", re.DOTALL)
-    meant = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", options)).get(found[1]) if found else None
+    meant = dict(zip(data.LETTERS, options)).get(found[1]) if found else None
     if meant is None:
         return solution
     said, meant = (" ".join((text or "").split()).rstrip(".").lower() for text in (found[2], meant))
@@ -139,13 +132,13 @@ def score(reply: dict, truth: str, tags: prompts.Tags, options: Sequence[str] = 
     options: the texts of the options A, B, ... of a multiple choice. judge: 10 times the share of the arithmetic
     stated in the working that holds, 0 to 10; 0 where none is stated, as nothing shows that the answer was worked out.
     """
-    solution = answers.extract_solution(reply["text"], tags)
+    solution, working = answers.extract_solution(reply["text"], tags), prompts.working(reply["text"], tags)
     return {
         **reply,
         "solution": solution,
         "correct": answers.is_correct(named_option(solution, options), truth),
         "well_formed": prompts.is_well_formed(reply["text"], tags),
-        "judge": 10 * steps.share(working_of(reply["text"], tags)),
+        "judge": 10 * steps.share(reply["text"] if working is None else working),
     }
 
 
@@ -279,7 +272,7 @@ def _put(rows: list[dict], path: Path, columns: Sequence[str], complete: Callabl
         os.replace(beside, path)
 
 
-# What the test scripts of both folders share, from here on.
+# What the test scripts share, from here on.
 
 
 class Plan(NamedTuple):
@@ -313,13 +306,22 @@ def context_length(folder: str, args) -> int:
     return min(own, getattr(args, "prompt_room", PROMPT_ROOM) + args.max_new_tokens)
 
 
+def prompt_lengths(tokenizer, conversations: Sequence[list[dict]]) -> list[int]:
+    """Tokens of each conversation up to where the reply begins."""
+    texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
+    return [len(ids) for ids in tokenizer(texts, add_special_tokens=False).input_ids] if texts else []
+
+
+def saved_to(args) -> dict:
+    """The keyword that makes save_results() write where --results says."""
+    return {"path": runs.resolve(args.results).absolute()} if args.results else {}
+
+
 def fitting(rows: list[dict], folders: list[str], loaded: list[tuple], args) -> list[dict]:
     """The rows whose prompt leaves room for a whole reply in every checkpoint, so that all answer the same items."""
     for folder, (tokenizer, tag_set) in zip(folders, loaded):
         room = context_length(folder, args) - args.max_new_tokens
-        asked = [data.conversation(row, prompts.TAG_SETS[tag_set]) for row in rows]
-        texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in asked]
-        lengths = map(len, tokenizer(texts, add_special_tokens=False).input_ids) if texts else []
+        lengths = prompt_lengths(tokenizer, [data.conversation(row, prompts.TAG_SETS[tag_set]) for row in rows])
         rows = [row for row, length in zip(rows, lengths) if length <= room]
     return rows
 
@@ -350,12 +352,11 @@ def test_all(folders: list[str], loaded: list[tuple], sets: list[tuple[str, str,
     """Answer every set (name, split, rows) with every checkpoint in every planned way, and save what came out."""
     if not plans:
         runs.fail("nothing to test: --greedy is off and --samples is 0")
-    where = {"path": runs.resolve(args.results).absolute()} if args.results else {}
     for folder, (tokenizer, tag_set) in zip(folders, loaded):
         answer = generator(folder, tokenizer, args)
         for name, split, rows in sets:
             key = {**checkpoint_facts(folder, args), "dataset": name, "split": split}
-            save_results([test(answer, key, rows, tag_set, plan, args) for plan in plans], **where)
+            save_results([test(answer, key, rows, tag_set, plan, args) for plan in plans], **saved_to(args))
         del answer  # and with it the model, before the next one takes its memory
         gc.collect()
 
@@ -375,7 +376,7 @@ def test(answer: Callable, key: dict, rows: list[dict], tag_set: str, plan: Plan
     # A base's greedy replies hold nothing random: one row, whatever the seed of the sampling.
     seed = 0 if key["script"] == "base" and plan.decoding == "greedy" else key["seed"]
     key = {**key, "seed": seed, "decoding": plan.decoding}
-    folder = runs.resolve(args.results).absolute().parent / "tests" if args.results else runs.OUTPUTS / "tests"
+    folder = saved_to(args)["path"].parent / "tests" if args.results else runs.OUTPUTS / "tests"
     folder.mkdir(parents=True, exist_ok=True)
     replies = folder / ("-".join(str(value) for value in key.values()) + ".jsonl")
     replies.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))

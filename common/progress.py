@@ -82,19 +82,26 @@ class Watch(TrainerCallback):
             final |= row
         return {"seconds": self.clock.seconds(), "peak_memory_gib": runs.peak_memory_gib(), "final": final}
 
-    def measure(self, state) -> None:
-        """Held-out accuracy now, greedy."""
+    measured = "accuracy"  # what the summary's accuracy is the share of
+
+    def answer_heldout(self) -> list[dict]:
+        """The held-out rows answered greedily by the policy as it is now, and scored."""
         conversations = [data.conversation(row, self.tags) for row in self.heldout]
         model = self.trainer.accelerator.unwrap_model(self.trainer.model)
         replies = evaluation.generate(model, self.tokenizer, conversations, self.max_new_tokens, batch_size=128)
-        scored = [evaluation.score_row(reply, row, self.tags) for reply, row in zip(replies, self.heldout)]
+        return [evaluation.score_row(reply, row, self.tags) for reply, row in zip(replies, self.heldout)]
+
+    def measure(self, state) -> None:
+        """Held-out accuracy now, greedy."""
+        scored = self.answer_heldout()
         facts = evaluation.summary(scored, len(scored))
         self.write(state, {f"heldout_{name}": round(value, 4) for name, value in facts.items()})
         self.last["held-out"] = f"{facts['accuracy']:.1%}"
         self.bar.write(
-            f"{self.name} step {state.global_step}: held-out accuracy {facts['accuracy']:.1%} "
+            f"{self.name} step {state.global_step}: held-out {self.measured} {facts['accuracy']:.1%} "
             f"[{facts['ci_low']:.1%}, {facts['ci_high']:.1%}] of n={facts['n']}, greedy; "
-            f"well-formed {facts['format_rate']:.0%}, truncated {facts['truncated_rate']:.0%}"
+            + (f"reward {facts['reward']:.3f}, " if "reward" in facts else "")
+            + f"well-formed {facts['format_rate']:.0%}, truncated {facts['truncated_rate']:.0%}"
         )
 
     def rollouts(self) -> list[dict]:

@@ -93,6 +93,13 @@ def is_well_formed(text: str, tags: Tags = THESIS) -> bool:
     return once and places == sorted(places) and not text[places[3] + len(tags.answer_close) :].strip()
 
 
+def working(text: str, tags: Tags = THESIS) -> str | None:
+    """What stands between the tags of the working; None unless each of the two stands once, in their order."""
+    start, end = text.find(tags.work_open), text.find(tags.work_close)
+    once = text.count(tags.work_open) == text.count(tags.work_close) == 1
+    return text[start + len(tags.work_open) : end] if once and start < end else None
+
+
 def tags_once(text: str, tags: Tags = THESIS) -> list[bool]:
     """For each of the four tags, whether it stands exactly once."""
     return [text.count(tag) == 1 for tag in tags]

@@ -20,13 +20,13 @@ import socket
 import subprocess
 import sys
 import types
-from pathlib import Path
 
-from common import runs
+from common import data, runs
 
 MODEL = "Qwen/Qwen3-0.6B-FC"  # whose rules the checkers apply: function names keep their dots
 OPEN, CLOSE = "<tool_call>\n", "\n</tool_call>"
-INSTALL = "pip install -r requirements.txt, then pip install --no-deps -r requirements-bfcl.txt"
+# Kinds of replies that decode() tells apart in text; the first is what is wanted, the last what ends a turn.
+KINDS = ("call", "text_around", "bad_json", "not_a_dict", "bad_call", "unclosed", "no_call")
 
 # The classes of the multi-turn categories and the files that document their methods.
 DOCUMENTS = {
@@ -80,7 +80,7 @@ def bfcl() -> types.SimpleNamespace:
         from bfcl_eval.eval_checker.ast_eval.ast_checker import ast_checker, find_description, simple_function_checker
         from bfcl_eval.utils import load_dataset_entry, load_ground_truth_entry
     except ImportError as error:
-        runs.fail(f"bfcl-eval cannot be imported ({error}); {INSTALL}")
+        runs.fail(f"bfcl-eval cannot be imported ({error}); {data.INSTALL_BFCL}")
     finally:
         if sys.modules.get(table) is stand_in:
             del sys.modules[table]
@@ -102,15 +102,13 @@ def executable(name: str) -> type:
 
         return getattr(importlib.import_module(CLASS_FILE_PATH_MAPPING[name]), name)
     except ImportError as error:
-        runs.fail(f"bfcl-eval cannot be imported ({error}); {INSTALL}")
+        runs.fail(f"bfcl-eval cannot be imported ({error}); {data.INSTALL_BFCL}")
 
 
 @functools.cache
 def documented() -> dict[str, dict[str, list[str]]]:
     """{class: {method: its parameters in order}} of the executable classes: the only methods that are ever called."""
-    import bfcl_eval
-
-    folder = Path(bfcl_eval.__file__).parent / "data" / "multi_turn_func_doc"
+    folder = data.bfcl_folder() / "multi_turn_func_doc"
     return {
         name: {
             doc["name"]: list(inspect.signature(getattr(executable(name), doc["name"])).parameters)[1:]
@@ -361,7 +359,7 @@ class Episodes:
         ours.close()
         if self._pipe.readline() != b'"ready"\n':
             self._stop()
-            runs.fail(f"the worker for tool calls does not start (its message stands above); {INSTALL}")
+            runs.fail(f"the worker for tool calls does not start (its message stands above); {data.INSTALL_BFCL}")
 
     def _stop(self) -> None:
         if self._worker:

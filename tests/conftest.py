@@ -1,5 +1,6 @@
 """What the tests share: the repo on the path, the scripts as modules, and a tiny random model to run them with."""
 
+import functools
 import importlib.util
 import os
 import subprocess
@@ -8,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run side by side, a core each
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 
+@functools.cache  # a second copy of a module would make its Args unpicklable for the first
 def load_script(path: str):
     """A stage script as a module; its name may hold hyphens."""
     name = Path(path).stem.replace("-", "_")

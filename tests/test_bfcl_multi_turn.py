@@ -115,7 +115,7 @@ def test_any_text_gives_a_reward(kind, worker):
     for verdict in (whole, after):
         assert 0 <= verdict["reward"] < 0.5 and not verdict["correct"]
         assert all(0 <= part <= 1 for part in verdict["parts"].values())
-        assert set(verdict["kinds"]) <= set(V2.KINDS)
+        assert set(verdict["kinds"]) <= set(toolcalls.KINDS)
         json.dumps(verdict)
 
 

@@ -97,9 +97,9 @@ def test_kinds_of_replies_are_logged():
     logged, replies = {}, [RIGHT, "no", HOSTILE["not JSON"], HOSTILE["unclosed"]]
     columns = {name: [value] * 4 for name, value in COLUMNS.items()}
     V1.perfect(completions=replies, **columns, log_metric=logged.__setitem__)
-    assert set(logged) == {f"replies/{kind}" for kind in V1.KINDS} and sum(logged.values()) == 1
+    assert set(logged) == {f"replies/{kind}" for kind in toolcalls.KINDS} and sum(logged.values()) == 1
     assert logged["replies/call"] == logged["replies/bad_json"] == logged["replies/unclosed"] == 0.25
-    assert {toolcalls.decode(text)[1] for text in HOSTILE.values()} <= set(V1.KINDS)
+    assert {toolcalls.decode(text)[1] for text in HOSTILE.values()} <= set(toolcalls.KINDS)
 
 
 def test_the_reward_of_the_tables_is_what_v1_pays():
