@@ -1,6 +1,6 @@
 # make run    the main job: data, SFT, four GRPO variants, tables; goes on where it was interrupted
 # make study  the same over three seeds with intrinsic rewards, controls and GRPO straight from the base, also tested
-#             on shapes of problem that were never trained on
+#             on shapes of problem that were never trained on; and tool calls
 # make test   the tests
 # make base   resources/tiny-base once more (an hour on one core)
 
@@ -11,6 +11,7 @@ READY := $(VENV)/.ready$(if $(CUDA),-cuda)
 PLAIN := GRPO-1K GRPO-1K-v2 GRPO-1K-v3
 VARIANTS := $(PLAIN) GRPO-1K-def
 INTRINSIC := GRPO-Hybrid GRPO-Intuitor GRPO-DualHead
+CALLS := SFT-BFCL GRPO_BFCL_v1 $(addprefix GRPO_BFCL_v1-from-,GRPO-Hybrid GRPO-1K-def) SFT-BFCL-multi GRPO_BFCL_v2
 SEEDS := 1 2 3
 # The CPU profile makes its own problems; the GPU profile takes OpenMathReasoning for SFT and DAPO for GRPO.
 DATASETS := $(if $(CUDA),openmath dapo,linear)
@@ -90,6 +91,37 @@ outputs/seed$(1)/tested: $(VARIANTS:%=outputs/seed$(1)/%/run.json) $(INTRINSIC:%
 endef
 $(foreach seed,$(SEEDS),$(eval $(call SEED,$(seed))))
 
+# Tool calls: SFT on them, then GRPO; and GRPO straight from two checkpoints that have never been taught calls.
+outputs/data/bfcl_%/run.json: | $(READY)
+	$(PY) BFCL/BFCL_dataset_creation.py $(PROFILE) --kind $* --resume
+
+define CALLS_RULES
+outputs/seed$(1)/SFT-BFCL/run.json: | outputs/data/bfcl_single/run.json
+	$(ONE) $(PY) SFT/SFT_train.py $(PROFILE) --dataset bfcl_single --seed $(1) --output outputs/seed$(1)/SFT-BFCL --resume
+
+outputs/seed$(1)/GRPO_BFCL_v1/run.json: | outputs/seed$(1)/SFT-BFCL/run.json
+	$(ONE) $(PY) BFCL/GRPO_BFCL_v1.py $(PROFILE) --seed $(1) --base outputs/seed$(1)/SFT-BFCL \
+		--output outputs/seed$(1)/GRPO_BFCL_v1 --resume
+
+outputs/seed$(1)/GRPO_BFCL_v1-from-%/run.json: | outputs/seed$(1)/%/run.json outputs/data/bfcl_single/run.json
+	$(ONE) $(PY) BFCL/GRPO_BFCL_v1.py $(PROFILE) --seed $(1) --base outputs/seed$(1)/$$* \
+		--output outputs/seed$(1)/GRPO_BFCL_v1-from-$$* --resume
+
+outputs/seed$(1)/SFT-BFCL-multi/run.json: | outputs/seed$(1)/SFT-BFCL/run.json outputs/data/bfcl_multi/run.json
+	$(ONE) $(PY) SFT/SFT_train.py $(PROFILE) --dataset bfcl_multi --seed $(1) --base outputs/seed$(1)/SFT-BFCL \
+		--output outputs/seed$(1)/SFT-BFCL-multi --resume
+
+outputs/seed$(1)/GRPO_BFCL_v2/run.json: | outputs/seed$(1)/SFT-BFCL-multi/run.json
+	$(ONE) $(PY) BFCL/GRPO_BFCL_v2.py $(PROFILE) --seed $(1) --base outputs/seed$(1)/SFT-BFCL-multi \
+		--output outputs/seed$(1)/GRPO_BFCL_v2 --resume
+
+outputs/seed$(1)/bfcl-tested: $(CALLS:%=outputs/seed$(1)/%/run.json)
+	$(ONE) $(PY) BFCL/GRPO_BFCL_evaluate.py $(PROFILE) $(VLLM) \
+		--checkpoints $(BASE) $(CALLS:%=outputs/seed$(1)/%)
+	touch $$@
+endef
+$(foreach seed,$(SEEDS),$(eval $(call CALLS_RULES,$(seed))))
+
 # Does GRPO add skill, or only sharpen what the base can do? 64 replies a problem, of the first seed's checkpoints.
 outputs/pass_at_k: outputs/seed1/tested | outputs/data/$(HARDER)/run.json
 	$(ONE) $(PY) GRPO_indomain/GRPO_test.py $(PROFILE) $(VLLM) --dataset $(TESTED) $(HARDER) --seed 1 \
@@ -97,7 +129,7 @@ outputs/pass_at_k: outputs/seed1/tested | outputs/data/$(HARDER)/run.json
 		outputs/seed1/GRPO-1K-def outputs/seed1/GRPO-Linear $(INTRINSIC:%=outputs/seed1/%)
 	touch $@
 
-study: $(SEEDS:%=outputs/seed%/tested) outputs/pass_at_k
+study: $(SEEDS:%=outputs/seed%/tested) $(SEEDS:%=outputs/seed%/bfcl-tested) outputs/pass_at_k
 	$(PY) resources/make_tables.py
 
 test: | $(READY)

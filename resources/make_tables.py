@@ -68,6 +68,9 @@ CURVE_GROUPS = {
 NOTES = {"base": "no training; its seeds are those of the sampling", "GRPO-Linear": "from the base, no SFT"}
 NOTES |= {"GRPO-Control-random": "coin-toss reward", "GRPO-Control-format": "reward for the form alone"}
 NOTES |= {"GRPO-Intuitor": "no outside signal, its own certainty alone"}
+NOTES |= {"never-calls": "the floor, what a model without a single call gets", "SFT-BFCL": "SFT of the base on calls"}
+NOTES |= {"SFT-BFCL-multi": "SFT-BFCL, trained on dialogues too", "GRPO_BFCL_v1": "from SFT-BFCL"}
+NOTES |= {"GRPO_BFCL_v2": "from SFT-BFCL-multi"}
 
 # Their accuracies in percent: our set that is theirs or has its shape -> what they measured on -> script -> figure.
 DAPO = {"thesis DAPO": {"GRPO-1K": 80, "GRPO-1K-v2": 82, "GRPO-1K-v3": 82, "GRPO-1K-def": 84}}
@@ -77,12 +80,22 @@ CSQA = {"thesis CSQA": {"GRPO-1K-def": 57, "GRPO-Hybrid": 62, "GRPO-Intuitor": 5
 ARC = {"thesis ARC": {"GRPO-1K-def": 63, "GRPO-Hybrid": 69, "GRPO-Intuitor": 66, "GRPO-DualHead": 69}}
 GSM8K = {"linear study GSM8K": {"base": 55.19, "SFT": 0.73, "GRPO-Linear": 64.44}}
 THEIRS = {"linear": DAPO | LINEAR, "dapo": DAPO, "yes_no": BOOLQ, "multiple_choice": CSQA | ARC, "word_problem": GSM8K}
+FROM = "GRPO_BFCL_v1-from-"
+THEIRS |= {"bfcl_single": {"thesis BFCL": {f"{FROM}GRPO-Hybrid": 50, f"{FROM}GRPO-1K-def": 42.6}}}
 THEIRS |= {"boolq": BOOLQ, "commonsense_qa": CSQA, "arc_challenge": ARC, "gsm8k": GSM8K}
 THEIR_NOTES = {
     "GRPO_reward": "thesis, accuracy / judge / efficiency / final: 1K 80 % / 8.36 / 0.92 / 0.838, v2 82 % / 8.38 / "
     "0.91 / 0.845, v3 82 % / 8.31 / 0.90 / 0.840, def 84 % / 8.48 / 0.92 / 0.859.",
     "BFCL": "thesis, mean reward and perfect matches: from Hybrid 0.54, 50 %; from 1K-def (noHybrid) 0.47, 42.6 %.",
 }
+
+
+def reference_of(dataset: str, scripts: set[str]) -> str:
+    """The script that the others are compared with: what GRPO started from."""
+    if not dataset.startswith("bfcl"):
+        return "SFT"
+    wanted = ["SFT-BFCL-multi", "SFT-BFCL"] if "multi" in dataset else ["SFT-BFCL"]
+    return next((script for script in wanted if script in scripts), "base")
 
 
 def is_number(text: str | None) -> bool:
@@ -245,7 +258,7 @@ def gather_curves(path: Path, outputs: Path) -> list[dict]:
     return ordered
 
 
-def make_table(rows: list[dict], items: dict, flips: int, reference: str) -> dict[str, dict[str, dict]]:
+def make_table(rows: list[dict], items: dict, flips: int) -> dict[str, dict[str, dict]]:
     """script -> decoding -> figures over seeds, with the comparison under "against" where the items allow one."""
     cells = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -254,7 +267,7 @@ def make_table(rows: list[dict], items: dict, flips: int, reference: str) -> dic
     base, dataset = rows[0]["base"], rows[0]["dataset"]
     for decoding in plots.DECODINGS:
         known = {script: seeds for script, seeds in items.get((base, dataset, decoding), {}).items() if script in table}
-        for script, against in compare(known, reference, flips).items():
+        for script, against in compare(known, reference_of(dataset, set(table)), flips).items():
             if decoding in table[script]:
                 table[script][decoding]["against"] = against
     return table
@@ -282,8 +295,9 @@ def difference(figures: dict | None) -> str:
     return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}], {chance}"
 
 
-def table_rows(table: dict[str, dict[str, dict]], dataset: str, reference: str) -> list[dict[str, str]]:
+def table_rows(table: dict[str, dict[str, dict]], dataset: str) -> list[dict[str, str]]:
     """A row for each script, column -> text, without the columns that would be empty in all rows."""
+    reference = reference_of(dataset, set(table))
     columns = COLUMNS if dataset.startswith("bfcl") else COLUMNS | MATH_COLUMNS
     rows = []
     for script, ways in table.items():
@@ -317,9 +331,9 @@ def overview(tables: dict) -> list[dict[str, str]]:
     return rows
 
 
-def write_markdown(name: str, title: str, tables: dict, reference: str, rows: list[dict]) -> str:
+def write_markdown(name: str, title: str, tables: dict, rows: list[dict]) -> str:
     """tables: (base, dataset) -> table; rows: the rows of results.csv behind them."""
-    text = [f"# {title}", ""]
+    text, references = [f"# {title}", ""], list(dict.fromkeys(reference_of(key[1], set(tables[key])) for key in tables))
     for base in sorted({base for base, _ in tables}):
         ours = {dataset: table for (of, dataset), table in tables.items() if of == base}
         if len(ours) > 1:
@@ -328,16 +342,16 @@ def write_markdown(name: str, title: str, tables: dict, reference: str, rows: li
             n = sorted({figures["n"] for ways in table.values() for figures in ways.values()})
             count = f"{n[0]} to {n[-1]}" if len(n) > 1 else f"{n[0]}"
             text += [f"## {base}, {dataset}, {count} test problems", ""]
-            text += markdown_table(table_rows(table, dataset, reference))
+            text += markdown_table(table_rows(table, dataset))
     scripts = {script for table in tables.values() for script in table}
     text += [f"- {script}: {note}" for script, note in NOTES.items() if script in scripts]
     text += [
         "- sampled: mean of several replies a problem, 5 at temperature 0.7, top-p 0.8, top-k 20 unless a command says",
         "  otherwise; greedy: one reply. Every later column is of the sampled replies where there are any.",
         "- [ ] behind an accuracy: 95 % Wilson interval over the problems, at the mean over the seeds.",
-        f"- vs {reference}: points of difference on the same problems and seeds, 95 % bootstrap interval over the",
-        "  problems, p of a paired sign-flip test, corrected (Holm) over the scripts of the column. They speak of",
-        "  other problems, not of other seeds: for those see each seed.",
+        f"- vs {' or '.join(references)}: points of difference on the same problems and seeds, 95 % bootstrap",
+        "  interval over the problems, p of a paired sign-flip test, corrected (Holm) over the scripts of the column.",
+        "  They speak of other problems, not of other seeds: for those see each seed.",
     ]
     if any(dataset in THEIRS for _, dataset in tables) or name in THEIR_NOTES:
         text += [
@@ -383,21 +397,21 @@ def draw_part(name: str, results: list[dict], items: dict, folder: Path, flips: 
     title, belongs = PARTS[name]
     rows = [row for row in results if belongs(row["dataset"]) and row["decoding"] in plots.DECODINGS]
     rows = [row for row in rows if row["script"] in ORDER or name == "BFCL"]
-    scripts = {row["script"] for row in rows}
-    reference = "SFT" if name != "BFCL" else "SFT-BFCL" if "SFT-BFCL" in scripts else "base"
     sets = defaultdict(list)
-    for row in sorted(rows, key=lambda row: (row["base"], rank_of_set(row["dataset"]))):
-        sets[row["base"], row["dataset"]].append(row)
+    for base in sorted({row["base"] for row in rows} - {"none"}):  # the floor stands beside every base
+        for row in sorted(rows, key=lambda row: rank_of_set(row["dataset"])):
+            if row["base"] in (base, "none"):
+                sets[base, row["dataset"]].append(row | {"base": base})
     if not sets:
         return
-    tables = {key: make_table(of_set, items, flips, reference) for key, of_set in sets.items()}
-    (folder / f"{name}.md").write_text(write_markdown(name, title, tables, reference, rows))
+    tables = {key: make_table(of_set, items, flips) for key, of_set in sets.items()}
+    (folder / f"{name}.md").write_text(write_markdown(name, title, tables, rows))
     picture = folder / f"{name}.png"
     if name != "GRPO_reward":
         return plots.side_by_side(tables, THEIRS, title, picture)
     sections = {}
     for (base, dataset), table in tables.items():
-        lines = table_rows(table, dataset, reference)
+        lines = table_rows(table, dataset)
         hidden = {"each seed", "theirs"}  # marks of the picture show them
         hidden |= {"greedy, vs SFT"} if "sampled, vs SFT" in lines[0] else set()
         shown = [{head: text for head, text in line.items() if head not in hidden} for line in lines]

@@ -171,6 +171,18 @@ def test_the_band_of_a_curve():
     assert high - 0.5 == pytest.approx(2.262 * statistics.stdev([0.0, 1.0] * 20) / math.sqrt(40))
 
 
+def test_calls_are_compared_with_what_grpo_started_from_and_stand_beside_the_floor(tmp_path):
+    folder = made_up(tmp_path / "study", variants=["SFT-BFCL", "SFT-BFCL-multi"], sets=["bfcl_single", "bfcl_multi"])
+    with open(folder / "results.csv", "a", newline="") as file:
+        floor = measured("never-calls", 0, "bfcl_single", "greedy", 1, [0] * 12) | {"base": "none"}
+        csv.DictWriter(file, [*evaluation.COLUMNS, "reward"], extrasaction="ignore").writerow(floor)
+    draw(folder)
+    single, multi = (folder / "BFCL.md").read_text().split("## tiny-base, bfcl_multi")
+    single = single.split("## tiny-base, bfcl_single")[1]
+    assert "greedy, vs SFT-BFCL |" in single and "| never-calls |" in single and "## none" not in single
+    assert "greedy, vs SFT-BFCL-multi |" in multi and "| never-calls |" not in multi and "the floor" in multi
+
+
 def test_the_same_files_give_the_same_bytes(tmp_path):
     first, second = made_up(tmp_path / "first"), made_up(tmp_path / "second")
     assert draw(first) == draw(second) == both("GRPO_reward", "Out-domain", "BFCL") | PASS | CURVES
