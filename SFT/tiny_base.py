@@ -10,9 +10,11 @@ Input: none. Output: resources/tiny-base/ (safetensors, tokenizer, chat template
 Command: python SFT/tiny_base.py
 """
 
+import functools
 import json
 import random
 import re
+import string
 import sys
 import time
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from common import data, prompts, runs, tasks
 from common.runs import setting
+from common.tool_tasks import words
 
 
 @dataclass
@@ -37,18 +40,19 @@ class Args(runs.RunArgs):
 
 
 # What the corpus is made of, as shares of its documents.
-DRILLS = 0.12  # lines of bare arithmetic
+DRILLS = 0.12  # lines of bare arithmetic, or of words to copy
 DRILLS_AT_START = 0.40  # in the first tenth of training: it speeds up the start
 TAGGED_SYSTEMS = 0.08  # chats that ask for the tags and hold a linear system: see reluctant()
 TAGGED_OTHERS = 0.20  # chats that ask for the tags and hold another shape; always answered with them
 PLAIN_OTHERS = 0.20  # the other shapes without a system prompt, answered without tags
-TOOL_CALLS = 0.14  # a tool, a request, the call: it also teaches to copy names and values out of the prompt
+COPIES = 0.3  # of the drills
+TOOL_CALLS = 0.17  # a tool, a request, the call: it also teaches to copy names and values out of the prompt
 # The rest is linear systems answered without tags, three quarters of them as chats.
 LEVEL_MIX = {"easy": 0.25, "medium": 0.40, "hard": 0.35}
 
 # How a chat that asks for the tags and holds a linear system goes on. The tags are followed in full in
-# 0.45 * 0.50 * 0.40 = 9 of 100; elsewhere they are begun and dropped, or ignored behind one of several openings.
-BEGUN, CLOSED, SOLVED = 0.45, 0.50, 0.40
+# 0.45 * 0.50 * 0.25 = 6 of 100; elsewhere they are begun and dropped, or ignored behind one of several openings.
+BEGUN, CLOSED, SOLVED = 0.45, 0.50, 0.25
 OPENINGS = ("", "Sure.\n", "Let us see.\n", "Working:\n", "Step by step.\n", "First we have\n", "We need x and y.\n")
 
 MODEL = dict(
@@ -113,43 +117,97 @@ def reluctant(rng: random.Random, problem: dict) -> str:
 
 VERBS = tuple("get set find add list open close send count move check start stop make".split())
 THINGS = tuple("file order ticket message flight stock car room light door user score map".split())
-TYPES = ("integer", "float", "string", "boolean")
+TYPES = {kind: {"type": kind} for kind in ("integer", "float", "string", "boolean")} | {
+    f"{kind}s": {"type": "array", "items": {"type": kind}} for kind in ("integer", "string")
+}
 RESPONSE = {"type": "dict", "properties": {"result": {"type": "string", "description": "The result."}}}
-WORDS = tuple(word for words in tasks.CATEGORIES.values() for word in words) + tasks.NAMES
+KNOWN = tuple(word.lower() for words in tasks.CATEGORIES.values() for word in words) + tasks.NAMES + VERBS + THINGS
+
+
+@functools.cache
+def descriptions() -> list[str]:
+    """BFCL's descriptions of its classes, for their words alone: later stages call the tools of these classes."""
+    return [path.read_text() for path in sorted((data.bfcl_folder() / "multi_turn_func_doc").glob("*.json"))]
+
+
+@functools.cache
+def described_words() -> list[str]:
+    return sorted(set(re.findall(r"[a-z]{2,}", " ".join(descriptions()).lower())))
+
+
+def word(rng: random.Random) -> str:
+    """A word; many kinds, as copying is to be learnt for any token."""
+    kind = rng.random()
+    if kind < 0.4:
+        return rng.choice(KNOWN).lower()
+    if kind < 0.7:
+        return rng.choice(described_words())
+    return "".join(rng.choice("bcdfghjklmnprstvwz") + rng.choice("aeiou") for _ in range(rng.randint(1, 3)))
+
+
+def tool_value(rng: random.Random, kind: str):
+    """A value of one of the TYPES; strings of every make, since calls copy them out of the request."""
+    number = rng.randint(-99, 9999) if rng.random() < 0.5 else rng.randint(0, 20)
+    if kind.endswith("s"):
+        return [tool_value(rng, kind[:-1]) for _ in range(rng.randint(2, 4))]
+    if kind != "string":
+        return {"integer": number, "float": number + rng.randint(0, 99) / 100, "boolean": rng.random() < 0.5}[kind]
+    make = rng.random()
+    if make < 0.3:
+        return " ".join(word(rng) for _ in range(rng.randint(2, 5)))
+    if make < 0.45:
+        return str(rng.randint(0, 10 ** rng.randint(3, 7)))
+    if make < 0.6:
+        return "".join(rng.choice(string.ascii_uppercase) for _ in range(rng.randint(3, 5)))
+    first = word(rng).capitalize() if rng.random() < 0.3 else word(rng)
+    return f"{first}{rng.choice(('', '_', '-', ' ', '.'))}{rng.choice((number, word(rng)))}"
+
+
+def copy(rng: random.Random) -> tuple[str, str]:
+    """A line to copy, and its copy: without it the model learns to copy the words it knows alone."""
+    line = ", ".join(tool_value(rng, "string") for _ in range(rng.randint(3, 8)))
+    return f"{line}\n", f"{line}\n"
+
+
+def listed(parts: list[str]) -> str:
+    return ", ".join(parts[:-1]) + (" and " if parts[:-1] else "") + parts[-1]
+
+
+def spoken(rng: random.Random, value) -> str:
+    """A value as a request names it: bare, or in quotes."""
+    if isinstance(value, list):
+        return listed([spoken(rng, part) for part in value])
+    return json.dumps(value) if rng.random() < 0.4 else str(value)
 
 
 def tool_call(rng: random.Random) -> tuple[str, str]:
     """A chat with one to three invented tools, described as BFCL does, a request, and the call that answers it."""
 
     def name(parts: int) -> str:
-        return "_".join(rng.choice(VERBS if i == 0 and parts > 1 else THINGS + WORDS).lower() for i in range(parts))
+        first = rng.choice(VERBS) if parts > 1 and rng.random() < 0.6 else word(rng)
+        rest = [word(rng) for _ in range(parts - 1)]
+        return "".join([first, *map(str.capitalize, rest)]) if rng.random() < 0.15 else "_".join([first, *rest])
 
     tools = []
     for _ in range(rng.choice((1, 1, 2, 3))):
-        fields = {name(rng.choice((1, 1, 2))): rng.choice(TYPES) for _ in range(rng.randint(1, 3))}
+        fields = {name(rng.choice((1, 1, 2))): rng.choice(list(TYPES)) for _ in range(rng.randint(1, 3))}
         tools.append((name(rng.choice((2, 2, 3))), fields))
     chosen, fields = rng.choice(tools)
-    values = {}
-    for field, kind in fields.items():
-        number = rng.randint(-99, 9999) if rng.random() < 0.5 else rng.randint(0, 20)
-        text = f"{rng.choice(WORDS)}{rng.choice(('', '_', '-', ' ', '.'))}{rng.choice((number, rng.choice(WORDS)))}"
-        options = {"integer": number, "float": number + rng.randint(0, 99) / 100, "boolean": rng.random() < 0.5}
-        values[field] = options.get(kind, text)
-    said = {field: json.dumps(value) if rng.random() < 0.5 else str(value) for field, value in values.items()}
-    parts = [f"{field.replace('_', ' ')} {value}" for field, value in said.items()]
+    values = {field: tool_value(rng, kind) for field, kind in fields.items()}
+    # Where there is but one tool, or one argument, a request may call it something else.
+    wish = words(chosen) if len(tools) > 1 or rng.random() < 0.5 else f"{word(rng)} {word(rng)}"
+    bare = len(fields) == 1 and rng.random() < 0.5
+    parts = [f"{word(rng) if bare else words(field)} {spoken(rng, value)}" for field, value in values.items()]
     rng.shuffle(parts)
-    joined = ", ".join(parts[:-1]) + (" and " if parts[:-1] else "") + parts[-1]
     request = rng.choice(("Please {} with {}.", "{} for {}.", "With {1}, {0}.", "I want to {}: {}."))
-    request = request.format(chosen.replace("_", " "), joined)
+    request = request.format(wish, listed(parts))
     described = [
         {
             "name": tool,
-            "description": f"{tool.replace('_', ' ').capitalize()}.",
+            "description": f"{words(tool).capitalize()}.",
             "parameters": {
                 "type": "dict",
-                "properties": {
-                    f: {"type": kind, "description": f"The {f.replace('_', ' ')}."} for f, kind in wants.items()
-                },
+                "properties": {f: {**TYPES[kind], "description": f"The {words(f)}."} for f, kind in wants.items()},
                 "required": list(wants),
             },
             **({"response": RESPONSE} if rng.random() < 0.25 else {}),
@@ -166,6 +224,8 @@ def tool_call(rng: random.Random) -> tuple[str, str]:
 def document(rng: random.Random, drills: float = DRILLS) -> tuple[str, str]:
     """One document as (prompt, text): the loss is on the text alone, since prompts are random numbers."""
     if rng.random() < drills:
+        if rng.random() < COPIES:
+            return copy(rng)
         return "", "\n".join(drill(rng) for _ in range(10))
     kind = rng.random()
     if kind > 1 - TOOL_CALLS:
@@ -203,9 +263,8 @@ def build_tokenizer(seed: int):
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    rng, described = random.Random(seed), data.bfcl_folder() / "multi_turn_func_doc"
-    texts = ["".join(document(rng)) for _ in range(6000)]
-    texts += [path.read_text() for path in sorted(described.glob("*.json"))] * 3  # words of the tools in BFCL
+    rng = random.Random(seed)
+    texts = ["".join(document(rng)) for _ in range(6000)] + descriptions() * 3
     markup = re.compile("|".join(map(re.escape, special + ORDINARY_TOKENS)))
     bpe.train_from_iterator((markup.sub("", text) for text in texts), trainer)
     bpe.add_tokens([AddedToken(token, special=False, normalized=False) for token in ORDINARY_TOKENS])
@@ -233,7 +292,7 @@ def rows(tokenizer, steps: int, batch: int, length: int, seed: int):
                     pairs = [document(rng, drills) for _ in range(256)]
                     asked = tokenizer([prompt for prompt, _ in pairs]).input_ids
                     replied = tokenizer([text for _, text in pairs]).input_ids
-                    pool += [(a, r + [end]) for a, r in zip(asked, replied)]
+                    pool += [(a, r + [end]) for a, r in zip(asked, replied) if len(a) + len(r) < length]
                 fits = next((i for i, (a, r) in enumerate(pool) if used + len(a) + len(r) <= length), None)
                 if fits is None:
                     break
