@@ -26,6 +26,7 @@ class Args(runs.RunArgs):
     kind: str = setting("single", "single: one request, one reply; multi: several turns whose calls are executed")
     source: str = setting("synthetic", "synthetic, or split: BFCL's own entries")
     level: str = setting("medium", f"of the synthetic tasks: {', '.join(tool_tasks.LEVELS)}")
+    python: float = setting(0.5, "share of the synthetic SFT replies in Python's syntax: sources differ, BFCL reads JSON")
     seed: int = setting(3407, "draws the tasks, or the entries of each split; as elsewhere the thesis's")
     sft_rows: int = setting(1000, "rows with a gold reply, for SFT; of BFCL's own multi-turn entries there are none")
     train_rows: int = setting(4000, "rows for GRPO, as far as there are so many")
@@ -37,7 +38,7 @@ class Args(runs.RunArgs):
 
 TINY = dict(
     level="tiny",
-    sft_rows=512,  # as many as linear systems
+    sft_rows=1000,  # half of them in the syntax that counts
     train_rows=1000,  # likewise
     test_rows=200,  # an interval of at most 7 points either way
 )
@@ -45,9 +46,9 @@ TINY = dict(
 
 def synthetic(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
     """The splits of tasks made by code; those of SFT and GRPO are different tasks."""
-    make, level = getattr(tool_tasks, args.kind), tool_tasks.LEVELS[args.level]
-    made = {name: tasks.problems(make, name, sizes[name], args.seed, level=level) for name in ("validation", "test")}
-    trained = tasks.problems(make, "train", sizes["sft"] + sizes["train"], args.seed, level=level)
+    make, how = getattr(tool_tasks, args.kind), {"level": tool_tasks.LEVELS[args.level], "python": args.python}
+    made = {name: tasks.problems(make, name, sizes[name], args.seed, **how) for name in ("validation", "test")}
+    trained = tasks.problems(make, "train", sizes["sft"] + sizes["train"], args.seed, **how)
     return made | {"sft": trained[: sizes["sft"]], "train": trained[sizes["sft"] :]}
 
 
@@ -85,6 +86,8 @@ def main(args):
     ):
         if getattr(args, name) not in choices:
             runs.fail(f"--{name} {getattr(args, name)}: choose {', '.join(choices)}")
+    if not 0 <= args.python <= 1:
+        runs.fail(f"--python {args.python}: choose a share from 0 to 1")
     if not 0 < args.test_share < 1:
         runs.fail(f"--test_share {args.test_share}: choose a share between 0 and 1")
     sizes = {"sft": args.sft_rows, "train": args.train_rows}

@@ -62,7 +62,6 @@ TINY = dict(
     base="outputs/SFT-BFCL",  # the tiny base has no other checkpoint that calls functions often enough
     lora_r=0,  # a million weights need no adapter
     learning_rate=1e-4,  # small models take larger steps
-    lr_scheduler_type="constant_with_warmup",
     max_steps=16,  # some minutes on two cores: prompts are long
     per_device_train_batch_size=64,  # 8 tasks an update
     gradient_accumulation_steps=1,

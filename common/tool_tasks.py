@@ -392,6 +392,13 @@ def call_text(calls: list[tuple[str, dict]], ascii_only: bool = False) -> str:
     return "\n".join(f"<tool_call>\n{call}\n</tool_call>" for call in made)
 
 
+def reply_text(rng: random.Random, calls: list[tuple[str, dict]], python: float) -> str:
+    """Calls as the official decoder wants them or, in `python` of the replies, in Python's syntax, which it refuses."""
+    if rng.random() >= python:
+        return call_text(calls)
+    return "\n".join(f"<tool_call>\n{call_string(*call)}\n</tool_call>" for call in calls)
+
+
 def call_string(name: str, args: dict) -> str:
     """A call as an official multi-turn ground truth writes it."""
     return f"{name}({', '.join(f'{key}={value!r}' for key, value in args.items())})"
@@ -606,8 +613,8 @@ def noted(functions: list[dict], level: Level) -> list[dict]:
     return [{**function, "description": function["description"] + NOTE * level.note} for function in functions]
 
 
-def single(rng: random.Random, split: str, level: Level = LEVELS["tiny"]) -> dict:
-    """A task of one turn."""
+def single(rng: random.Random, split: str, level: Level = LEVELS["tiny"], python: float = 0.0) -> dict:
+    """A task of one turn; python: see reply_text()."""
     task = draw(rng, split, level, turns=1)
     (calls,), (question,) = task.calls, task.said
     by_name = {tool["name"]: tool for tool in task.tools}
@@ -618,7 +625,7 @@ def single(rng: random.Random, split: str, level: Level = LEVELS["tiny"]) -> dic
         "category": f"synthetic_{kind}",
         "question": question,
         "prompt": offer([{"role": "user", "content": question}], noted(task.tools, level)),
-        "completion": [{"role": "assistant", "content": call_text(calls)}],
+        "completion": [{"role": "assistant", "content": reply_text(rng, calls, python)}],
         "functions": json.dumps(task.tools),
         "solution": solution,
     }
@@ -632,12 +639,13 @@ def tool_message(results: list[str]) -> dict:
 DONE = {"role": "assistant", "content": "Done."}  # a reply without a call ends a turn
 
 
-def multi(rng: random.Random, split: str, level: Level = LEVELS["tiny"]) -> dict:
-    """A task of several turns in one class."""
+def multi(rng: random.Random, split: str, level: Level = LEVELS["tiny"], python: float = 0.0) -> dict:
+    """A task of several turns in one class; python: see reply_text()."""
     task = draw(rng, split, level, turns=level.turns)
     turns, conversation = [[{"role": "user", "content": said}] for said in task.said], []
     for turn, calls, results in zip(turns, task.calls, task.results):
-        conversation += [*turn, {"role": "assistant", "content": call_text(calls)}, tool_message(results), DONE]
+        reply = {"role": "assistant", "content": reply_text(rng, calls, python)}
+        conversation += [*turn, reply, tool_message(results), DONE]
     solution = json.dumps([[call_string(*call) for call in calls] for calls in task.calls])
     return {
         "id": f"multi_turn_synthetic_{zlib.crc32(solution.encode())}",
