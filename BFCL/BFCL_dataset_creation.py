@@ -26,7 +26,7 @@ class Args(runs.RunArgs):
     kind: str = setting("single", "single: one request, one reply; multi: several turns whose calls are executed")
     source: str = setting("synthetic", "synthetic, or split: BFCL's own entries")
     level: str = setting("medium", f"of the synthetic tasks: {', '.join(tool_tasks.LEVELS)}")
-    python: float = setting(0.5, "share of the synthetic SFT replies in Python's syntax: sources differ, BFCL reads JSON")
+    python: float = setting(0.5, "share of synthetic SFT replies in Python's syntax: sources differ; BFCL reads JSON")
     seed: int = setting(3407, "draws the tasks, or the entries of each split; as elsewhere the thesis's")
     sft_rows: int = setting(1000, "rows with a gold reply, for SFT; of BFCL's own multi-turn entries there are none")
     train_rows: int = setting(4000, "rows for GRPO, as far as there are so many")

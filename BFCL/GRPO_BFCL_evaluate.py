@@ -47,7 +47,14 @@ class Args(runs.ProfileArgs):
     tags: str = setting("thesis", "tag set of a base that carries none; no tag is asked for here")
     base: str = setting("Qwen/Qwen3-4B-Base", "the base that leads the default list of checkpoints")
     rows: int = setting(0, "of each data set and category, drawn with the seed; 0 takes all")
-    seed: int = setting(0, "of that draw")
+    samples: int = setting(
+        0, "sampled replies to each row of the data sets, beside the greedy one of the official test"
+    )
+    temperature: float = setting(0.7, "of the samples; this and the next two as in the other tests")
+    top_p: float = setting(0.8, "as there")
+    top_k: int = setting(20, "as there")
+    greedy: bool = setting(True, "one greedy reply")
+    seed: int = setting(0, "of that draw and of the sampling")
     max_new_tokens: int = setting(1024, "of a reply")
     prompt_room: int = setting(12288, "tokens of the longest prompt; several turns with all of a class need most")
     max_steps: int = setting(20, "replies with calls in one turn, after which an episode is lost; the official limit")
@@ -65,6 +72,7 @@ TINY = dict(
     dataset=["bfcl_single", "bfcl_multi"],
     categories=["simple_python", "multiple", "live_simple", "irrelevance"],
     rows=100,  # a prompt of the categories takes as long as ten systems of equations
+    samples=5,  # as on systems of equations
     max_new_tokens=100,
     max_steps=4,
     batch_size=100,
@@ -94,7 +102,7 @@ def main(args):
     sets = [(name, split, sample(rows, args.rows, args.seed)) for name, split, rows in sets]
     with toolcalls.Episodes() as worker:
         floor = {"script": "never-calls", "seed": 0, "base": "none"}
-        save(floor, silent, sets, worker, dataclasses.replace(args, show=0))
+        save(floor, silent, sets, worker, dataclasses.replace(args, show=0, samples=0))
         for folder, (tokenizer, _) in zip(folders, loaded):
             answer = bounded(evaluation.generator(folder, tokenizer, args), tokenizer, folder, args)
             save(evaluation.checkpoint_facts(folder, args), answer, sets, worker, args)
@@ -131,13 +139,18 @@ def bounded(answer: Callable, tokenizer, folder: str, args) -> Callable:
 
 def save(facts: dict, answer: Callable, sets: list, worker, args) -> None:
     """Test one checkpoint on every set, save the rows, print the scores of the groups."""
-    plan, found = evaluation.Plan("greedy", 1, {}), {}
+    found = {}
     for name, split, rows in sets:
-        reply = episodes(answer, rows, worker, args) if "turns" in rows[0] else scored(answer, rows)
-        row = evaluation.test(reply, {**facts, "dataset": name, "split": split}, rows, args.tags, plan, args)
-        print(f"  reward {row['reward']:.3f}; {reply.too_long} prompts do not fit into the context")
-        found[name.removeprefix("bfcl_")] = row
-        evaluation.save_results([row], **evaluation.saved_to(args))
+        for plan in evaluation.plans(args):
+            if split == "official" and plan.decoding != "greedy":
+                continue
+            repeated = [row for row in rows for _ in range(plan.samples)]
+            reply = episodes(answer, repeated, worker, args) if "turns" in rows[0] else scored(answer, repeated)
+            row = evaluation.test(reply, {**facts, "dataset": name, "split": split}, rows, args.tags, plan, args)
+            print(f"  reward {row['reward']:.3f}; {reply.too_long} prompts do not fit into the context")
+            evaluation.save_results([row], **evaluation.saved_to(args))
+            if plan.decoding == "greedy":
+                found[name.removeprefix("bfcl_")] = row
     for group, score in group_scores(found).items():
         print(f"{facts['script']:24} {group} {score:.1%}{' (estimated from a sample)' if args.rows else ''}")
 
