@@ -115,6 +115,23 @@ def test_gold_replies_are_perfect_and_others_are_not(level):
             assert not found["correct"] and 0 <= found["reward"] < 1, (wrong, row)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_gold_replies_in_pythons_syntax_hold_the_same_calls_and_are_refused(kind):
+    make_one, seen = getattr(tool_tasks, kind), 0
+    for seed in range(40):
+        row, other = (make_one(random.Random(seed), "train", python=share) for share in (0.0, 1.0))
+        assert {**row, "completion": 0} == {**other, "completion": 0}
+        for message, said in zip(row["completion"], other["completion"], strict=True):
+            calls, kind_of = toolcalls.decode(message["content"])
+            if message["role"] == "assistant" and calls:
+                assert toolcalls.decode(said["content"]) == ([], "bad_json")
+                assert all(f"{name}(" in said["content"] for call in calls for name in call)
+                seen += 1
+            else:
+                assert message == said
+    assert seen >= 40
+
+
 def test_most_official_truths_make_a_gold_reply(entries):
     wanted = [row for row in entries["single"] if row["category"] != "live_relevance"]
     gold = [row for row in wanted if "completion" in row]

@@ -149,14 +149,17 @@ def test_sft_grpo_and_evaluation_run_on_calls(calls_data, tmp_path):
     done = run_script("BFCL/GRPO_BFCL_evaluate.py", *words)
     assert done.returncode == 0, done.stderr
     assert "do not fit into the context" in done.stdout
-    found = {(row["script"], row["dataset"]): row for row in csv.DictReader(open(results))}
+    rows = list(csv.DictReader(open(results)))
+    sampled = [(row["script"], row["dataset"]) for row in rows if row["decoding"] == "sampled"]
+    assert sorted(sampled) == [("GRPO_BFCL_v1", "bfcl_multi"), ("GRPO_BFCL_v1", "bfcl_single")]
+    found = {(row["script"], row["dataset"]): row for row in rows if row["decoding"] == "greedy"}
     names = ("bfcl_single", "bfcl_multi", "bfcl_irrelevance", "bfcl_multi_turn_base")
     assert set(found) == {(script, name) for script in ("never-calls", "GRPO_BFCL_v1") for name in names}
     floor = {name: float(found["never-calls", name]["accuracy"]) for name in names}
     assert floor == {"bfcl_single": 0, "bfcl_multi": 0, "bfcl_irrelevance": 1, "bfcl_multi_turn_base": 0}
-    assert all(row["n"] == "2" and row["reward"] and row["ci_high"] for row in found.values())
+    assert all(row["n"] == "2" and row["reward"] and row["ci_high"] for row in rows)
     items = list(csv.DictReader(open(tmp_path / "items.csv")))
-    assert len(items) == 8 and all(len(row["correct"].split()) == 2 for row in items)
+    assert len(items) == 10 and all(len(row["correct"].split()) == 2 for row in items)
 
 
 def test_a_prompt_that_does_not_fit_is_wrong(monkeypatch):

@@ -104,8 +104,19 @@ def test_calls_of_invented_tools_fit_the_tools_that_are_shown():
         assert fitting
         tool = fitting[0]
         for name, value in call["arguments"].items():
-            kind = tool["parameters"]["properties"][name]["type"]
-            assert type(value).__name__ == {"string": "str", "boolean": "bool", "integer": "int"}.get(kind, kind)
+            wants, python = tool["parameters"]["properties"][name], {"string": str, "integer": int, "float": float}
+            python |= {"boolean": bool, "array": list}
+            assert type(value) is python[wants["type"]]
+            assert type(value) is not list or all(type(part) is python[wants["items"]["type"]] for part in value)
+            parts = value if type(value) is list else [value]
+            assert all(str(part) in asked or json.dumps(part) in asked for part in parts)
+
+
+def test_lines_to_copy_are_copied_and_hold_many_words():
+    base, rng = load_script("SFT/tiny_base.py"), random.Random(0)
+    pairs = [base.copy(rng) for _ in range(500)]
+    assert all(line == copy for line, copy in pairs)
+    assert len({word for line, _ in pairs for word in re.findall("[a-z]+", line)}) > 1000
 
 
 def test_corpus_of_the_base_holds_no_held_out_problem():
