@@ -41,6 +41,7 @@ def forest(axis, table: dict, scripts: list[str], theirs: dict[str, dict[str, fl
                 axis.plot([100 * figures["low"], 100 * figures["high"]], [y + shift] * 2, color=colour, lw=1.5)
                 axis.plot(each, [y + shift] * len(each), "|", color=colour, ms=8, mew=1, alpha=0.7)
                 axis.plot(100 * figures["accuracy"], y + shift, "o", color=colour, ms=5)
+    theirs = {what: known for what, known in theirs.items() if known.keys() & set(scripts)}
     for marker, (what, known) in zip("Ds^", theirs.items()):
         at = {script: y + 0.32 for y, script in enumerate(scripts) if script in known}
         style = {"color": "0.3", "ms": 5, "mfc": "none", "ls": "", "label": f"theirs: {what}"}
@@ -95,7 +96,7 @@ def side_by_side(tables: dict, theirs: dict, title: str, path: Path) -> None:
     scripts = list(dict.fromkeys(script for table in tables.values() for script in table))
     across = min(4, len(tables))
     down = -(-len(tables) // across)
-    size = (2.2 + 3.3 * across, down * LINE * (len(scripts) + 3) + 0.7)
+    size = (max(2.2 + 3.3 * across, 8), down * LINE * (len(scripts) + 3) + 0.7)
     figure, axes = plt.subplots(down, across, figsize=size, squeeze=False, sharey=True, layout="constrained")
     for axis in axes.flat[len(tables) :]:
         axis.axis("off")
