@@ -108,7 +108,7 @@ outputs/seed$(1)/GRPO_BFCL_v1-from-%/run.json: | outputs/seed$(1)/%/run.json out
 		--output outputs/seed$(1)/GRPO_BFCL_v1-from-$$* --resume
 
 outputs/seed$(1)/SFT-BFCL-multi/run.json: | outputs/seed$(1)/SFT-BFCL/run.json outputs/data/bfcl_multi/run.json
-	$(ONE) $(PY) SFT/SFT_train.py $(PROFILE) --dataset bfcl_multi --num_train_epochs 1 --seed $(1) \
+	$(ONE) $(PY) SFT/SFT_train.py $(PROFILE) --dataset bfcl_multi --num_train_epochs 0.25 --seed $(1) \
 		--base outputs/seed$(1)/SFT-BFCL --output outputs/seed$(1)/SFT-BFCL-multi --resume
 
 outputs/seed$(1)/GRPO_BFCL_v2/run.json: | outputs/seed$(1)/SFT-BFCL-multi/run.json
