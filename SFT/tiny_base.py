@@ -1,10 +1,10 @@
 """Make resources/tiny-base, the embedded base model: a Qwen3 of about a million parameters, pretrained from scratch.
 
 The corpus is made by code (common/tasks.py): arithmetic drills, lines to copy, linear systems with their working, three
-other shapes (yes/no, multiple choice, word problems), and calls of invented tools, as plain documents and as chats. Problems whose
-hash puts them into the validation or test split are never generated. One number decides whether the later study can
-show anything: how often a chat that asks for the tags and holds a linear system gets them (see reluctant()). At 0 GRPO
-finds no reward to start from; when it is common nothing is left to learn.
+other shapes (yes/no, multiple choice, word problems), and calls of invented tools, as plain documents and as chats.
+Problems whose hash puts them into the validation or test split are never generated. One number decides whether the
+later study can show anything: how often a chat that asks for the tags and holds a linear system gets them (see
+reluctant()). At 0 GRPO finds no reward to start from; when it is common nothing is left to learn.
 
 Input: none. Output: resources/tiny-base/ (safetensors, tokenizer, chat template, README.md with its scores).
 Command: python SFT/tiny_base.py

@@ -55,7 +55,17 @@ CURVE_COLUMNS = {  # column of curves.csv, and its name in metrics.jsonl
     "truncated": "completions/clipped_ratio",
     "entropy": "entropy",
 }
-ORDER = ["base", "SFT", "GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def", "GRPO-Hybrid", "GRPO-Intuitor"]
+ORDER = [
+    "never-calls",
+    "base",
+    "SFT",
+    "GRPO-1K",
+    "GRPO-1K-v2",
+    "GRPO-1K-v3",
+    "GRPO-1K-def",
+    "GRPO-Hybrid",
+    "GRPO-Intuitor",
+]
 ORDER += ["GRPO-DualHead", "GRPO-GSM8K", "GRPO-Linear", "GRPO-Control-random", "GRPO-Control-format"]
 OUT_DOMAIN = ["yes_no", "multiple_choice", "word_problem", "boolq", "commonsense_qa", "arc_challenge", "gsm8k"]
 DATASETS = ["linear", "linear-harder", "dapo", "math500", *OUT_DOMAIN, "bfcl_single", "bfcl_multi"]  # then any other
@@ -408,7 +418,8 @@ def draw_part(name: str, results: list[dict], items: dict, folder: Path, flips: 
     (folder / f"{name}.md").write_text(write_markdown(name, title, tables, rows))
     picture = folder / f"{name}.png"
     if name != "GRPO_reward":
-        return plots.side_by_side(tables, THEIRS, title, picture)
+        scripts = sorted({script for table in tables.values() for script in table}, key=rank)
+        return plots.side_by_side(tables, scripts, THEIRS, title, picture)
     sections = {}
     for (base, dataset), table in tables.items():
         lines = table_rows(table, dataset)

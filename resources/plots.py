@@ -91,9 +91,8 @@ def with_numbers(sections: dict[str, tuple], title: str, path: Path) -> None:
     save(figure, path)
 
 
-def side_by_side(tables: dict, theirs: dict, title: str, path: Path) -> None:
+def side_by_side(tables: dict, scripts: list[str], theirs: dict, title: str, path: Path) -> None:
     """tables: (base, dataset) -> table, drawn as forests of the same scripts, four in a row."""
-    scripts = list(dict.fromkeys(script for table in tables.values() for script in table))
     across = min(4, len(tables))
     down = -(-len(tables) // across)
     size = (max(2.2 + 3.3 * across, 8), down * LINE * (len(scripts) + 3) + 0.7)
