@@ -97,7 +97,8 @@ def main(args):
         for folder in folders:
             official(folder, categories, args)
         return
-    sets = [(data.dataset_folder(name).name, args.split, data.read_split(name, args.split)[0]) for name in args.dataset]
+    names = [name for name in args.dataset if name != "none"]
+    sets = [(data.dataset_folder(name).name, args.split, data.read_split(name, args.split)[0]) for name in names]
     sets += [(f"bfcl_{name}", "official", tool_tasks.official(name)) for name in categories]
     sets = [(name, split, sample(rows, args.rows, args.seed)) for name, split, rows in sets]
     with toolcalls.Episodes() as worker:

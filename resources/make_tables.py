@@ -129,7 +129,7 @@ def read_rows(path: Path, texts: Sequence[str], numbers: Sequence[str], optional
 
 
 def is_test(row: dict) -> bool:
-    return row["split"] == "test" or (row["split"] == "validation" and row["dataset"] in VALIDATED)
+    return row["split"] in ("test", "official") or (row["split"] == "validation" and row["dataset"] in VALIDATED)
 
 
 def read_items(path: Path) -> dict:

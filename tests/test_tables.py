@@ -175,8 +175,10 @@ def test_calls_are_compared_with_what_grpo_started_from_and_stand_beside_the_flo
     folder = made_up(tmp_path / "study", variants=["SFT-BFCL", "SFT-BFCL-multi"], sets=["bfcl_single", "bfcl_multi"])
     with open(folder / "results.csv", "a", newline="") as file:
         floor = measured("never-calls", 0, "bfcl_single", "greedy", 1, [0] * 12) | {"base": "none"}
-        csv.DictWriter(file, [*evaluation.COLUMNS, "reward"], extrasaction="ignore").writerow(floor)
+        official = measured("base", 0, "bfcl_simple_java", "greedy", 1, [0, 1]) | {"split": "official"}
+        csv.DictWriter(file, [*evaluation.COLUMNS, "reward"], extrasaction="ignore").writerows([floor, official])
     draw(folder)
+    assert "## tiny-base, bfcl_simple_java, 2 test problems" in (folder / "BFCL.md").read_text()
     single, multi = (folder / "BFCL.md").read_text().split("## tiny-base, bfcl_multi")
     single = single.split("## tiny-base, bfcl_single")[1]
     assert "greedy, vs SFT-BFCL |" in single and "| never-calls |" in single and "## none" not in single
