@@ -39,7 +39,7 @@ class Args(runs.RunArgs):
 TINY = dict(
     level="tiny",
     sft_rows=1000,  # half of them in the syntax that counts
-    train_rows=1000,  # likewise
+    train_rows=1000,  # as many as linear systems
     test_rows=200,  # an interval of at most 7 points either way
 )
 

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from common import data, prompts, runs, tasks
 from common.runs import setting
-from common.tool_tasks import words
+from common.tool_tasks import spoken, words
 
 
 @dataclass
@@ -169,14 +169,10 @@ def copy(rng: random.Random) -> tuple[str, str]:
     return f"{line}\n", f"{line}\n"
 
 
-def listed(parts: list[str]) -> str:
-    return ", ".join(parts[:-1]) + (" and " if parts[:-1] else "") + parts[-1]
-
-
-def spoken(rng: random.Random, value) -> str:
+def stated(rng: random.Random, value) -> str:
     """A value as a request names it: bare, or in quotes."""
     if isinstance(value, list):
-        return listed([spoken(rng, part) for part in value])
+        return spoken([stated(rng, part) for part in value])
     return json.dumps(value) if rng.random() < 0.4 else str(value)
 
 
@@ -197,10 +193,10 @@ def tool_call(rng: random.Random) -> tuple[str, str]:
     # Where there is but one tool, or one argument, a request may call it something else.
     wish = words(chosen) if len(tools) > 1 or rng.random() < 0.5 else f"{word(rng)} {word(rng)}"
     bare = len(fields) == 1 and rng.random() < 0.5
-    parts = [f"{word(rng) if bare else words(field)} {spoken(rng, value)}" for field, value in values.items()]
+    parts = [f"{word(rng) if bare else words(field)} {stated(rng, value)}" for field, value in values.items()]
     rng.shuffle(parts)
     request = rng.choice(("Please {} with {}.", "{} for {}.", "With {1}, {0}.", "I want to {}: {}."))
-    request = request.format(wish, listed(parts))
+    request = request.format(wish, spoken(parts))
     described = [
         {
             "name": tool,

@@ -214,12 +214,13 @@ def test_nothing_to_learn_is_said(linear_data, sft, tmp_path):
 
 
 @pytest.mark.parametrize("script", sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("[SGB]*/*.py")))
-def test_help_works_from_the_folder_and_names_every_setting(script):
-    done = run_script(script, "--help", cwd=(ROOT / script).parent)
-    assert done.returncode == 0, done.stderr
-    own = load_script(script).Args.__dict__["__annotations__"]
-    assert all(f"--{name} " in done.stdout or f"--{name}," in done.stdout for name in own)
-    assert "Command: python" in done.stdout
+def test_help_works_from_the_root_and_from_the_folder(script):
+    for cwd in (ROOT, (ROOT / script).parent):
+        done = run_script(script, "--help", cwd=cwd)
+        assert done.returncode == 0, done.stderr
+        own = load_script(script).Args.__dict__["__annotations__"]
+        assert all(f"--{name} " in done.stdout or f"--{name}," in done.stdout for name in own)
+        assert "Command: python" in done.stdout
 
 
 def test_test_script_writes_rows_and_items(linear_data, sft, tmp_path, monkeypatch):
