@@ -11,7 +11,8 @@ READY := $(VENV)/.ready$(if $(CUDA),-cuda)
 PLAIN := GRPO-1K GRPO-1K-v2 GRPO-1K-v3
 VARIANTS := $(PLAIN) GRPO-1K-def
 INTRINSIC := GRPO-Hybrid GRPO-Intuitor GRPO-DualHead
-CALLS := SFT-BFCL GRPO_BFCL_v1 $(addprefix GRPO_BFCL_v1-from-,GRPO-Hybrid GRPO-1K-def) SFT-BFCL-multi GRPO_BFCL_v2
+STARTS := GRPO-Hybrid GRPO-1K-def
+CALLS := SFT-BFCL GRPO_BFCL_v1 SFT-BFCL-multi GRPO_BFCL_v2 $(STARTS:%=GRPO_BFCL_v1-from-%) $(STARTS:%=GRPO_BFCL_v2-from-%)
 SEEDS := 1 2 3
 # The CPU profile makes its own problems; the GPU profile takes OpenMathReasoning for SFT and DAPO for GRPO.
 DATASETS := $(if $(CUDA),openmath dapo,linear)
@@ -107,6 +108,10 @@ outputs/seed$(1)/GRPO_BFCL_v1-from-%/run.json: | outputs/seed$(1)/%/run.json out
 	$(ONE) $(PY) BFCL/GRPO_BFCL_v1.py $(PROFILE) --seed $(1) --base outputs/seed$(1)/$$* \
 		--output outputs/seed$(1)/GRPO_BFCL_v1-from-$$* --resume
 
+outputs/seed$(1)/GRPO_BFCL_v2-from-%/run.json: | outputs/seed$(1)/%/run.json outputs/data/bfcl_multi/run.json
+	$(ONE) $(PY) BFCL/GRPO_BFCL_v2.py $(PROFILE) --seed $(1) --base outputs/seed$(1)/$$* \
+		--output outputs/seed$(1)/GRPO_BFCL_v2-from-$$* --resume
+
 outputs/seed$(1)/SFT-BFCL-multi/run.json: | outputs/seed$(1)/SFT-BFCL/run.json outputs/data/bfcl_multi/run.json
 	$(ONE) $(PY) SFT/SFT_train.py $(PROFILE) --dataset bfcl_multi --num_train_epochs 0.25 --seed $(1) \
 		--base outputs/seed$(1)/SFT-BFCL --output outputs/seed$(1)/SFT-BFCL-multi --resume
@@ -116,7 +121,7 @@ outputs/seed$(1)/GRPO_BFCL_v2/run.json: | outputs/seed$(1)/SFT-BFCL-multi/run.js
 		--output outputs/seed$(1)/GRPO_BFCL_v2 --resume
 
 outputs/seed$(1)/bfcl-tested: $(CALLS:%=outputs/seed$(1)/%/run.json)
-	$(ONE) $(PY) BFCL/GRPO_BFCL_evaluate.py $(PROFILE) $(VLLM) \
+	$(ONE) $(PY) BFCL/GRPO_BFCL_evaluate.py $(PROFILE) $(VLLM) --seed $(1) \
 		--checkpoints $(BASE) $(CALLS:%=outputs/seed$(1)/%)
 	touch $$@
 endef

@@ -46,7 +46,8 @@ class Args(runs.ProfileArgs):
     split: str = setting("test", "of the data sets: test, or validation to choose settings by")
     tags: str = setting("thesis", "tag set of a base that carries none; no tag is asked for here")
     base: str = setting("Qwen/Qwen3-4B-Base", "the base that leads the default list of checkpoints")
-    rows: int = setting(0, "of each data set and category, drawn with the seed; 0 takes all")
+    rows: int = setting(0, "of each data set and category, drawn with --draw; 0 takes all")
+    draw: int = setting(3407, "seed of that draw; not --seed, since checkpoints are compared on the same rows")
     samples: int = setting(
         0, "sampled replies to each row of the data sets, beside the greedy one of the official test"
     )
@@ -54,7 +55,7 @@ class Args(runs.ProfileArgs):
     top_p: float = setting(0.8, "as there")
     top_k: int = setting(20, "as there")
     greedy: bool = setting(True, "one greedy reply")
-    seed: int = setting(0, "of that draw and of the sampling")
+    seed: int = setting(0, "of the sampling")
     max_new_tokens: int = setting(1024, "of a reply")
     prompt_room: int = setting(12288, "tokens of the longest prompt; several turns with all of a class need most")
     max_steps: int = setting(20, "replies with calls in one turn, after which an episode is lost; the official limit")
@@ -100,7 +101,7 @@ def main(args):
     names = [name for name in args.dataset if name != "none"]
     sets = [(data.dataset_folder(name).name, args.split, data.read_split(name, args.split)[0]) for name in names]
     sets += [(f"bfcl_{name}", "official", tool_tasks.official(name)) for name in categories]
-    sets = [(name, split, sample(rows, args.rows, args.seed)) for name, split, rows in sets]
+    sets = [(name, split, sample(rows, args.rows, args.draw)) for name, split, rows in sets]
     with toolcalls.Episodes() as worker:
         floor = {"script": "never-calls", "seed": 0, "base": "none"}
         save(floor, silent, sets, worker, dataclasses.replace(args, show=0, samples=0))
@@ -210,7 +211,7 @@ def official(folder: str, categories: list[str], args) -> None:
     root = runs.OUTPUTS / "bfcl" / f"{facts['script']}-{facts['base']}-{facts['seed']}"
     shutil.rmtree(root, ignore_errors=True)
     (root / "hub").mkdir(parents=True)  # without it `transformers serve` answers 500 to /v1/models
-    rows = {name: sample(tool_tasks.official(name), args.rows, args.seed) for name in categories}
+    rows = {name: sample(tool_tasks.official(name), args.rows, args.draw) for name in categories}
     ids = {name: [row["id"] for row in found] for name, found in rows.items()}
     runs.write_json(root / "test_case_ids_to_generate.json", ids)
     address = args.server.removeprefix("http://").rstrip("/") or f"127.0.0.1:{free_port()}"
