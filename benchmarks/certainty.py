@@ -1,10 +1,13 @@
 """What certainty costs: all completions of a batch at once against one sample at a time, and its share of a GRPO step.
 
 ratio = median seconds one at a time / median seconds of common/certainty.py, on the same completions, in turns
-    one forward: each sample through the whole model once; three forwards: once each for the solution, the response and
+    kept states: the model generated them itself, and the states of generation are known
+    one batch: vLLM generated them, and they go through the model in one forward
+    one at a time: each sample through the whole model once; three times: once each for the solution, the response and
     the entropy, as the thesis did it
+keeping = median seconds of generating them with the states kept / without
 share = median over the steps of a real run of (seconds in common/certainty.py / seconds of the step)
-Both ways have to give the same figures: to 1e-5 in float32 on the CPU; for bfloat16 the largest difference is reported.
+All ways have to give the same figures: to 1e-5 in float32 on the CPU; for bfloat16 the largest difference is reported.
 
 Input: outputs/data/<dataset>/ and a checkpoint. Output: benchmarks/results/certainty.json.
 Command: python benchmarks/certainty.py
@@ -22,7 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import answers, certainty, data, evaluation, models, prompts, runs
+from common import answers, certainty, data, models, prompts, runs
 from common.runs import setting
 
 RESULTS = runs.ROOT / "benchmarks" / "results" / "certainty.json"
@@ -90,30 +93,41 @@ def clock() -> str:
 
 
 def compare(base: str, tokenizer, tag_set: str, rows: list[dict], settings, args) -> dict:
-    """Both ways on the same completions: medians, ratios and the largest difference."""
+    """Every way on the same completions: medians, ratios and the largest difference."""
+    import torch
+
     model = models.load_for_generation(base)
-    tags = prompts.TAG_SETS[tag_set]
+    plain, kept = model.generate, certainty.keep_states(model)
+    tags, keeping = prompts.TAG_SETS[tag_set], model.generate
     asked = [prompts.build_prompt(row["question"], tags) for row in rows[: args.completions // 8] for _ in range(8)]
-    how = {"temperature": 1.0, "progress": "completions"}
-    replies = evaluation.generate(model, tokenizer, asked, settings.max_completion_length, 64, **how)
-    ends = [[] if reply["truncated"] else [tokenizer.eos_token_id] for reply in replies]
-    ids = [tokenizer(r["text"], add_special_tokens=False).input_ids + end for r, end in zip(replies, ends)]
+    ids, took = [], {"with": [], "without": []}
+    model.train()  # as in the trainer: states are kept in training mode alone
+    for turn in range(3 + 1):  # the first turn warms up; the states of the last one are used
+        for name, model.generate in (("without", plain), ("with", keeping)):
+            torch.manual_seed(turn)
+            started = now()
+            ids = written(model, tokenizer, asked, settings.max_completion_length)
+            took[name] += [now() - started] * (turn > 0)
+    cost = statistics.median(took["with"]) / statistics.median(took["without"])
     rendered = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=True, return_dict=True)
+    given = model.eval(), tokenizer, settings, asked, ids, [tag_set] * len(ids)
     found, ways = (
         {},
         {
-            "batched": lambda: certainty.measure(model, tokenizer, settings, asked, ids, [tag_set] * len(ids)),
-            "one forward": lambda: one_at_a_time(model, tokenizer, rendered["input_ids"], ids, tag_set),
-            "three forwards": lambda: one_at_a_time(model, tokenizer, rendered["input_ids"], ids, tag_set, 3),
+            "kept states": lambda: certainty.measure(*given, kept),
+            "one batch": lambda: certainty.measure(*given),
+            "one at a time": lambda: one_at_a_time(model, tokenizer, rendered["input_ids"], ids, tag_set),
+            "three times": lambda: one_at_a_time(model, tokenizer, rendered["input_ids"], ids, tag_set, 3),
         },
     )
     took = {name: [] for name in ways}
-    for turn in range(args.repeats + 1):  # the first turn warms up
+    for turn in range(args.repeats + 1):
         for name, way in ways.items():
             started = now()
             found[name] = way()
             took[name] += [now() - started] * (turn > 0)
     medians = {name: statistics.median(values) for name, values in took.items()}
+    ours, theirs = ("kept states", "one batch"), ("one at a time", "three times")
     return {
         "completions": len(ids),
         "mean_prompt_tokens": statistics.fmean(map(len, rendered["input_ids"])),
@@ -121,9 +135,22 @@ def compare(base: str, tokenizer, tag_set: str, rows: list[dict], settings, args
         "dtype": str(model.dtype).removeprefix("torch."),
         "seconds": medians,
         "all_seconds": took,
-        "ratio": {name: medians[name] / medians["batched"] for name in ("one forward", "three forwards")},
-        "largest_difference": difference(found["batched"], found["one forward"]),
+        "ratio": {name: {way: medians[way] / medians[name] for way in theirs} for name in ours},
+        "keeping": cost,
+        "largest_difference": max(difference(found[name], found["one at a time"]) for name in ours),
     }
+
+
+def written(model, tokenizer, asked: list, max_new_tokens: int) -> list[list[int]]:
+    """The ids of a completion of each prompt, sampled at temperature 1 in one batch as the trainer does it."""
+    texts = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
+    given = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
+    end, given = tokenizer.eos_token_id, given.to(model.device)
+    how = {"do_sample": True, "top_k": 0, "max_new_tokens": max_new_tokens, "disable_compile": True}
+    how |= {"eos_token_id": end, "pad_token_id": tokenizer.pad_token_id}
+    made = model.generate(input_ids=given.input_ids, attention_mask=given.attention_mask, **how)
+    rows = made[:, given.input_ids.shape[1] :].tolist()
+    return [row[: row.index(end) + 1] if end in row else row for row in rows]
 
 
 def settings_of(name: str, folder: str, args):
@@ -211,7 +238,7 @@ def main(args):
         _, settings = settings_of(args.scripts[0], folder, args)
     compared = compare(base, tokenizer, tag_set, rows, settings, args)
     if compared["dtype"] == "float32" and not compared["largest_difference"] <= 1e-5:
-        runs.fail(f"the two ways differ by {compared['largest_difference']:.2g}: common/certainty.py is wrong")
+        runs.fail(f"the ways differ by {compared['largest_difference']:.2g}: common/certainty.py is wrong")
     steps = {name: share(name, base, tokenizer, dataset, args) for name in args.scripts}
     RESULTS.parent.mkdir(exist_ok=True)
     facts = {"command": runs.command_line(), "commit": runs.commit(), "machine": machine(), "base": args.base}
@@ -220,8 +247,9 @@ def main(args):
     n, spent = compared["completions"], compared["seconds"]
     print(f"{n} completions, largest difference {compared['largest_difference']:.1e}, {compared['dtype']}")
     for name, value in spent.items():
-        times = f"{compared['ratio'][name]:5.1f} times" if name in compared["ratio"] else ""
-        print(f"{name:16} {value:8.3f} s  {times}")
+        ratios = compared["ratio"].get(name, {})
+        print(f"{name:16} {value:8.3f} s" + "".join(f"  {ratios[way]:5.1f} times faster than {way}" for way in ratios))
+    print(f"generating takes {compared['keeping']:.2f} times as long with the states kept")
     for name, figures in steps.items():
         counted = {part: statistics.median(values[1:]) for part, values in figures["seconds"].items()}
         print(f"{name:16} {counted['certainty']:8.3f} s of a step of {counted['step']:.3f} s: {figures['share']:.1%}")

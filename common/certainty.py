@@ -1,7 +1,10 @@
-"""How certain the policy is of what it has just written: one forward of it for a whole generation batch.
+"""How certain the policy is of what it has just written, for a whole generation batch at once.
 
 TRL tells a reward function everything but the policy. `informed` closes that gap: it gives every reward of a script
 one more column, `certainties`, measured on the completions' own token ids under the weights of this moment.
+
+Where the model itself generated them, its last states are still known, and only the output layer is left to do. Where
+vLLM did, the completions go through the model once more, in one forward.
 
 All figures are at temperature 1, with the softmax in float32, and change nothing: no gradient, no random number, and
 the model is back in the mode in which it came. Whatever goes wrong in here ends the run; it is never a reward of 0.
@@ -41,13 +44,14 @@ def informed(rewards: list[Callable], model, tokenizer, args) -> list[Callable]:
     scaled = [name for name in RESCALED if getattr(model.config.get_text_config(), name, None) not in (None, 1.0)]
     if scaled:
         raise ValueError(f"the logits of {model.config.model_type} are changed by {scaled[0]}, which is not done here")
-    last = {}
+    last, kept = {}, keep_states(model)
 
     def inform(reward, is_last):
         @functools.wraps(reward)  # TRL names its metrics by it
         def with_certainties(prompts, completion_ids, tags, **columns):
             if last.get("batch") is not completion_ids:
-                measured = measure(model, tokenizer, args, prompts, completion_ids, tags)
+                measured = measure(model, tokenizer, args, prompts, completion_ids, tags, kept)
+                kept.clear()
                 last.update(batch=completion_ids, certainties=measured)
             columns["certainties"] = last["certainties"]
             if is_last:
@@ -59,17 +63,67 @@ def informed(rewards: list[Callable], model, tokenizer, args) -> list[Callable]:
     return [inform(reward, i == len(rewards)) for i, reward in enumerate(rewards, 1)]
 
 
-def measure(model, tokenizer, args, conversations: Sequence, completion_ids: Sequence, tag_sets) -> list[Certainty]:
-    """A Certainty for each completion; tag_sets: the name of the tag set that each was asked for."""
-    # As the trainer renders them.
-    prompt_ids = tokenizer.apply_chat_template(
-        list(conversations),
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        **(args.chat_template_kwargs or {}),
-    )["input_ids"]
-    figures = token_figures(model, prompt_ids, completion_ids, args.per_device_train_batch_size, autocast(model, args))
+def keep_states(model) -> dict:
+    """Make the model keep the states from which it generates while it is in training mode, of the last batch alone.
+
+    Returns where they are: `ids`, the tensor that generate() returned, and `states`, for each new token the batch's
+    [batch, hidden] before it. Empty until then; the caller clears it.
+    """
+    kept, generate = {}, model.generate
+
+    @functools.wraps(generate)
+    def keeping(*given, **named):
+        kept.clear()
+        if not model.training:  # a held-out measurement
+            return generate(*given, **named)
+        states = []
+        head = model.get_output_embeddings()
+        hook = head.register_forward_pre_hook(lambda _, seen: states.append(seen[0][:, -1].clone()))
+        try:
+            ids = generate(*given, **named)
+        finally:
+            hook.remove()
+        kept.update(ids=ids, states=states)
+        return ids
+
+    model.generate = keeping
+    return kept
+
+
+def kept_states(kept: dict, completion_ids: Sequence) -> list | None:
+    """For each completion its states [tokens, hidden]; None unless these are the very tokens that `kept` is of."""
+    import torch
+
+    if not kept or len(kept["ids"]) != len(completion_ids):
+        return None
+    states = torch.stack(kept["states"], dim=1)
+    written = kept["ids"][:, kept["ids"].shape[1] - states.shape[1] :].tolist()
+    if any(row[: len(ids)] != list(ids) for row, ids in zip(written, completion_ids)):
+        return None
+    return [row[: len(ids)] for row, ids in zip(states, completion_ids)]
+
+
+def measure(
+    model, tokenizer, args, conversations: Sequence, completion_ids: Sequence, tag_sets, kept: dict | None = None
+) -> list[Certainty]:
+    """A Certainty for each completion; tag_sets: the name of the tag set that each was asked for.
+
+    kept: what keep_states() returned; saves the forward if it holds the states of these completions.
+    """
+    states = kept_states(kept or {}, completion_ids)
+    if states is not None:
+        figures = state_figures(model, states, completion_ids)
+    else:
+        # As the trainer renders them.
+        prompt_ids = tokenizer.apply_chat_template(
+            list(conversations),
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            **(args.chat_template_kwargs or {}),
+        )["input_ids"]
+        size = args.per_device_train_batch_size
+        figures = token_figures(model, prompt_ids, completion_ids, size, autocast(model, args))
     distinct = list(set(chain(*completion_ids)))
     pieces = dict(zip(distinct, tokenizer.batch_decode([[token] for token in distinct], skip_special_tokens=True)))
     vocabulary, found = model.get_output_embeddings().weight.shape[0], []
@@ -113,7 +167,7 @@ def token_figures(model, prompt_ids: Sequence, completion_ids: Sequence, batch_s
 def _batch_figures(model, prompt_ids: Sequence, completion_ids: Sequence) -> list:
     import torch
 
-    device, backbone, head = model.device, model.base_model, model.get_output_embeddings()
+    device, backbone = model.device, model.base_model
     unique = list(dict.fromkeys(map(tuple, prompt_ids)))
     row_of = {ids: row for row, ids in enumerate(unique)}
     rows = torch.tensor([row_of[tuple(ids)] for ids in prompt_ids], device=device)
@@ -132,14 +186,24 @@ def _batch_figures(model, prompt_ids: Sequence, completion_ids: Sequence) -> lis
         use_cache=True,
     )
     # The state before each token: the prompt's last one, then all but the completion's own last one.
-    states = torch.cat([read.last_hidden_state[rows, -1:], written.last_hidden_state[:, :-1]], dim=1)[mask.bool()]
-    tokens, figures = completion[mask.bool()], []
+    states = torch.cat([read.last_hidden_state[rows, -1:], written.last_hidden_state[:, :-1]], dim=1)
+    return state_figures(model, [row[: len(ids)] for row, ids in zip(states, completion_ids)], completion_ids)
+
+
+def state_figures(model, states: Sequence, completion_ids: Sequence) -> list:
+    """What token_figures() returns, from the states [tokens, hidden] before the tokens of each completion."""
+    import torch
+
+    head, figures = model.get_output_embeddings(), []
+    states = torch.cat(list(states))
+    tokens = torch.tensor(list(chain(*completion_ids)), dtype=torch.long, device=states.device)
     size = max(1, MAX_LOGITS // head.weight.shape[0])
-    for some, targets in zip(states.split(size), tokens.split(size)):
-        logp = head(some).float().log_softmax(-1)
-        taken = logp.gather(1, targets[:, None])[:, 0]
-        divergence = -math.log(logp.shape[1]) - logp.mean(1)
-        figures.append(torch.stack([taken, -(logp.exp() * logp).sum(1), divergence], dim=1).cpu())
+    with torch.inference_mode():
+        for some, targets in zip(states.split(size), tokens.split(size)):
+            logp = head(some).float().log_softmax(-1)
+            taken = logp.gather(1, targets[:, None])[:, 0]
+            divergence = -math.log(logp.shape[1]) - logp.mean(1)
+            figures.append(torch.stack([taken, -(logp.exp() * logp).sum(1), divergence], dim=1).cpu())
     return list(torch.cat(figures).split([len(ids) for ids in completion_ids]))
 
 

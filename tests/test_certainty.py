@@ -208,6 +208,45 @@ def test_rewards_share_one_forward_and_let_go_of_it(monkeypatch):
     assert len(calls) == 3 and got == [[1], [1], [2], [2], [3], [3]]
 
 
+def written(model, tokenizer, questions):
+    """(conversations, completion_ids) of replies that the model samples as the trainer lets it."""
+    conversations = [prompts.build_prompt(question) for question in questions]
+    texts = tokenizer.apply_chat_template(conversations, add_generation_prompt=True, tokenize=False)
+    given = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
+    asked = dict(do_sample=True, max_new_tokens=20, eos_token_id=list(range(4, 104)), pad_token_id=3)
+    ids = model.generate(**given, **asked)[:, given.input_ids.shape[1] :].tolist()
+    ends = [next((n for n, token in enumerate(row, 1) if 4 <= token < 104), len(row)) for row in ids]
+    return conversations, [row[:end] for row, end in zip(ids, ends)]
+
+
+def test_what_the_model_generated_needs_no_forward(monkeypatch):
+    tokenizer = tokenizer_of("one")
+    model = random_model(tokenizer).train()
+    kept = certainty.keep_states(model)
+    conversations, ids = written(model, tokenizer, ["1+1?", f"{RIGHT} Is this right?", "2?", "2?", "3?", "4?"])
+    assert len(set(map(len, ids))) > 1
+    with monkeypatch.context() as patch:
+        patch.setattr(certainty, "token_figures", None)
+        found = certainty.measure(model, tokenizer, SETTINGS, conversations, ids, ["thesis"] * len(ids), kept)
+    close(found, reference(model.eval(), tokenizer, conversations, ids))
+
+
+def test_states_of_other_tokens_are_not_used():
+    tokenizer = tokenizer_of("one")
+    model = random_model(tokenizer).train()
+    kept = certainty.keep_states(model)
+    assert certainty.kept_states(kept, [[5]]) is None
+    conversations, ids = written(model, tokenizer, ["1+1?", "2+2?", "3+3?"])
+    assert [len(states) for states in certainty.kept_states(kept, ids)] == [len(row) for row in ids]
+    others = [*ids[:2], [*ids[2][:-1], ids[2][-1] + 1]]
+    for other in (others, ids[:2], [ids[1], ids[0], ids[2]], [*ids[:2], ids[2] + [5] * 30]):
+        assert certainty.kept_states(kept, other) is None
+    found = certainty.measure(model, tokenizer, SETTINGS, conversations, others, ["thesis"] * 3, kept)
+    close(found, reference(model.eval(), tokenizer, conversations, others))
+    written(model, tokenizer, ["1+1?", "2+2?", "3+3?"])  # a held-out measurement
+    assert not kept
+
+
 def test_a_fault_is_raised_and_not_paid():
     tokenizer = tokenizer_of("one")
     (reward,) = certainty.informed([lambda **columns: [0.0]], random_model(tokenizer), tokenizer, SETTINGS)
@@ -223,11 +262,12 @@ def test_a_fault_is_raised_and_not_paid():
 
 
 @pytest.mark.parametrize("lora_r, checkpointing, four_bit", [(0, False, False), (8, True, False), (8, True, True)])
-def test_in_the_trainer_it_is_the_policy_of_the_moment(tmp_path, lora_r, checkpointing, four_bit):
+def test_in_the_trainer_it_is_the_policy_of_the_moment(tmp_path, lora_r, checkpointing, four_bit, monkeypatch):
     """The real trainer: at each step what a reward is told is what the trained model says one sample at a time."""
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
+    monkeypatch.setattr(certainty, "token_figures", None)  # the states of generation are enough
     tokenizer = tokenizer_of("several")
     random_model(tokenizer, hidden_size=64).save_pretrained(tmp_path / "base")
     how = dict(max_steps=3, learning_rate=0.05, per_device_train_batch_size=4, num_generations=2, report_to="none")
