@@ -11,6 +11,7 @@ READY := $(VENV)/.ready$(if $(CUDA),-cuda)
 PLAIN := GRPO-1K GRPO-1K-v2 GRPO-1K-v3
 VARIANTS := $(PLAIN) GRPO-1K-def
 INTRINSIC := GRPO-Hybrid GRPO-Intuitor GRPO-DualHead
+LONG := GRPO-Intuitor-long GRPO-Intuitor-self_certainty-long
 STARTS := GRPO-Hybrid GRPO-1K-def
 CALLS := SFT-BFCL GRPO_BFCL_v1 SFT-BFCL-multi GRPO_BFCL_v2 $(STARTS:%=GRPO_BFCL_v1-from-%) $(STARTS:%=GRPO_BFCL_v2-from-%)
 SEEDS := 1 2 3
@@ -22,6 +23,7 @@ HARDER := $(if $(CUDA),math500,linear-harder)
 PROFILE := --profile $(if $(CUDA),gpu,tiny)
 BASE := $(if $(CUDA),Qwen/Qwen3-4B-Base,resources/tiny-base)
 VLLM := $(if $(CUDA),--use_vllm)
+LONGER := $(if $(CUDA),--num_train_epochs 4,--max_steps 64 --heldout_every 8)
 
 # Small matrices gain little from a second thread: on a CPU each core takes a run of its own.
 ifeq ($(CUDA),)
@@ -77,10 +79,20 @@ outputs/seed$(1)/GRPO-Control-%/run.json: | outputs/seed$(1)/SFT/run.json
 	$(ONE) $(PY) GRPO_indomain/GRPO-Control.py $(PROFILE) --reward $$* --seed $(1) --base outputs/seed$(1)/SFT \
 		--output outputs/seed$(1)/GRPO-Control-$$* --resume
 
+# Four times as long: does a policy that is paid for its own certainty rise and then fall?
+outputs/seed$(1)/GRPO-Intuitor-long/run.json: | outputs/seed$(1)/SFT/run.json
+	$(ONE) $(PY) GRPO_outdomain/GRPO-Intuitor.py $(PROFILE) $(LONGER) --seed $(1) --base outputs/seed$(1)/SFT \
+		--output outputs/seed$(1)/GRPO-Intuitor-long --resume
+
+outputs/seed$(1)/GRPO-Intuitor-self_certainty-long/run.json: | outputs/seed$(1)/SFT/run.json
+	$(ONE) $(PY) GRPO_outdomain/GRPO-Intuitor.py $(PROFILE) $(LONGER) --reward self_certainty --seed $(1) \
+		--base outputs/seed$(1)/SFT --output outputs/seed$(1)/GRPO-Intuitor-self_certainty-long --resume
+
 outputs/seed$(1)/GRPO-Linear/run.json: | outputs/data/linear/run.json
 	$(ONE) $(PY) GRPO_indomain/GRPO-Linear.py $(PROFILE) --seed $(1) --output outputs/seed$(1)/GRPO-Linear --resume
 
 outputs/seed$(1)/tested: $(VARIANTS:%=outputs/seed$(1)/%/run.json) $(INTRINSIC:%=outputs/seed$(1)/%/run.json) \
+		$(LONG:%=outputs/seed$(1)/%/run.json) \
 		outputs/seed$(1)/GRPO-Linear/run.json outputs/seed$(1)/GRPO-Control-random/run.json \
 		outputs/seed$(1)/GRPO-Control-format/run.json
 	$(ONE) $(PY) GRPO_indomain/GRPO_test.py $(PROFILE) $(VLLM) --dataset $(TESTED) --seed $(1) \

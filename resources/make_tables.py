@@ -66,18 +66,22 @@ ORDER = [
     "GRPO-Hybrid",
     "GRPO-Intuitor",
 ]
-ORDER += ["GRPO-DualHead", "GRPO-GSM8K", "GRPO-Linear", "GRPO-Control-random", "GRPO-Control-format"]
+LONG = ["GRPO-Intuitor-long", "GRPO-Intuitor-self_certainty-long"]
+ORDER += [*LONG, "GRPO-DualHead", "GRPO-GSM8K", "GRPO-Linear", "GRPO-Control-random", "GRPO-Control-format"]
 OUT_DOMAIN = ["yes_no", "multiple_choice", "word_problem", "boolq", "commonsense_qa", "arc_challenge", "gsm8k"]
 DATASETS = ["linear", "linear-harder", "dapo", "math500", *OUT_DOMAIN, "bfcl_single", "bfcl_multi"]  # then any other
 VALIDATED = ["boolq", "commonsense_qa"]  # the answers of their test split are not public
 CURVE_GROUPS = {
     "paid for answer and form": ["GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def"],
     "paid for its own certainty": ["GRPO-Hybrid", "GRPO-Intuitor", "GRPO-DualHead"],
+    "the same for longer": LONG,
     "without SFT, and controls": ["GRPO-GSM8K", "GRPO-Linear", "GRPO-Control-random", "GRPO-Control-format"],
 }
 NOTES = {"base": "no training; its seeds are those of the sampling", "GRPO-Linear": "from the base, no SFT"}
 NOTES |= {"GRPO-Control-random": "coin-toss reward", "GRPO-Control-format": "reward for the form alone"}
 NOTES |= {"GRPO-Intuitor": "no outside signal, its own certainty alone"}
+NOTES |= {"GRPO-Intuitor-long": "four times as many updates"}
+NOTES |= {"GRPO-Intuitor-self_certainty-long": "the published definition of certainty, as many updates"}
 NOTES |= {"never-calls": "the floor, what a model without a single call gets", "SFT-BFCL": "SFT of the base on calls"}
 NOTES |= {"SFT-BFCL-multi": "SFT-BFCL, trained on dialogues too", "GRPO_BFCL_v1": "from SFT-BFCL"}
 NOTES |= {"GRPO_BFCL_v2": "from SFT-BFCL-multi"}
