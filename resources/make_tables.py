@@ -70,6 +70,7 @@ LONG = ["GRPO-Intuitor-long", "GRPO-Intuitor-self_certainty-long"]
 ORDER += [*LONG, "GRPO-DualHead", "GRPO-GSM8K", "GRPO-Linear", "GRPO-Control-random", "GRPO-Control-format"]
 OUT_DOMAIN = ["yes_no", "multiple_choice", "word_problem", "boolq", "commonsense_qa", "arc_challenge", "gsm8k"]
 DATASETS = ["linear", "linear-harder", "dapo", "math500", *OUT_DOMAIN, "bfcl_single", "bfcl_multi"]  # then any other
+CHANCE = {"yes_no": 50, "boolq": 50, "multiple_choice": 25, "arc_challenge": 25, "commonsense_qa": 20}  # %, by guessing
 VALIDATED = ["boolq", "commonsense_qa"]  # the answers of their test split are not public
 CURVE_GROUPS = {
     "paid for answer and form": ["GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def"],
@@ -423,7 +424,7 @@ def draw_part(name: str, results: list[dict], items: dict, folder: Path, flips: 
     picture = folder / f"{name}.png"
     if name != "GRPO_reward":
         scripts = sorted({script for table in tables.values() for script in table}, key=rank)
-        return plots.side_by_side(tables, scripts, THEIRS, title, picture)
+        return plots.side_by_side(tables, scripts, THEIRS, CHANCE, title, picture)
     sections = {}
     for (base, dataset), table in tables.items():
         lines = table_rows(table, dataset)

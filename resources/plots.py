@@ -54,14 +54,17 @@ def forest(axis, table: dict, scripts: list[str], theirs: dict[str, dict[str, fl
         axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.6 / len(scripts)), ncols=2, frameon=False)
 
 
-def add_key(figure, title: str, tables: list[dict]) -> None:
+def add_key(figure, title: str, tables: list[dict], guess: bool = False) -> None:
     """What the picture shows and what its marks mean, above everything."""
     ways = {way for table in tables for decodings in table.values() for way in decodings}
     drawn = {way: colour for way, colour in DECODINGS.items() if way in ways}
     marks = [plt.Line2D([], [], color=colour, marker="o", ms=5, label=way) for way, colour in drawn.items()]
     marks.append(plt.Line2D([], [], color="0.4", marker="|", ls="", ms=8, label="each seed"))
+    if guess:
+        marks.append(plt.Line2D([], [], color="0.4", ls=":", lw=1, label="a guess"))
     title = f"{title}; % of test problems, mean over seeds, 95 % interval over problems"
-    figure.legend(handles=marks, loc="outside upper left", ncols=3, title=title, frameon=False, alignment="left")
+    across = len(marks)
+    figure.legend(handles=marks, loc="outside upper left", ncols=across, title=title, frameon=False, alignment="left")
 
 
 def with_numbers(sections: dict[str, tuple], title: str, path: Path) -> None:
@@ -91,8 +94,11 @@ def with_numbers(sections: dict[str, tuple], title: str, path: Path) -> None:
     save(figure, path)
 
 
-def side_by_side(tables: dict, scripts: list[str], theirs: dict, title: str, path: Path) -> None:
-    """tables: (base, dataset) -> table, drawn as forests of the same scripts, four in a row."""
+def side_by_side(tables: dict, scripts: list[str], theirs: dict, chance: dict, title: str, path: Path) -> None:
+    """tables: (base, dataset) -> table, drawn as forests of the same scripts, four in a row.
+
+    chance: dataset -> percent that a guess among the allowed answers gets, a dotted line.
+    """
     across = min(4, len(tables))
     down = -(-len(tables) // across)
     size = (max(2.2 + 3.3 * across, 8), down * LINE * (len(scripts) + 3) + 0.7)
@@ -101,9 +107,11 @@ def side_by_side(tables: dict, scripts: list[str], theirs: dict, title: str, pat
         axis.axis("off")
     for axis, ((base, dataset), table) in zip(axes.flat, tables.items()):
         forest(axis, table, scripts, theirs.get(dataset, {}))
+        if dataset in chance:
+            axis.axvline(chance[dataset], color="0.4", ls=":", lw=1)
         axis.set_yticks(range(len(scripts)), scripts)
         axis.set_title(f"{dataset} ({base})", fontsize=10)
-    add_key(figure, title, list(tables.values()))
+    add_key(figure, title, list(tables.values()), guess=any(dataset in chance for _, dataset in tables))
     save(figure, path)
 
 
