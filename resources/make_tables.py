@@ -346,13 +346,27 @@ def overview(tables: dict) -> list[dict[str, str]]:
     return rows
 
 
+def shown_sets(tables: dict) -> tuple[dict, list[str]]:
+    """The tables of sets of which any script or study solves anything, and the names of the other sets."""
+    shown = {
+        key: table
+        for key, table in tables.items()
+        if key[1] in THEIRS or any(figures["accuracy"] for ways in table.values() for figures in ways.values())
+    }
+    shown = shown or tables
+    return shown, sorted({dataset for _, dataset in tables.keys() - shown.keys()})
+
+
 def write_markdown(name: str, title: str, tables: dict, rows: list[dict]) -> str:
     """tables: (base, dataset) -> table; rows: the rows of results.csv behind them."""
     text, references = [f"# {title}", ""], list(dict.fromkeys(reference_of(key[1], set(tables[key])) for key in tables))
     for base in sorted({base for base, _ in tables}):
         ours = {dataset: table for (of, dataset), table in tables.items() if of == base}
         if len(ours) > 1:
-            text += [f"## {base}, all sets", "", *markdown_table(overview(ours))]
+            shown, unsolved = shown_sets({(base, dataset): table for dataset, table in ours.items()})
+            overall = overview({dataset: table for (_, dataset), table in shown.items()})
+            text += [f"## {base}, all sets", "", *markdown_table(overall)]
+            text += [f"- 0 % for every script: {', '.join(unsolved)}", ""] if unsolved else []
         for dataset, table in ours.items():
             n = sorted({figures["n"] for ways in table.values() for figures in ways.values()})
             count = f"{n[0]} to {n[-1]}" if len(n) > 1 else f"{n[0]}"
@@ -424,7 +438,9 @@ def draw_part(name: str, results: list[dict], items: dict, folder: Path, flips: 
     picture = folder / f"{name}.png"
     if name != "GRPO_reward":
         scripts = sorted({script for table in tables.values() for script in table}, key=rank)
-        return plots.side_by_side(tables, scripts, THEIRS, CHANCE, title, picture)
+        shown, unsolved = shown_sets(tables)
+        note = f"0 % for every script: {', '.join(unsolved)}" if unsolved else ""
+        return plots.side_by_side(shown, scripts, THEIRS, CHANCE, title, note, picture)
     sections = {}
     for (base, dataset), table in tables.items():
         lines = table_rows(table, dataset)

@@ -3,6 +3,7 @@
 import io
 import os
 import statistics
+import textwrap
 from collections import defaultdict
 from pathlib import Path
 
@@ -94,10 +95,12 @@ def with_numbers(sections: dict[str, tuple], title: str, path: Path) -> None:
     save(figure, path)
 
 
-def side_by_side(tables: dict, scripts: list[str], theirs: dict, chance: dict, title: str, path: Path) -> None:
+def side_by_side(
+    tables: dict, scripts: list[str], theirs: dict, chance: dict, title: str, note: str, path: Path
+) -> None:
     """tables: (base, dataset) -> table, drawn as forests of the same scripts, four in a row.
 
-    chance: dataset -> percent that a guess among the allowed answers gets, a dotted line.
+    chance: dataset -> percent that a guess among the allowed answers gets, a dotted line. note: below everything.
     """
     across = min(4, len(tables))
     down = -(-len(tables) // across)
@@ -112,6 +115,8 @@ def side_by_side(tables: dict, scripts: list[str], theirs: dict, chance: dict, t
         axis.set_yticks(range(len(scripts)), scripts)
         axis.set_title(f"{dataset} ({base})", fontsize=10)
     add_key(figure, title, list(tables.values()), guess=any(dataset in chance for _, dataset in tables))
+    if note:
+        figure.supxlabel("\n".join(textwrap.wrap(note, int(size[0] / CHARACTER))), x=0.01, ha="left", fontsize=8)
     save(figure, path)
 
 

@@ -185,6 +185,17 @@ def test_calls_are_compared_with_what_grpo_started_from_and_stand_beside_the_flo
     assert "greedy, vs SFT-BFCL-multi |" in multi and "| never-calls |" not in multi and "the floor" in multi
 
 
+def test_sets_that_nobody_solves_are_named_instead_of_shown():
+    def table(*accuracies):
+        return {str(i): {"greedy": {"accuracy": accuracy}} for i, accuracy in enumerate(accuracies)}
+
+    all_sets = {("b", "bfcl_x"): table(0.0, 0.1), ("b", "bfcl_y"): table(0.0, 0.0), ("b", "boolq"): table(0.0)}
+    shown, unsolved = tables.shown_sets(all_sets)
+    assert [key[1] for key in shown] == ["bfcl_x", "boolq"] and unsolved == ["bfcl_y"]  # the thesis has a boolq
+    nothing = {("b", "bfcl_y"): table(0.0)}
+    assert tables.shown_sets(nothing) == (nothing, [])
+
+
 def test_the_same_files_give_the_same_bytes(tmp_path):
     first, second = made_up(tmp_path / "first"), made_up(tmp_path / "second")
     assert draw(first) == draw(second) == both("GRPO_reward", "Out-domain", "BFCL") | PASS | CURVES
