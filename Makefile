@@ -143,7 +143,8 @@ $(foreach seed,$(SEEDS),$(eval $(call CALLS_RULES,$(seed))))
 outputs/pass_at_k: outputs/seed1/tested | outputs/data/$(HARDER)/run.json
 	$(ONE) $(PY) GRPO_indomain/GRPO_test.py $(PROFILE) $(VLLM) --dataset $(TESTED) $(HARDER) --seed 1 \
 		--greedy false --samples 0 --pass_k 64 --pass_rows 40 --checkpoints $(BASE) outputs/seed1/SFT \
-		outputs/seed1/GRPO-1K-def outputs/seed1/GRPO-Linear $(INTRINSIC:%=outputs/seed1/%)
+		outputs/seed1/GRPO-1K-def $(INTRINSIC:%=outputs/seed1/%) outputs/seed1/GRPO-Linear \
+		outputs/seed1/GRPO-Control-random outputs/seed1/GRPO-Control-format
 	touch $@
 
 study: $(SEEDS:%=outputs/seed%/tested) $(SEEDS:%=outputs/seed%/bfcl-tested) outputs/pass_at_k
