@@ -186,7 +186,7 @@ def test_group_scores_are_the_official_means():
     assert set(EVALUATE.group_scores({"irrelevance": found["irrelevance"]})) == set()
 
 
-CATEGORIES, ROWS = ("simple_python", "live_multiple", "irrelevance", "multi_turn_base"), 6
+CATEGORIES, ROWS, DRAW = ("simple_python", "live_multiple", "irrelevance", "multi_turn_base"), 6, 1
 
 
 class Stub:
@@ -195,7 +195,7 @@ class Stub:
     def __init__(self):
         self.asked, self.single, self.multi = 0, {}, []
         for category in CATEGORIES:
-            rows = EVALUATE.sample(tool_tasks.official(category), ROWS, 0)
+            rows = EVALUATE.sample(tool_tasks.official(category), ROWS, DRAW)
             for place, row in enumerate(rows):
                 prompt = self.rendered(row["prompt"])
                 if category == "multi_turn_base":
@@ -266,14 +266,14 @@ def test_the_official_command_line_says_the_same(server, tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "OUTPUTS", tmp_path)
     results = tmp_path / "results.csv"
     words = {"profile": "tiny", "checkpoints": [str(BASE)], "dataset": [], "categories": list(CATEGORIES)}
-    args = EVALUATE.Args(**words, rows=ROWS, official=True, server=url, minutes=10, results=str(results))
+    args = EVALUATE.Args(**words, rows=ROWS, draw=DRAW, official=True, server=url, minutes=10, results=str(results))
     EVALUATE.main(args)
     official = {row["dataset"]: row for row in csv.DictReader(open(results))}
     assert stub.asked > ROWS * len(CATEGORIES)
     for category in CATEGORIES:
         score = next((tmp_path / "bfcl").rglob(f"BFCL_v4_{category}_score.json"))
         wrong = {json.loads(line)["id"] for line in score.read_text().splitlines()[1:]}
-        rows = EVALUATE.sample(tool_tasks.official(category), ROWS, 0)
+        rows = EVALUATE.sample(tool_tasks.official(category), ROWS, DRAW)
 
         def answer(asked, **how):
             return [{"text": stub.reply(stub.rendered(one)), "tokens": 1, "truncated": False} for one in asked]
