@@ -17,31 +17,29 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, runs, tasks, tool_tasks
-from common.runs import setting
+from common import data, runs, settings, tasks, tool_tasks
+from common.settings import setting
 
 
 @dataclass
-class Args(runs.RunArgs):
+class Args(settings.RunArgs):
     kind: str = setting("single", "single: one request, one reply; multi: several turns whose calls are executed")
     source: str = setting("synthetic", "synthetic, or split: BFCL's own entries")
-    level: str = setting("medium", f"of the synthetic tasks: {', '.join(tool_tasks.LEVELS)}")
+    level: str = setting("medium", f"of the synthetic tasks: {', '.join(tool_tasks.LEVELS)}", tiny="tiny")
     python: float = setting(0.5, "share of synthetic SFT replies in Python's syntax: sources differ; BFCL reads JSON")
     seed: int = setting(3407, "draws the tasks, or the entries of each split; as elsewhere the thesis's")
-    sft_rows: int = setting(1000, "rows with a gold reply, for SFT; of BFCL's own multi-turn entries there are none")
-    train_rows: int = setting(4000, "rows for GRPO, as far as there are so many")
+    sft_rows: int = setting(
+        1000, "rows with a gold reply, for SFT; of BFCL's own multi-turn entries there are none", tiny=1000
+    )  # half of them in the syntax that counts
+    train_rows: int = setting(
+        4000, "rows for GRPO, as far as there are so many", tiny=1000
+    )  # as many as linear systems
     validation_rows: int = setting(200, "rows for held-out accuracy during training and for choosing settings")
-    test_rows: int = setting(500, "synthetic rows for the result tables, used once")
+    test_rows: int = setting(
+        500, "synthetic rows for the result tables, used once", tiny=200
+    )  # an interval of at most 7 points either way
     max_characters: int = setting(0, "longer prompts of BFCL do not train [single 12000, multi 40000]")
     test_share: float = setting(0.2, "share of BFCL's questions, or indices, for the result tables; the thesis's")
-
-
-TINY = dict(
-    level="tiny",
-    sft_rows=1000,  # half of them in the syntax that counts
-    train_rows=1000,  # as many as linear systems
-    test_rows=200,  # an interval of at most 7 points either way
-)
 
 
 def synthetic(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
@@ -115,4 +113,4 @@ def folder_of(args) -> Path:
 
 
 if __name__ == "__main__":
-    main(runs.parse(Args, TINY, __doc__, output=folder_of))
+    main(settings.parse(Args, __doc__, output=folder_of))

@@ -30,36 +30,47 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, evaluation, models, runs, tool_tasks, toolcalls
+from common import data, evaluation, models, runs, settings, tool_tasks, toolcalls
 from common.episodes import play, within
-from common.runs import setting
+from common.settings import setting
 
 
 @dataclass
-class Args(runs.ProfileArgs):
+class Args(settings.ProfileArgs):
     checkpoints: list[str] = setting([], "folders or hub names [the base and all of outputs/]")
     dataset: list[str] = setting(
         ["bfcl_single", "bfcl_multi", "bfcl_split_single", "bfcl_split_multi"],
         "folders of outputs/data/, made by BFCL_dataset_creation.py; none for the categories alone",
+        tiny=["bfcl_single", "bfcl_multi"],
     )
-    categories: list[str] = setting(["all"], "official categories, or the groups non_live live irrelevance multi_turn")
+    categories: list[str] = setting(
+        ["all"],
+        "official categories, or the groups non_live live irrelevance multi_turn",
+        tiny=["simple_python", "multiple", "live_simple", "irrelevance"],
+    )
     split: str = setting("test", "of the data sets: test, or validation to choose settings by")
     tags: str = setting("thesis", "tag set of a base that carries none; no tag is asked for here")
-    base: str = setting("Qwen/Qwen3-4B-Base", "the base that leads the default list of checkpoints")
-    rows: int = setting(0, "of each data set and category, drawn with --draw; 0 takes all")
+    base: str = setting(
+        "Qwen/Qwen3-4B-Base", "the base that leads the default list of checkpoints", tiny="resources/tiny-base"
+    )
+    rows: int = setting(
+        0, "of each data set and category, drawn with --draw; 0 takes all", tiny=100
+    )  # a prompt of the categories takes as long as ten systems of equations
     draw: int = setting(3407, "seed of that draw; not --seed, since checkpoints are compared on the same rows")
     samples: int = setting(
-        0, "sampled replies to each row of the data sets, beside the greedy one of the official test"
+        0, "sampled replies to each row of the data sets, beside the greedy one of the official test", tiny=5
     )
     temperature: float = setting(0.7, "of the samples; this and the next two as in the other tests")
     top_p: float = setting(0.8, "as there")
     top_k: int = setting(20, "as there")
     greedy: bool = setting(True, "one greedy reply")
     seed: int = setting(0, "of the sampling")
-    max_new_tokens: int = setting(1024, "of a reply")
+    max_new_tokens: int = setting(1024, "of a reply", tiny=100)
     prompt_room: int = setting(12288, "tokens of the longest prompt; several turns with all of a class need most")
-    max_steps: int = setting(20, "replies with calls in one turn, after which an episode is lost; the official limit")
-    batch_size: int = setting(64, "replies in memory at once")
+    max_steps: int = setting(
+        20, "replies with calls in one turn, after which an episode is lost; the official limit", tiny=4
+    )
+    batch_size: int = setting(64, "replies in memory at once", tiny=100)
     use_vllm: bool = setting(False, "generate with vLLM; needs CUDA")
     results: str = setting("", "another results.csv, with items.csv and the replies beside it [resources/results.csv]")
     show: int = setting(1, "replies to print for each checkpoint and set")
@@ -67,17 +78,6 @@ class Args(runs.ProfileArgs):
     server: str = setting("", "for --official: use this server, such as http://127.0.0.1:8000, and start none")
     minutes: float = setting(240, "for --official: time for generating, and for evaluating; then it is given up")
 
-
-TINY = dict(
-    base="resources/tiny-base",
-    dataset=["bfcl_single", "bfcl_multi"],
-    categories=["simple_python", "multiple", "live_simple", "irrelevance"],
-    rows=100,  # a prompt of the categories takes as long as ten systems of equations
-    samples=5,  # as on systems of equations
-    max_new_tokens=100,
-    max_steps=4,
-    batch_size=100,
-)
 
 GROUPS = {  # the official ones, without Java and JavaScript apart
     "non_live": ("simple_python", "simple_java", "simple_javascript", "multiple", "parallel", "parallel_multiple"),
@@ -305,4 +305,4 @@ def wait(url: str, process, minutes: float) -> None:
 
 
 if __name__ == "__main__":
-    main(runs.parse(Args, TINY, __doc__))
+    main(settings.parse(Args, __doc__))

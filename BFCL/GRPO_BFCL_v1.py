@@ -19,62 +19,53 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from trl import GRPOConfig
 
-from common import data, models, prompts, runs, toolcalls
-from common.runs import setting
+from common import data, models, prompts, runs, settings, toolcalls
+from common.settings import setting
 
 
 @dataclass
-class Args(runs.RunArgs, GRPOConfig):
-    base: str = setting("outputs/GRPO-Hybrid", "checkpoint to start from: a folder or a hub name")
+class Args(settings.RunArgs, GRPOConfig):
+    base: str = setting(
+        "outputs/GRPO-Hybrid", "checkpoint to start from: a folder or a hub name", tiny="outputs/SFT-BFCL"
+    )  # the tiny base has no other checkpoint that calls functions often enough
     dataset: str = setting("bfcl_single", "a folder of outputs/data/, made by BFCL_dataset_creation.py, or a path")
     tags: str = setting("", "tag set, thesis or think [the one that the base was trained on]")
     seed: int = setting(3407, "order of the tasks, sampling, initial LoRA weights; the thesis's")
     reward_weights: list[float] = setting(
         [0.5, 0.1, 0.1, 0.2, 0.1], "of perfect, call_found, name, arguments and no_extra; as in the tables"
     )
-    lora_r: int = setting(32, "rank of LoRA, as in SFT; 0 trains every weight")
+    lora_r: int = setting(
+        32, "rank of LoRA, as in SFT; 0 trains every weight", tiny=0
+    )  # a million weights need no adapter
     lora_alpha: int = setting(64, "twice the rank")
     load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
-    learning_rate: float = setting(3e-5, "for a LoRA; the thesis's 1e-6 would be lost to rounding when it is merged")
+    learning_rate: float = setting(
+        3e-5, "for a LoRA; the thesis's 1e-6 would be lost to rounding when it is merged", tiny=1e-4
+    )  # small models take larger steps
     lr_scheduler_type: str = setting("cosine", "the thesis's")
     warmup_steps: float = setting(0.05, "below 1 it is a share of all steps")
     num_train_epochs: float = setting(1, "each task once")
-    per_device_train_batch_size: int = setting(8, "completions in memory at once; a multiple of num_generations")
-    gradient_accumulation_steps: int = setting(4, "32 completions an update")
+    per_device_train_batch_size: int = setting(
+        8, "completions in memory at once; a multiple of num_generations", tiny=64
+    )  # 8 tasks an update
+    gradient_accumulation_steps: int = setting(4, "32 completions an update", tiny=1)
     num_generations: int = setting(8, "completions of one task, compared with each other")
     temperature: float = setting(1.0, "sampling from the policy itself")
-    max_completion_length: int = setting(512, "tokens; room for a short reasoning and several calls")
-    max_prompt_tokens: int = setting(3584, "longer prompts end the script before training; descriptions take room")
+    max_completion_length: int = setting(512, "tokens; room for a short reasoning and several calls", tiny=80)
+    max_prompt_tokens: int = setting(
+        3584, "longer prompts end the script before training; descriptions take room", tiny=512
+    )
     beta: float = setting(0.0, "weight of the KL term; 0 needs no reference model in memory")
-    use_vllm: bool = setting(True, "generate with vLLM in the same process; needs CUDA")
+    use_vllm: bool = setting(True, "generate with vLLM in the same process; needs CUDA", tiny=False)
     vllm_mode: str = setting("colocate", "one GPU for both training and generation")
     vllm_max_model_length: int = setting(4096, "prompt and completion; the model's own length takes far more memory")
     vllm_gpu_memory_utilization: float = setting(0.3, "share of the GPU for vLLM")
     logging_steps: float = setting(1, "steps between two lines of metrics.jsonl")
-    save_steps: float = setting(25, "steps between two checkpoints for --resume")
+    save_steps: float = setting(25, "steps between two checkpoints for --resume", tiny=8)
     save_total_limit: int = setting(1, "only the last one is needed")
-    heldout_every: int = setting(25, "steps between two measurements of held-out accuracy")
-    heldout_rows: int = setting(50, "validation rows for it")
+    heldout_every: int = setting(25, "steps between two measurements of held-out accuracy", tiny=4)
+    heldout_rows: int = setting(50, "validation rows for it", tiny=100)
     patience: int = setting(5, "end a run that has had no signal in so many steps from the start; 0 never does")
-
-
-TINY = dict(
-    base="outputs/SFT-BFCL",  # the tiny base has no other checkpoint that calls functions often enough
-    lora_r=0,  # a million weights need no adapter
-    learning_rate=1e-4,  # small models take larger steps
-    max_steps=16,  # some minutes on two cores: prompts are long
-    per_device_train_batch_size=64,  # 8 tasks an update
-    gradient_accumulation_steps=1,
-    max_completion_length=80,
-    max_prompt_tokens=512,
-    use_vllm=False,
-    save_steps=8,
-    heldout_every=4,
-    heldout_rows=100,
-    gradient_checkpointing=False,  # memory is no concern here, time is
-    bf16=False,  # float32: most CPUs emulate bfloat16
-    dataloader_pin_memory=False,  # there is no other memory to pin for
-)
 
 
 parsed = functools.lru_cache(maxsize=4096)(json.loads)  # a task has several completions
@@ -158,4 +149,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(runs.parse(Args, TINY, __doc__))
+    main(settings.parse(Args, __doc__))

@@ -16,21 +16,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from trl import GRPOConfig
 
-from common import answers, data, models, prompts, runs
-from common.runs import setting
+from common import answers, data, models, prompts, runs, settings
+from common.settings import setting
 
 
 @dataclass
-class Args(runs.RunArgs, GRPOConfig):
-    base: str = setting("Qwen/Qwen2.5-3B-Instruct", "model to start from: a hub name or a folder")
+class Args(settings.RunArgs, GRPOConfig):
+    base: str = setting("Qwen/Qwen2.5-3B-Instruct", "model to start from: a hub name or a folder", tiny="resources/tiny-base")
     dataset: str = setting("gsm8k", "a folder of outputs/data/, made by dataset_creation.py, or a path to one")
     tags: str = setting("", "tag set, thesis or think [the one that the base was trained on, or else think]")
     seed: int = setting(3407, "order of the problems, sampling, initial LoRA weights")
     reward_weights: list[float] = setting([0.5, 0.5, 0.5, 0.5, 2], "of the five, in the order of REWARDS")
-    lora_r: int = setting(64, "rank of LoRA, as in the recipe; 0 trains every weight")
+    lora_r: int = setting(64, "rank of LoRA, as in the recipe; 0 trains every weight", tiny=0)  # a million weights need no adapter
     lora_alpha: int = setting(64, "equal to the rank")
     load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
-    learning_rate: float = setting(5e-6, "the recipe's")
+    learning_rate: float = setting(5e-6, "the recipe's", tiny=1e-4)  # small models take larger steps; 2e-4 already lost accuracy (LOG.md
     lr_scheduler_type: str = setting("cosine", "slows down towards the end")
     warmup_steps: float = setting(0.1, "below 1 it is a share of all steps")
     num_train_epochs: float = setting(1, "each problem once")
@@ -51,12 +51,6 @@ class Args(runs.RunArgs, GRPOConfig):
     heldout_every: int = setting(25, "steps between two measurements of held-out accuracy")
     heldout_rows: int = setting(50, "validation rows for it")
     patience: int = setting(5, "end a run that has had no signal in so many steps from the start; 0 never does")
-
-
-TINY = dict(
-    base="resources/tiny-base",
-    lora_r=0,  # a million weights need no adapter
-    learning_rate=1e-4,  # small models take larger steps; 2e-4 already lost accuracy (LOG.md)
     lr_scheduler_type="constant_with_warmup",
     max_steps=12,  # a minute on two cores
     per_device_train_batch_size=64,  # 8 problems an update
@@ -146,4 +140,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(runs.parse(Args, TINY, __doc__))
+    main(settings.parse(Args, __doc__))

@@ -15,20 +15,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from trl import GRPOConfig
 
-from common import answers, data, models, prompts, runs
-from common.runs import setting
+from common import answers, data, models, prompts, runs, settings
+from common.settings import setting
 
 
 @dataclass
-class Args(runs.RunArgs, GRPOConfig):
-    base: str = setting("Qwen/Qwen3-4B-Base", "model to start from: a hub name or a folder")
+class Args(settings.RunArgs, GRPOConfig):
+    base: str = setting("Qwen/Qwen3-4B-Base", "model to start from: a hub name or a folder", tiny="resources/tiny-base")
     dataset: str = setting("linear", "a folder of outputs/data/, made by dataset_creation.py, or a path to one")
     tags: str = setting("thesis", "tag set to ask for: thesis or think")
     seed: int = setting(3407, "order of the problems, sampling, initial LoRA weights; the thesis's")
-    lora_r: int = setting(64, "rank of LoRA, as in the study that this repeats; 0 trains every weight")
+    lora_r: int = setting(64, "rank of LoRA, as in the study that this repeats; 0 trains every weight", tiny=0)  # a million weights need no adapter
     lora_alpha: int = setting(64, "equal to the rank, as there")
     load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
-    learning_rate: float = setting(3e-5, "as there")
+    learning_rate: float = setting(3e-5, "as there", tiny=1e-4)  # small models take larger steps; 2e-4 already lost accuracy (LOG.md
     lr_scheduler_type: str = setting("cosine", "the thesis's")
     warmup_steps: float = setting(0.05, "below 1 it is a share of all steps")
     num_train_epochs: float = setting(1, "each problem once")
@@ -49,12 +49,6 @@ class Args(runs.RunArgs, GRPOConfig):
     heldout_every: int = setting(25, "steps between two measurements of held-out accuracy")
     heldout_rows: int = setting(50, "validation rows for it")
     patience: int = setting(5, "end a run that has had no signal in so many steps from the start; 0 never does")
-
-
-TINY = dict(
-    base="resources/tiny-base",
-    lora_r=0,  # a million weights need no adapter
-    learning_rate=1e-4,  # small models take larger steps; 2e-4 already lost accuracy (LOG.md)
     max_steps=48,  # three times the others': it has the form to learn too
     per_device_train_batch_size=64,  # 8 problems an update
     gradient_accumulation_steps=1,
@@ -114,4 +108,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(runs.parse(Args, TINY, __doc__))
+    main(settings.parse(Args, __doc__))

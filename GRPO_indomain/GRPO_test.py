@@ -18,17 +18,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, evaluation, judge, models, prompts, runs
-from common.runs import setting
+from common import data, evaluation, judge, models, prompts, runs, settings
+from common.settings import setting
 
 
 @dataclass
-class Args(runs.ProfileArgs):
+class Args(settings.ProfileArgs):
     checkpoints: list[str] = setting([], "folders or hub names [the base and all of outputs/]")
-    dataset: list[str] = setting(["dapo"], "folders of outputs/data/, made by dataset_creation.py: dapo gsm8k math500")
+    dataset: list[str] = setting(
+        ["dapo"], "folders of outputs/data/, made by dataset_creation.py: dapo gsm8k math500", tiny=["linear"]
+    )
     split: str = setting("test", "test, or validation to choose settings by")
     tags: str = setting("thesis", "tag set to ask a base for that carries none: thesis or think")
-    base: str = setting("Qwen/Qwen3-4B-Base", "the base that leads the default list of checkpoints")
+    base: str = setting(
+        "Qwen/Qwen3-4B-Base", "the base that leads the default list of checkpoints", tiny="resources/tiny-base"
+    )
     rows: int = setting(0, "only the first rows of the split; 0 takes all")
     samples: int = setting(
         5, "sampled replies a problem, 0 for none; like the next three as in the linear-equations study"
@@ -38,19 +42,16 @@ class Args(runs.ProfileArgs):
     top_k: int = setting(20, "as there")
     greedy: bool = setting(True, "one greedy reply a problem too")
     seed: int = setting(0, "of the sampling")
-    max_new_tokens: int = setting(1536, "as in training")
+    max_new_tokens: int = setting(1536, "as in training", tiny=160)
     pass_k: int = setting(0, "replies a problem for pass@k, for instance 64; 0 for none")
     pass_rows: int = setting(50, "problems for it, the first of the split")
-    batch_size: int = setting(64, "replies in memory at once")
+    batch_size: int = setting(64, "replies in memory at once", tiny=500)
     use_vllm: bool = setting(False, "generate with vLLM; needs CUDA")
     judge: str = setting("", "OpenAI-compatible server that scores the replies, such as http://127.0.0.1:8000/v1")
     judge_model: str = setting("", "name of its model; a key is taken from the environment, OPENAI_API_KEY")
     results: str = setting("", "another results.csv, with items.csv and the replies beside it [resources/results.csv]")
     show: int = setting(1, "replies to print for each checkpoint")
     interactive: bool = setting(False, "answer questions typed by you with the first checkpoint, and test nothing")
-
-
-TINY = dict(dataset=["linear"], base="resources/tiny-base", max_new_tokens=160, batch_size=500)
 
 
 def main(args):
@@ -77,4 +78,4 @@ def converse(generate, tags: prompts.Tags) -> None:
 
 
 if __name__ == "__main__":
-    main(runs.parse(Args, TINY, __doc__))
+    main(settings.parse(Args, __doc__))

@@ -16,16 +16,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import runs
-from common.runs import setting
+from common import runs, settings
+from common.settings import setting
 
 
 @dataclass
-class Args(runs.ProfileArgs):
+class Args(settings.ProfileArgs):
     tests: str = setting("outputs/tests", "folder with the replies of GRPO_test.py")
-
-
-TINY = {}
 
 
 def main(args):
@@ -51,4 +48,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(runs.parse(Args, TINY, __doc__))
+    main(settings.parse(Args, __doc__))

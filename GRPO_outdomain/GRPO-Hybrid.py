@@ -20,20 +20,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from trl import GRPOConfig
 
-from common import answers, certainty, data, models, prompts, runs, steps
-from common.runs import setting
+from common import answers, certainty, data, models, prompts, runs, settings, steps
+from common.settings import setting
 
 
 @dataclass
-class Args(runs.RunArgs, GRPOConfig):
+class Args(settings.RunArgs, GRPOConfig):
     base: str = setting("outputs/SFT", "checkpoint to start from: a folder or a hub name")
-    dataset: str = setting("dapo", "a folder of outputs/data/, made by dataset_creation.py, or a path to one")
+    dataset: str = setting("dapo", "a folder of outputs/data/, made by dataset_creation.py, or a path to one", tiny="linear")
     tags: str = setting("", "tag set, thesis or think [the one that the base was trained on]")
     seed: int = setting(3407, "order of the problems, sampling, initial LoRA weights; the thesis's")
-    lora_r: int = setting(32, "rank of LoRA, as in SFT; 0 trains every weight")
+    lora_r: int = setting(32, "rank of LoRA, as in SFT; 0 trains every weight", tiny=0)  # a million weights need no adapter
     lora_alpha: int = setting(64, "twice the rank")
     load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
-    learning_rate: float = setting(3e-5, "for a LoRA; the thesis's 1e-6 would be lost to rounding when it is merged")
+    learning_rate: float = setting(3e-5, "for a LoRA; the thesis's 1e-6 would be lost to rounding when it is merged", tiny=1e-4)  # small models take larger steps; 2e-4 already lost accuracy (LOG.md
     lr_scheduler_type: str = setting("cosine", "the thesis's")
     warmup_steps: float = setting(0.05, "below 1 it is a share of all steps")
     num_train_epochs: float = setting(1, "each problem once")
@@ -54,12 +54,6 @@ class Args(runs.RunArgs, GRPOConfig):
     heldout_every: int = setting(25, "steps between two measurements of held-out accuracy")
     heldout_rows: int = setting(50, "validation rows for it")
     patience: int = setting(5, "end a run that has had no signal in so many steps from the start; 0 never does")
-
-
-TINY = dict(
-    dataset="linear",
-    lora_r=0,  # a million weights need no adapter
-    learning_rate=1e-4,  # small models take larger steps; 2e-4 already lost accuracy (LOG.md)
     max_steps=16,  # two minutes on one core
     per_device_train_batch_size=64,  # 8 problems an update
     gradient_accumulation_steps=1,
@@ -162,4 +156,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(runs.parse(Args, TINY, __doc__))
+    main(settings.parse(Args, __doc__))

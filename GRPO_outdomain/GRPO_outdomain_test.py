@@ -18,21 +18,27 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, evaluation, judge, models, runs, tasks
-from common.runs import setting
+from common import data, evaluation, judge, models, runs, settings, tasks
+from common.settings import setting
 
 
 @dataclass
-class Args(runs.ProfileArgs):
+class Args(settings.ProfileArgs):
     checkpoints: list[str] = setting([], "folders or hub names [the base and all of outputs/]")
-    dataset: list[str] = setting(list(data.QUESTIONS), "any of these, and of yes_no multiple_choice word_problem")
+    dataset: list[str] = setting(
+        list(data.QUESTIONS), "any of these, and of yes_no multiple_choice word_problem", tiny=list(tasks.OTHER_SHAPES)
+    )
     boolq: str = setting("", "local folder instead of google/boolq")
     commonsense_qa: str = setting("", "local folder instead of tau/commonsense_qa")
     arc_challenge: str = setting("", "local folder instead of allenai/ai2_arc, ARC-Challenge")
     gsm8k: str = setting("", "local folder instead of openai/gsm8k")
     tags: str = setting("thesis", "tag set to ask a base for that carries none: thesis or think")
-    base: str = setting("Qwen/Qwen3-4B-Base", "the base that leads the default list of checkpoints")
-    rows: int = setting(0, "questions of each set, drawn with --draw; 0 takes all of a set (of one made by code, 200)")
+    base: str = setting(
+        "Qwen/Qwen3-4B-Base", "the base that leads the default list of checkpoints", tiny="resources/tiny-base"
+    )
+    rows: int = setting(
+        0, "questions of each set, drawn with --draw; 0 takes all of a set (of one made by code, 200)", tiny=200
+    )  # an interval of at most 7 points either way
     draw: int = setting(3407, "seed of that draw; not --seed, since checkpoints are compared on the same questions")
     greedy: bool = setting(True, "one greedy reply a question")
     samples: int = setting(0, "sampled replies a question too; the next three as in GRPO_test.py")
@@ -40,22 +46,13 @@ class Args(runs.ProfileArgs):
     top_p: float = setting(0.8, "of the sampling")
     top_k: int = setting(20, "of the sampling")
     seed: int = setting(0, "of the sampling")
-    max_new_tokens: int = setting(1536, "as in training")
-    batch_size: int = setting(64, "replies in memory at once")
+    max_new_tokens: int = setting(1536, "as in training", tiny=160)
+    batch_size: int = setting(64, "replies in memory at once", tiny=200)  # passages are long
     use_vllm: bool = setting(False, "generate with vLLM; needs CUDA")
     judge: str = setting("", "OpenAI-compatible server that scores the replies, such as http://127.0.0.1:8000/v1")
     judge_model: str = setting("", "name of its model; a key is taken from the environment, OPENAI_API_KEY")
     results: str = setting("", "another results.csv, with items.csv and the replies beside it [resources/results.csv]")
     show: int = setting(1, "replies to print for each checkpoint")
-
-
-TINY = dict(
-    dataset=list(tasks.OTHER_SHAPES),
-    base="resources/tiny-base",
-    rows=200,  # an interval of at most 7 points either way
-    max_new_tokens=160,
-    batch_size=200,  # passages are long
-)
 
 
 def questions(name: str, args) -> tuple[str, list[dict], int]:
@@ -89,4 +86,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(runs.parse(Args, TINY, __doc__))
+    main(settings.parse(Args, __doc__))

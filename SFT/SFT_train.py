@@ -16,55 +16,39 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from trl import SFTConfig
 
-from common import data, models, runs
-from common.runs import setting
+from common import data, models, runs, settings
+from common.settings import setting
 
 
 @dataclass
-class Args(runs.RunArgs, SFTConfig):
-    base: str = setting("Qwen/Qwen3-4B-Base", "model to start from: a hub name or a folder")
-    dataset: str = setting("openmath", "a folder of outputs/data/, made by dataset_creation.py, or a path to one")
+class Args(settings.RunArgs, SFTConfig):
+    base: str = setting("Qwen/Qwen3-4B-Base", "model to start from: a hub name or a folder", tiny="resources/tiny-base")
+    dataset: str = setting(
+        "openmath", "a folder of outputs/data/, made by dataset_creation.py, or a path to one", tiny="linear"
+    )
     tags: str = setting("thesis", "tag set to teach: thesis or think")
     seed: int = setting(3407, "order of the rows and initial LoRA weights")
-    lora_r: int = setting(32, "rank of LoRA; 0 trains every weight")
+    lora_r: int = setting(32, "rank of LoRA; 0 trains every weight", tiny=0)  # a million weights need no adapter
     lora_alpha: int = setting(64, "twice the rank: the usual scale")
     load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
     num_train_epochs: float = setting(2, "the validation loss rises after that")
-    learning_rate: float = setting(2e-4, "usual for LoRA")
+    learning_rate: float = setting(2e-4, "usual for LoRA", tiny=5e-4)  # chosen on validation: see LOG.md
     lr_scheduler_type: str = setting("linear", "falls to 0")
     warmup_steps: float = setting(0.05, "below 1 it is a share of all steps")
     per_device_train_batch_size: int = setting(4, "effective batch, with the next")
     gradient_accumulation_steps: int = setting(1, "raise it as you lower the batch to save memory")
-    max_length: int = setting(2048, "prompt and reply, in tokens; longer rows end the script")
+    max_length: int = setting(2048, "prompt and reply, in tokens; longer rows end the script", tiny=1024)
     logging_steps: float = setting(10, "steps between two lines of metrics.jsonl")
     eval_strategy: str = setting("steps", "validation loss, every")
-    eval_steps: float = setting(0.25, "quarter of the run")
+    eval_steps: float = setting(0.25, "quarter of the run", tiny=0.5)
     save_strategy: str = setting("steps", "checkpoint (the best is kept, --resume takes the last), every")
-    save_steps: float = setting(0.25, "quarter of the run")
+    save_steps: float = setting(0.25, "quarter of the run", tiny=0.5)
     save_total_limit: int = setting(2, "the best and the last checkpoint")
     load_best_model_at_end: bool = setting(True, "keep the checkpoint with the lowest")
     metric_for_best_model: str = setting("eval_loss", "validation loss")
-    heldout_every: int = setting(200, "steps between two measurements of held-out accuracy")
-    heldout_rows: int = setting(50, "validation rows for it")
-    max_completion_length: int = setting(1536, "tokens of a held-out reply")
-
-
-TINY = dict(
-    base="resources/tiny-base",
-    dataset="linear",
-    lora_r=0,  # a million weights need no adapter
-    learning_rate=5e-4,  # chosen on validation: see LOG.md
-    max_length=1024,
-    eval_steps=0.5,
-    save_steps=0.5,
-    per_device_eval_batch_size=50,
-    heldout_every=256,
-    heldout_rows=100,
-    max_completion_length=160,
-    gradient_checkpointing=False,  # memory is no concern here, time is
-    bf16=False,  # float32: most CPUs emulate bfloat16
-    dataloader_pin_memory=False,  # there is no other memory to pin for
-)
+    heldout_every: int = setting(200, "steps between two measurements of held-out accuracy", tiny=256)
+    heldout_rows: int = setting(50, "validation rows for it", tiny=100)
+    max_completion_length: int = setting(1536, "tokens of a held-out reply", tiny=160)
 
 
 def main(args):
@@ -99,4 +83,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(runs.parse(Args, TINY, __doc__))
+    main(settings.parse(Args, __doc__))

@@ -13,34 +13,30 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, runs, tasks
-from common.runs import setting
+from common import data, runs, settings, tasks
+from common.settings import setting
 
 
 @dataclass
-class Args(runs.RunArgs):
-    dataset: str = setting("openmath", "linear, openmath, gsm8k, dapo or math500")
+class Args(settings.RunArgs):
+    dataset: str = setting("openmath", "linear, openmath, gsm8k, dapo or math500", tiny="linear")
     seed: int = setting(3407, "draws the rows and their order; the thesis's")
-    sft_rows: int = setting(5000, "rows with a working, for SFT; as in the thesis")
+    sft_rows: int = setting(
+        5000, "rows with a working, for SFT; as in the thesis", tiny=512
+    )  # as in the published linear-equations study
     train_rows: int = setting(1000, "rows for GRPO; as in the thesis")
     validation_rows: int = setting(200, "rows for held-out accuracy during training and for choosing settings")
-    test_rows: int = setting(500, "rows for the result tables, used once")
+    test_rows: int = setting(
+        500, "rows for the result tables, used once", tiny=200
+    )  # an interval of at most 7 points either way
     max_characters: int = setting(1000, "longer questions are left out: they would not fit the prompt limit")
     max_working_characters: int = setting(5000, "longer workings are left out: they would not fit SFT's max_length")
-    level: str = setting("seed", f"range of the linear systems: {', '.join(tasks.LEVELS)}")
+    level: str = setting("seed", f"range of the linear systems: {', '.join(tasks.LEVELS)}", tiny="hard")
     terse: float = setting(0.5, "share of the linear systems' workings that skip the products: solutions vary in care")
     openmath: str = setting("", "local folder instead of unsloth/OpenMathReasoning-mini")
     gsm8k: str = setting("", "local folder instead of openai/gsm8k")
     dapo: str = setting("", "local folder instead of open-r1/DAPO-Math-17k-Processed")
     math500: str = setting("", "local folder instead of HuggingFaceH4/MATH-500")
-
-
-TINY = dict(
-    dataset="linear",
-    level="hard",
-    sft_rows=512,  # as in the published linear-equations study
-    test_rows=200,  # an interval of at most 7 points either way
-)
 
 
 def short(rows: list[dict], args) -> list[dict]:
@@ -83,5 +79,5 @@ def main(args):
 
 
 if __name__ == "__main__":
-    args = runs.parse(Args, TINY, __doc__, output=lambda args: runs.OUTPUTS / "data" / args.dataset)
+    args = settings.parse(Args, __doc__, output=lambda args: runs.OUTPUTS / "data" / args.dataset)
     main(args)

@@ -25,25 +25,24 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import answers, certainty, data, models, prompts, runs
-from common.runs import setting
+from common import answers, certainty, data, models, prompts, runs, settings
+from common.settings import setting
 
 RESULTS = runs.ROOT / "benchmarks" / "results" / "certainty.json"
 
 
 @dataclass
-class Args(runs.ProfileArgs):
+class Args(settings.ProfileArgs):
     base: str = setting("outputs/SFT", "checkpoint that writes the completions: a folder or a hub name")
-    dataset: str = setting("dapo", "a folder of outputs/data/, made by dataset_creation.py, or a path to one")
+    dataset: str = setting(
+        "dapo", "a folder of outputs/data/, made by dataset_creation.py, or a path to one", tiny="linear"
+    )
     tags: str = setting("", "tag set, thesis or think [the one that the base was trained on]")
     completions: int = setting(64, "completions measured, eight of a problem")
     repeats: int = setting(7, "times that each way is measured; the median counts")
     steps: int = setting(6, "steps of each run; the first one is not counted")
     scripts: list[str] = setting(["GRPO-Intuitor", "GRPO-Hybrid"], "whose step it is a share of")
     use_vllm: bool = setting(False, "generate with vLLM in those runs; needs CUDA")
-
-
-TINY = dict(dataset="linear")
 
 
 def one_at_a_time(model, tokenizer, prompt_ids, completion_ids, tag_set: str, forwards: int = 1) -> list:
@@ -256,4 +255,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(runs.parse(Args, TINY, __doc__))
+    main(settings.parse(Args, __doc__))

@@ -1,10 +1,9 @@
-"""Arguments, folders, records and progress: how a stage starts, stops, resumes and leaves its output.
+"""Folders and records: how a stage starts, stops, resumes and leaves its output.
 
 An output folder appears whole or not at all. While a stage runs, everything it writes lies in `<output>.partial/`:
 checkpoints, metrics.jsonl, samples.jsonl. At the end run.json is written last and the folder is renamed.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import errno
@@ -18,8 +17,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,78 +27,6 @@ def fail(message: str):
     """End the script with one line on stderr that says what to do, and exit code 2."""
     print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
     raise SystemExit(2)
-
-
-def setting(default, reason: str):
-    """A hyperparameter with its reason, which --help shows."""
-    help_text = {"help": reason.replace("%", "%%")}
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata=help_text)
-    return field(default=default, metadata=help_text)
-
-
-@dataclass
-class ProfileArgs:
-    profile: str = setting("", "tiny or gpu: which base, data and sizes are the defaults [gpu if CUDA is there]")
-
-
-@dataclass
-class RunArgs(ProfileArgs):
-    """What every stage that leaves an output takes beside its hyperparameters."""
-
-    output: str = setting("", "folder for what is made [one in outputs/ with the name of the script]")
-    resume: bool = setting(False, "go on from the last checkpoint of an interrupted run; without one, start")
-    overwrite: bool = setting(False, "replace an output that exists")
-
-
-def default_profile() -> str:
-    import torch
-
-    return "gpu" if torch.cuda.is_available() else "tiny"
-
-
-def parse(args_class, tiny: dict, description: str, output: Callable | None = None, argv: list[str] | None = None):
-    """Parse the command line into args_class: its values, then those of the tiny profile, then the user's.
-
-    output: from the parsed arguments, the folder that is written where the user names none.
-
-    --help shows the fields that the script itself sets; --help_all every field of the trainer's config too.
-    Ends the script with one line for an unknown option or a value that the trainer's config refuses.
-    """
-    from transformers import HfArgumentParser
-
-    argv = sys.argv[1:] if argv is None else argv
-    parser = HfArgumentParser(args_class, description=description, formatter_class=_Help)
-    parser.error = lambda message: fail(f"{message} (--help lists the options)")
-    parser.add_argument("--help_all", action="help", help="show every option of the trainer's config too")
-    own = {name for base in (args_class, *RunArgs.__mro__) for name in base.__dict__.get("__annotations__", {})}
-    for action in parser._actions:
-        if action.dest not in own | {"help", "help_all"} and "--help_all" not in argv:
-            action.help = argparse.SUPPRESS
-        elif action.dest in tiny:
-            action.help += f" [tiny: {tiny[action.dest]}]"
-    chosen = parser.parse_known_args([a for a in argv if a not in ("-h", "--help", "--help_all")])[0].profile
-    if chosen not in ("", "tiny", "gpu"):
-        fail(f"--profile {chosen}: choose tiny or gpu")
-    profile = chosen or default_profile()
-    parser.set_defaults(profile=profile, **(tiny if profile == "tiny" else {}))
-    try:
-        args, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
-    except (ValueError, ImportError) as error:
-        fail(error)
-    if unknown:
-        fail(f"unknown option {unknown[0]} (--help lists the options)")
-    if isinstance(args, RunArgs):
-        name = Path(sys.argv[0]).stem.removesuffix("_train")
-        args.output = str(resolve(args.output or (output(args) if output else OUTPUTS / name)).absolute())
-    return args
-
-
-class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """The docstring as it stands, then each option with its reason and default."""
-
-    def __init__(self, prog):
-        super().__init__(prog, max_help_position=34, width=120)
 
 
 def resolve(path: str | Path) -> Path:

@@ -34,19 +34,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from common import evaluation, runs
-from common.runs import setting
+from common import evaluation, runs, settings
+from common.settings import setting
 from resources import plots
 
 
 @dataclass
-class Args(runs.ProfileArgs):
+class Args(settings.ProfileArgs):
     folder: str = setting("resources", "where the csv files lie and the tables and plots go")
     outputs: str = setting("outputs", "where the finished runs lie")
     flips: int = setting(10_000, "sign flips and bootstrap samples; p is at least 1 / (flips + 1)")
 
-
-TINY = {}
 
 CURVE_COLUMNS = {  # column of curves.csv, and its name in metrics.jsonl
     "accuracy": "heldout_accuracy",
@@ -482,4 +480,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(runs.parse(Args, TINY, __doc__))
+    main(settings.parse(Args, __doc__))

@@ -1,0 +1,96 @@
+"""The csv files: a row of resources/results.csv for each measurement, and one of items.csv for its items.
+
+items.csv keeps for each item how many of its completions were correct: paired tests and pass@k need that.
+"""
+
+import csv
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from common import runs
+
+RESULTS = runs.ROOT / "resources" / "results.csv"
+ITEMS = runs.ROOT / "resources" / "items.csv"
+COLUMNS = (
+    *("script", "seed", "base", "dataset", "split", "decoding", "n", "accuracy", "ci_low", "ci_high", "format_rate"),
+    *("truncated_rate", "mean_tokens", "judge", "efficiency", "final", "seconds", "commit", "command", "reward"),
+)
+KEY = COLUMNS[:6]  # one row for each; a repeated measurement replaces it
+ITEM_COLUMNS = (*KEY, "samples", "correct")
+
+
+def final_score(accuracy: float, judged: float, efficiency: float) -> float:
+    """The thesis's one figure for a model: 0.4 accuracy (0 to 1) + 0.4 judge (0 to 10) / 10 + 0.2 efficiency.
+
+    Not bounded by 1: a model that needs fewer tokens than SFT has an efficiency above 1.
+    """
+    return 0.4 * accuracy + 0.4 * judged / 10 + 0.2 * efficiency
+
+
+def add_final(rows: list[dict]) -> None:
+    """Fill in efficiency and final of rows of results.csv (values are strings); empty where SFT was not measured.
+
+    efficiency = mean tokens of SFT / mean tokens of the row, both from the same seed, base, items and decoding.
+    """
+
+    def same_items(row):
+        return tuple(row[name] for name in ("seed", "base", "dataset", "split", "decoding", "n"))
+
+    tokens = {same_items(row): float(row.get("mean_tokens") or 0) for row in rows if row["script"] == "SFT"}
+    for row in rows:
+        reference, own = tokens.get(same_items(row), 0), float(row.get("mean_tokens") or 0)
+        efficiency = reference / own if reference and own else None
+        row["efficiency"] = "" if efficiency is None else f"{efficiency:.4f}"
+        whole = efficiency is not None and row.get("judge") and row.get("accuracy")
+        row["final"] = f"{final_score(float(row['accuracy']), float(row['judge']), efficiency):.4f}" if whole else ""
+
+
+def read(path: Path = RESULTS) -> list[dict]:
+    """The rows of results.csv or items.csv, every value a string."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def save(rows: list[dict], path: Path = RESULTS) -> None:
+    """Put rows into results.csv, each in place of an older one with the same key, and keep the file sorted.
+
+    Rows that carry `samples` and `correct` go into the items.csv beside it too. efficiency and final of all rows are
+    calculated again, so that SFT may be tested after what it is compared with.
+    """
+    _put(rows, path, COLUMNS, add_final)
+    if items := [row for row in rows if "correct" in row]:
+        save_items(items, path.with_name(ITEMS.name))
+
+
+def save_items(rows: list[dict], path: Path = ITEMS) -> None:
+    """Put rows into items.csv in the same way: the key, `samples` (replies an item) and `correct`.
+
+    correct: for every item, in the order of the data set, how many of its replies are right, separated by spaces.
+    """
+    _put(rows, path, ITEM_COLUMNS)
+
+
+def _put(rows: list[dict], path: Path, columns: Sequence[str], complete: Callable | None = None) -> None:
+    from filelock import FileLock
+
+    with FileLock(f"{path}.lock"):  # make -j runs several tests at once
+        kept = {tuple(row[name] for name in KEY): row for row in read(path)}
+        for row in rows:
+            row = {name: f"{value:.4f}" if isinstance(value, float) else str(value) for name, value in row.items()}
+            kept[tuple(row[name] for name in KEY)] = row
+        if complete:
+            complete(list(kept.values()))
+        beside = path.with_name(path.name + ".tmp")
+        with open(beside, "w", newline="") as file:
+            writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(kept[key] for key in sorted(kept))
+        os.replace(beside, path)
+
+
+def path_of(args) -> Path:
+    """The file that --results names, or results.csv of this repo."""
+    return runs.resolve(args.results).absolute() if args.results else RESULTS
