@@ -1,9 +1,9 @@
-"""GRPO with a reward that knows nothing of the answer: what any gain must be compared with.
+"""GRPO with a reward that does not depend on the answer: the control that every gain is compared with.
 
-reward = a coin toss (--reward random), or 1 if the form is exact and else 0 (--reward format).
+reward = a coin toss (--reward random), or 1 if the format is exact and else 0 (--reward format)
 Differs from GRPO-1K.py in the reward.
 
-Input: outputs/data/<dataset>/ and outputs/SFT/. Output: outputs/GRPO-Control-<reward>/.
+Input: outputs/data/<dataset>/, outputs/SFT/. Output: outputs/GRPO-Control-<reward>/.
 Command: python GRPO_indomain/GRPO-Control.py --reward random
 """
 
@@ -14,60 +14,39 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from trl import GRPOConfig
-
-from common import data, models, prompts, runs, settings
+from common import grpo, prompts, runs, settings
 from common.settings import setting
 
 
 @dataclass
-class Args(settings.RunArgs, GRPOConfig):
-    base: str = setting("outputs/SFT", "checkpoint to start from: a folder or a hub name")
-    dataset: str = setting("dapo", "a folder of outputs/data/, made by dataset_creation.py, or a path to one", tiny="linear")
-    tags: str = setting("", "tag set, thesis or think [the one that the base was trained on]")
-    seed: int = setting(3407, "order of the problems, sampling, initial LoRA weights; the thesis's")
-    reward: str = setting("random", "random or format")
-    lora_r: int = setting(32, "rank of LoRA, as in SFT; 0 trains every weight", tiny=0)  # a million weights need no adapter
-    lora_alpha: int = setting(64, "twice the rank")
-    load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
-    learning_rate: float = setting(3e-5, "for a LoRA; the thesis's 1e-6 would be lost to rounding when it is merged", tiny=1e-4)  # small models take larger steps; 2e-4 already lost accuracy (LOG.md
-    lr_scheduler_type: str = setting("cosine", "the thesis's")
-    warmup_steps: float = setting(0.05, "below 1 it is a share of all steps")
-    num_train_epochs: float = setting(1, "each problem once")
-    per_device_train_batch_size: int = setting(8, "completions in memory at once; a multiple of num_generations")
-    gradient_accumulation_steps: int = setting(4, "32 completions an update")
-    num_generations: int = setting(8, "completions of one problem, compared with each other")
-    temperature: float = setting(1.0, "sampling from the policy itself")
-    max_completion_length: int = setting(1536, "tokens; longer completions are cut and lose their reward")
-    max_prompt_tokens: int = setting(512, "longer prompts end the script before training")
+class Args(grpo.Args):
+    base: str = setting("outputs/SFT", "initial policy: a folder or a hub name")
+    dataset: str = setting("dapo", "folder of outputs/data/, or a path", tiny="linear")
+    seed: int = setting(3407, "order of the problems, sampling, initial LoRA weights; that of the thesis", low=0)
+    reward: str = setting("random", "random or format", choices=("random", "format"))
+    learning_rate: float = setting(
+        3e-5, "for LoRA (a bf16 merge loses the 1e-6 of the thesis); small models take larger steps", tiny=1e-4
+    )
+    lr_scheduler_type: str = setting("cosine", "falls to 0, as in the thesis")
+    warmup_steps: float = setting(0.05, "below 1 a fraction of all steps", low=0)
+    num_train_epochs: float = setting(1, "passes over the problems")
+    max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=16)
+    num_generations: int = setting(8, "group size: completions of one problem, compared with each other", low=2)
+    per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64, low=1)
+    gradient_accumulation_steps: int = setting(4, "times that batch is one update: 32 completions", tiny=1, low=1)
+    temperature: float = setting(1.0, "of sampling; 1 is the policy itself")
+    max_completion_length: int = setting(
+        1536, "tokens; a longer completion is cut and loses its reward", tiny=144, low=1
+    )
     beta: float = setting(0.0, "weight of the KL term; 0 needs no reference model in memory")
-    use_vllm: bool = setting(True, "generate with vLLM in the same process; needs CUDA")
-    vllm_mode: str = setting("colocate", "one GPU for both training and generation")
-    vllm_max_model_length: int = setting(2048, "prompt and completion; the model's own length takes far more memory")
-    vllm_gpu_memory_utilization: float = setting(0.3, "share of the GPU for vLLM")
-    logging_steps: float = setting(1, "steps between two lines of metrics.jsonl")
-    save_steps: float = setting(25, "steps between two checkpoints for --resume")
-    save_total_limit: int = setting(1, "only the last one is needed")
-    heldout_every: int = setting(25, "steps between two measurements of held-out accuracy")
-    heldout_rows: int = setting(50, "validation rows for it")
-    patience: int = setting(0, "no signal is a result here, not a fault")
-    max_steps=16,  # two minutes on one core
-    per_device_train_batch_size=64,  # 8 problems an update
-    gradient_accumulation_steps=1,
-    max_completion_length=144,
-    use_vllm=False,
-    save_steps=8,
-    heldout_every=4,
-    heldout_rows=64,
-    gradient_checkpointing=False,  # memory is no concern here, time is
-    bf16=False,  # float32: most CPUs emulate bfloat16
-    dataloader_pin_memory=False,  # there is no other memory to pin for
-)
+    lora_r: int = setting(32, "rank of LoRA; 0 trains every weight, as small a model allows", tiny=0, low=0)
+    lora_alpha: int = setting(64, "scale of LoRA: twice the rank", low=1)
+    patience: int = setting(0, "a run without signal is a result here, so it is not ended", low=0)
 
 
 def format_exact(completions, tags, **columns):
-    """1 if the four tags stand once each, in their order, with nothing after them; else 0."""
-    return [float(prompts.is_well_formed(text, asked)) for text, asked in prompts.replies(completions, tags)]
+    """1 if each of the four tags stands once, in their order, with nothing after them; else 0."""
+    return [float(prompts.is_well_formed(text, asked)) for text, asked in prompts.texts(completions, tags)]
 
 
 def random_reward(completions, **columns):
@@ -79,35 +58,18 @@ REWARDS = {"random": random_reward, "format": format_exact}
 
 
 def main(args):
-    if args.reward not in REWARDS:
-        runs.fail(f"--reward {args.reward}: choose {' or '.join(REWARDS)}")
-    models.check_device(args)
-    rows, fingerprint = data.read_split(args.dataset, "train")
-    heldout, _ = data.read_split(args.dataset, "validation")
-    base = runs.require_base(args.base, "python SFT/SFT_train.py")
-    tokenizer, tag_set = models.load_tokenizer(base, args.tags)
-    dataset = data.to_prompts(rows, tag_set)
-    models.check_lengths(tokenizer, dataset, args.max_prompt_tokens, "--max_prompt_tokens")
-    models.set_stop_tokens(args, tokenizer)
-    partial = runs.start(args)
+    from trl import GRPOTrainer  # not needed for --help
 
-    from trl import GRPOTrainer
-
-    from common.progress import Watch
-
+    run = grpo.prepare(args, made_by="python SFT/SFT_train.py")
     trainer = GRPOTrainer(
-        model=models.load_model(base, args),
+        model=run.model,
         reward_funcs=REWARDS[args.reward],
         args=args,
-        train_dataset=dataset,
-        processing_class=tokenizer,
-        peft_config=models.lora_config(args),
+        train_dataset=run.dataset,
+        processing_class=run.tokenizer,
+        peft_config=run.lora,
     )
-    watch = Watch(trainer, tokenizer, partial, dataset, heldout[: args.heldout_rows], args)
-    with runs.disk_errors(partial):
-        models.train(trainer, partial, args.resume)
-        models.save_model(trainer, tokenizer, partial, base)
-        runs.finish(args, base=base, tags=tag_set, fingerprint=fingerprint, **watch.results())
+    grpo.train(run, trainer)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""GRPO on 1000 problems with two heads: the policy's own certainty, and the checker's view of form and answer.
+"""GRPO on 1000 problems with two heads: the confidence of the policy, and the checked format and answer.
 
-reward = 0.7 * certainty + 0.3 * checked, checked = 0.4 * format + 0.6 * answer, 0.2 more if both are above 0.8
+reward = 0.7 * certainty + 0.3 * checked, checked = 0.4 * format + 0.6 * answer; plus 0.2 where both are above 0.8
     certainty = exp(mean log p of the solution's tokens)
-    -10 if the format is bad; what is left has a format of 1, so `checked` is 0.4 or 1
-Differs from GRPO-1K-def.py in the reward, and in that the reward is told the policy's certainty. The thesis gives no
-figure for what it adds where both heads are high; 0.2 is ours.
+    -10 if the format is bad; otherwise the format is 1, so `checked` is 0.4 or 1
+Differs from GRPO-1K-def.py in the reward, which is told the certainty of the policy. The thesis gives no figure for the
+bonus where both heads are high; 0.2 is ours.
 
-Input: outputs/data/<dataset>/ and outputs/SFT/. Output: outputs/GRPO-DualHead/.
+Input: outputs/data/<dataset>/, outputs/SFT/. Output: outputs/GRPO-DualHead/.
 Command: python GRPO_outdomain/GRPO-DualHead.py
 """
 
@@ -16,125 +16,80 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from trl import GRPOConfig
-
-from common import answers, certainty, data, models, prompts, runs, settings
+from common import answers, certainty, grpo, prompts, settings
 from common.settings import setting
 
 
 @dataclass
-class Args(settings.RunArgs, GRPOConfig):
-    base: str = setting("outputs/SFT", "checkpoint to start from: a folder or a hub name")
-    dataset: str = setting("dapo", "a folder of outputs/data/, made by dataset_creation.py, or a path to one", tiny="linear")
-    tags: str = setting("", "tag set, thesis or think [the one that the base was trained on]")
-    seed: int = setting(3407, "order of the problems, sampling, initial LoRA weights; the thesis's")
-    lora_r: int = setting(32, "rank of LoRA, as in SFT; 0 trains every weight", tiny=0)  # a million weights need no adapter
-    lora_alpha: int = setting(64, "twice the rank")
-    load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
-    learning_rate: float = setting(3e-5, "for a LoRA; the thesis's 1e-6 would be lost to rounding when it is merged", tiny=1e-4)  # small models take larger steps; 2e-4 already lost accuracy (LOG.md
-    lr_scheduler_type: str = setting("cosine", "the thesis's")
-    warmup_steps: float = setting(0.05, "below 1 it is a share of all steps")
-    num_train_epochs: float = setting(1, "each problem once")
-    per_device_train_batch_size: int = setting(8, "completions in memory at once; a multiple of num_generations")
-    gradient_accumulation_steps: int = setting(4, "32 completions an update")
-    num_generations: int = setting(8, "completions of one problem, compared with each other")
-    temperature: float = setting(1.0, "sampling from the policy itself")
-    max_completion_length: int = setting(1536, "tokens; longer completions are cut and lose their reward")
-    max_prompt_tokens: int = setting(512, "longer prompts end the script before training")
+class Args(grpo.Args):
+    base: str = setting("outputs/SFT", "initial policy: a folder or a hub name")
+    dataset: str = setting("dapo", "folder of outputs/data/, or a path", tiny="linear")
+    seed: int = setting(3407, "order of the problems, sampling, initial LoRA weights; that of the thesis", low=0)
+    learning_rate: float = setting(
+        3e-5, "for LoRA (a bf16 merge loses the 1e-6 of the thesis); small models take larger steps", tiny=1e-4
+    )
+    lr_scheduler_type: str = setting("cosine", "falls to 0, as in the thesis")
+    warmup_steps: float = setting(0.05, "below 1 a fraction of all steps", low=0)
+    num_train_epochs: float = setting(1, "passes over the problems")
+    max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=16)
+    num_generations: int = setting(8, "group size: completions of one problem, compared with each other", low=2)
+    per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64, low=1)
+    gradient_accumulation_steps: int = setting(4, "times that batch is one update: 32 completions", tiny=1, low=1)
+    temperature: float = setting(1.0, "of sampling; 1 is the policy itself")
+    max_completion_length: int = setting(
+        1536, "tokens; a longer completion is cut and loses its reward", tiny=144, low=1
+    )
     beta: float = setting(0.0, "weight of the KL term; 0 needs no reference model in memory")
-    use_vllm: bool = setting(True, "generate with vLLM in the same process; needs CUDA")
-    vllm_mode: str = setting("colocate", "one GPU for both training and generation")
-    vllm_max_model_length: int = setting(2048, "prompt and completion; the model's own length takes far more memory")
-    vllm_gpu_memory_utilization: float = setting(0.3, "share of the GPU for vLLM")
-    logging_steps: float = setting(1, "steps between two lines of metrics.jsonl")
-    save_steps: float = setting(25, "steps between two checkpoints for --resume")
-    save_total_limit: int = setting(1, "only the last one is needed")
-    heldout_every: int = setting(25, "steps between two measurements of held-out accuracy")
-    heldout_rows: int = setting(50, "validation rows for it")
-    patience: int = setting(5, "end a run that has had no signal in so many steps from the start; 0 never does")
-    max_steps=16,  # two minutes on one core
-    per_device_train_batch_size=64,  # 8 problems an update
-    gradient_accumulation_steps=1,
-    max_completion_length=144,
-    use_vllm=False,
-    save_steps=8,
-    heldout_every=4,
-    heldout_rows=64,
-    gradient_checkpointing=False,  # memory is no concern here, time is
-    bf16=False,  # float32: most CPUs emulate bfloat16
-    dataloader_pin_memory=False,  # there is no other memory to pin for
-)
+    lora_r: int = setting(32, "rank of LoRA; 0 trains every weight, as small a model allows", tiny=0, low=0)
+    lora_alpha: int = setting(64, "scale of LoRA: twice the rank", low=1)
 
 
 def format_exact(completions, tags, **columns):
-    """1 if the four tags stand once each, in their order, with nothing after them; else 0."""
-    return [float(prompts.is_well_formed(text, asked)) for text, asked in prompts.replies(completions, tags)]
+    """1 if each of the four tags stands once, in their order, with nothing after them; else 0."""
+    return [float(prompts.is_well_formed(text, asked)) for text, asked in prompts.texts(completions, tags)]
 
 
-def answer_right(completions, solution, tags, **columns):
-    """1 if the answer is right, else 0."""
-    rows = zip(prompts.replies(completions, tags), solution, strict=True)
-    return [float(answers.is_correct(answers.extract_solution(text, asked), truth)) for (text, asked), truth in rows]
+def answer_correct(completions, solution, tags, **columns):
+    """1 if the answer between the solution tags has the value of the truth, else 0."""
+    found = [answers.extract_solution(text, asked) for text, asked in prompts.texts(completions, tags)]
+    return [float(answers.is_correct(answer, truth)) for answer, truth in zip(found, solution, strict=True)]
 
 
 def dual_head(completions, solution, tags, certainties, log_metric, **columns):
-    """Both heads and what agreement adds: 0 to 1.2; -10 for a bad format or an empty solution."""
+    """Both heads, and a bonus where both are high: 0 to 1.2; -10 for a bad format or an empty solution."""
     parts = {
-        "certainty": [sure.solution for sure in certainties],
+        "certainty": [measured.solution for measured in certainties],
         "format": format_exact(completions, tags),
-        "answer": answer_right(completions, solution, tags),
+        "answer": answer_correct(completions, solution, tags),
     }
-    note(log_metric, parts)
+    grpo.log_means(log_metric, parts)
     rewards = []
-    for sure, form, answer in zip(*parts.values(), strict=True):
-        if not form or sure is None:
+    for confidence, formatted, correct in zip(*parts.values(), strict=True):
+        if not formatted or confidence is None:
             rewards.append(-10.0)
         else:
-            checked = 0.4 * form + 0.6 * answer
-            rewards.append(0.7 * sure + 0.3 * checked + (0.2 if sure > 0.8 and checked > 0.8 else 0.0))
+            checked = 0.4 * formatted + 0.6 * correct
+            bonus = 0.2 if confidence > 0.8 and checked > 0.8 else 0.0
+            rewards.append(0.7 * confidence + 0.3 * checked + bonus)
     return rewards
-
-
-def note(log_metric, parts: dict[str, list]) -> None:
-    """Log the mean of each part over the completions that have it."""
-    for name, values in parts.items():
-        values = [value for value in values if value is not None]
-        if values:
-            log_metric(f"parts/{name}", sum(values) / len(values))
 
 
 REWARDS = [dual_head]
 
 
 def main(args):
-    models.check_device(args)
-    rows, fingerprint = data.read_split(args.dataset, "train")
-    heldout, _ = data.read_split(args.dataset, "validation")
-    base = runs.require_base(args.base, "python SFT/SFT_train.py")
-    tokenizer, tag_set = models.load_tokenizer(base, args.tags)
-    dataset = data.to_prompts(rows, tag_set)
-    models.check_lengths(tokenizer, dataset, args.max_prompt_tokens, "--max_prompt_tokens")
-    models.set_stop_tokens(args, tokenizer)
-    partial = runs.start(args)
+    from trl import GRPOTrainer  # not needed for --help
 
-    from trl import GRPOTrainer
-
-    from common.progress import Watch
-
-    model = models.load_model(base, args)
+    run = grpo.prepare(args, made_by="python SFT/SFT_train.py")
     trainer = GRPOTrainer(
-        model=model,
-        reward_funcs=certainty.informed(REWARDS, model, tokenizer, args),
+        model=run.model,
+        reward_funcs=certainty.informed(REWARDS, run.model, run.tokenizer, args),
         args=args,
-        train_dataset=dataset,
-        processing_class=tokenizer,
-        peft_config=models.lora_config(args),
+        train_dataset=run.dataset,
+        processing_class=run.tokenizer,
+        peft_config=run.lora,
     )
-    watch = Watch(trainer, tokenizer, partial, dataset, heldout[: args.heldout_rows], args)
-    with runs.disk_errors(partial):
-        models.train(trainer, partial, args.resume)
-        models.save_model(trainer, tokenizer, partial, base)
-        runs.finish(args, base=base, tags=tag_set, fingerprint=fingerprint, **watch.results())
+    grpo.train(run, trainer)
 
 
 if __name__ == "__main__":

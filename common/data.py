@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from common import answers, prompts, runs
 
-INSTALL_BFCL = "pip install -r requirements.txt, then pip install --no-deps -r requirements-bfcl.txt"
+INSTALL_BFCL = "pip install -r requirements.txt, then pip install --no-deps -r requirements/bfcl.txt"
 LETTERS = string.ascii_uppercase
 OPTION = re.compile(r"^([A-Z])\) (.+)$", re.MULTILINE)
 THINK_TAG = re.compile(r"</?think>")
@@ -239,23 +239,37 @@ def conversation(row: dict, tags: prompts.Tags) -> list[dict]:
     return row["prompt"] if "prompt" in row else prompts.build_prompt(row["question"], tags)
 
 
-def to_prompts(rows: list[dict], tag_set: str, completions: bool = False):
-    """A datasets.Dataset with `prompt`, `solution` and `tags` (the tag set's name, which rewards are told).
+def to_prompts(rows: list[dict], tag_set: str):
+    """A datasets.Dataset for GRPO: `prompt`, `solution` and `tags` (the tag set's name, which rewards are told).
 
-    completions: with `prompt` and `completion` instead, for SFT. Rows with messages of their own keep their other
-    columns, and for SFT become one example for each reply in them.
+    Rows with messages of their own keep their other columns. The last message of a prompt is named after its row: two
+    rows may ask the same question, and a rollout knows nothing but its prompt. No chat template shows that name.
     """
+    import datasets
+
+    made = []
+    for place, row in enumerate(rows):
+        own = {name: value for name, value in row.items() if name != "completion"} if "prompt" in row else {}
+        *before, last = conversation(row, prompts.TAG_SETS[tag_set])
+        prompt = [*before, last | {"name": str(place)}]
+        made.append(own | {"prompt": prompt, "solution": row["solution"], "tags": tag_set})
+    return datasets.Dataset.from_list(made)
+
+
+def row_of(prompt: list[dict]) -> int:
+    """The place of the row that a prompt of to_prompts() was made from."""
+    return int(prompt[-1]["name"])
+
+
+def to_examples(rows: list[dict], tag_set: str):
+    """A datasets.Dataset for SFT: `prompt` and `completion`, one example for each assistant message of a row."""
     import datasets
 
     tags, made = prompts.TAG_SETS[tag_set], []
     for row in rows:
         prompt = conversation(row, tags)
-        if completions:
-            reply = row.get("completion") or prompts.build_completion(row["working"], row["solution"], tags)
-            whole = prompt + reply
-            places = [i for i in range(len(prompt), len(whole)) if whole[i]["role"] == "assistant"]
-            made += [{"prompt": whole[:i], "completion": [whole[i]]} for i in places]
-        else:
-            own = {name: value for name, value in row.items() if name != "completion"} if "prompt" in row else {}
-            made.append(own | {"prompt": prompt, "solution": row["solution"], "tags": tag_set})
+        completion = row.get("completion") or prompts.build_completion(row["working"], row["solution"], tags)
+        whole = prompt + completion
+        places = [i for i in range(len(prompt), len(whole)) if whole[i]["role"] == "assistant"]
+        made += [{"prompt": whole[:i], "completion": [whole[i]]} for i in places]
     return datasets.Dataset.from_list(made)

@@ -1,7 +1,6 @@
 """Models and tokenizers: how a stage loads one, checks it, and leaves one behind."""
 
 import importlib.util
-import json
 import os
 from pathlib import Path
 
@@ -75,7 +74,7 @@ def check_device(args) -> None:
         if not torch.cuda.is_available():
             runs.fail("vLLM needs a CUDA GPU; pass --use_vllm false to generate with transformers")
         if importlib.util.find_spec("vllm") is None:
-            runs.fail("vLLM is not installed; pip install -r requirements-cuda.txt, or pass --use_vllm false")
+            runs.fail("vLLM is not installed; pip install -r requirements/cuda.txt, or pass --use_vllm false")
     if torch.cuda.device_count() > 1 and "WORLD_SIZE" not in os.environ:
         runs.fail("these scripts train on one GPU; choose it, for instance with CUDA_VISIBLE_DEVICES=0")
     if getattr(args, "load_in_4bit", False):
@@ -143,17 +142,6 @@ def load_for_generation(folder: str):
     cuda = torch.cuda.is_available()
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16 if cuda else torch.float32)
     return model.to("cuda" if cuda else "cpu").eval()
-
-
-def train(trainer, partial: Path, resume: bool) -> None:
-    """Train, with resume from the last checkpoint; one that was saved at the last step is only loaded."""
-    checkpoint = runs.last_checkpoint(partial) if resume else None
-    state = json.loads((Path(checkpoint) / "trainer_state.json").read_text()) if checkpoint else {}
-    if checkpoint and state["global_step"] >= state["max_steps"]:
-        best = Path(state["best_model_checkpoint"]).name if trainer.args.load_best_model_at_end else ""
-        trainer._load_from_checkpoint(str(partial / best) if best else checkpoint)
-    else:
-        trainer.train(resume_from_checkpoint=checkpoint)
 
 
 def save_model(trainer, tokenizer, folder: Path, base: str) -> None:

@@ -70,7 +70,7 @@ def completion_text(completion) -> str:
     return completion if isinstance(completion, str) else completion[-1]["content"] or ""
 
 
-def replies(completions, tag_sets: list[str]) -> list[tuple[str, Tags]]:
+def texts(completions, tag_sets: list[str]) -> list[tuple[str, Tags]]:
     """Each completion's text and the tags it was asked for; ValueError if there are not as many of one as of other."""
     return [(completion_text(c), TAG_SETS[name]) for c, name in zip(completions, tag_sets, strict=True)]
 

@@ -77,43 +77,63 @@ def partial_of(output: str | Path) -> Path:
     return Path(f"{output}.partial")
 
 
+def check_output(args) -> None:
+    """End the script when the output exists: with 0 under --resume if it was made with these settings, else with 2
+    unless --overwrite is given."""
+    output = Path(args.output)
+    if not output.exists():
+        return
+    if not (output / "run.json").exists():
+        fail(f"{shown(output)} was not made by these scripts and will not be replaced; choose another --output")
+    if args.resume and not args.overwrite:
+        made = require(output, "the script that makes it")["hyperparameters"]
+        if (name := changed(made, settings_of(args))) is None:
+            print(f"{shown(output)} is finished, with the same settings")
+            raise SystemExit(0)
+        asked = settings_of(args).get(name)
+        fail(f"{shown(output)} was made with --{name} {made[name]}, now it is {asked}; pass --overwrite to replace it")
+    if not args.overwrite:
+        fail(f"{shown(output)} exists; pass --overwrite to replace it, or --output for another folder")
+
+
 def start(args) -> Path:
     """The folder to work in, `<output>.partial`, and args.output_dir set to it.
 
-    Ends the script when the output exists and --overwrite is not given, or an interrupted run would be lost.
+    Ends the script as check_output() does, and where an interrupted run would be lost or was begun in another way.
     """
-    output, partial = Path(args.output), partial_of(args.output)
-    if output.exists() and not args.overwrite:
-        fail(f"{shown(output)} exists; pass --overwrite to replace it, or --output for another folder")
-    if output.exists() and not (output / "run.json").exists():
-        fail(f"{shown(output)} was not made by these scripts and will not be replaced; choose another --output")
+    check_output(args)
+    partial = partial_of(args.output)
     interrupted = any(partial.glob("checkpoint-*"))
     if interrupted and not args.resume and not args.overwrite:
-        fail(f"{shown(partial)} holds an interrupted run; pass --resume to go on with it, --overwrite to drop it")
+        fail(f"{shown(partial)} holds an interrupted run; pass --resume to continue it, --overwrite to drop it")
     if not (interrupted and args.resume):
         shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True, exist_ok=True)
-    asked = {name: value for name, value in settings_of(args).items() if name not in NOT_COMPARED}
-    begun = partial / "settings.json"
+    asked, begun = settings_of(args), partial / "settings.json"
     if begun.exists():
-        for name, value in json.loads(begun.read_text()).items():
-            if asked.get(name) != value:
-                fail(
-                    f"{shown(partial)} was begun with --{name} {value}, now it is {asked.get(name)}; "
-                    "repeat the first command with --resume, or drop that run with --overwrite and without --resume"
-                )
+        made = json.loads(begun.read_text())
+        if name := changed(made, asked):
+            fail(
+                f"{shown(partial)} was begun with --{name} {made[name]}, now it is {asked.get(name)}; "
+                "repeat the first command with --resume, or drop that run with --overwrite and without --resume"
+            )
     write_json(begun, asked)
     args.output_dir = str(partial)
     return partial
 
 
-NOT_COMPARED = ("resume", "overwrite", "output_dir", "logging_dir", "run_name")
+NOT_COMPARED = ("resume", "overwrite", "output", "output_dir", "logging_dir", "run_name")
+
+
+def changed(made: dict, asked: dict) -> str | None:
+    """The first setting in which a run and what is asked now differ, or None."""
+    return next((name for name in made if name not in NOT_COMPARED and made[name] != asked.get(name)), None)
 
 
 def settings_of(args) -> dict:
     """Every field of the arguments that JSON can hold."""
-    settings = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
-    plain = {k: v for k, v in settings.items() if v is None or isinstance(v, (bool, int, float, str, list, dict))}
+    values = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
+    plain = {k: v for k, v in values.items() if v is None or isinstance(v, (bool, int, float, str, list, dict))}
     return json.loads(json.dumps(plain, default=str))
 
 
@@ -172,7 +192,7 @@ def record(args, **facts) -> dict:
         "commit": commit(),
         "versions": {name: importlib.metadata.version(name) for name in names if name in installed},
         "device": device_name(),
-        "hyperparameters": settings_of(args),
+        "hyperparameters": json.loads((partial_of(args.output) / "settings.json").read_text()),
     }
 
 

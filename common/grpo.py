@@ -1,0 +1,84 @@
+"""What every GRPO script would repeat: the settings that a machine needs, and all that stands before the trainer.
+
+A script adds its rewards and what one tunes to compare them, and builds TRL's GRPOTrainer itself:
+
+    run = grpo.prepare(args, made_by="python SFT/SFT_train.py")
+    trainer = GRPOTrainer(model=run.model, reward_funcs=REWARDS, args=args, ...)
+    grpo.train(run, trainer)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from common import data, models, runs, settings
+from common.settings import setting
+from common.training import Run, train
+
+__all__ = ["Args", "log_means", "prepare", "train"]
+
+if settings.HELP:
+    Config = object  # --help does not wait for trl, whose import takes seconds
+else:
+    from trl import GRPOConfig as Config
+
+
+@dataclass
+class Args(settings.RunArgs, Config):
+    tags: str = setting("", "tag set, thesis or think [that of the base]")
+    max_prompt_tokens: int = setting(512, "a longer prompt ends the script before training", low=1)
+    load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
+    gradient_checkpointing: bool = setting(True, "less memory for more time", tiny=False)
+    bf16: bool = setting(True, "bfloat16 arithmetic; most CPUs emulate it slowly", tiny=False)
+    dataloader_pin_memory: bool = setting(True, "faster copies to a GPU", tiny=False)
+    use_vllm: bool = setting(True, "generate with vLLM in the same process; needs CUDA", tiny=False)
+    vllm_mode: str = setting("colocate", "one GPU for both training and generation")
+    vllm_max_model_length: int = setting(2048, "tokens of prompt and completion that vLLM has room for", low=1)
+    vllm_gpu_memory_utilization: float = setting(0.3, "fraction of the GPU's memory for vLLM", low=0, high=1)
+    logging_steps: float = setting(1, "steps between two lines of metrics.jsonl")
+    save_steps: float = setting(25, "steps between two checkpoints for --resume", tiny=8)
+    save_total_limit: int = setting(1, "checkpoints to keep; --resume needs the last one", low=1)
+    heldout_every: int = setting(25, "steps between two measurements of held-out accuracy", tiny=4, low=1)
+    heldout_rows: int = setting(50, "validation rows for held-out accuracy", tiny=64, low=1)
+    patience: int = setting(5, "end a run without signal in its first steps, so many of them; 0 never does", low=0)
+
+
+def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Callable | None = None) -> Run:
+    """Check everything that can be checked, then open the output folder and load the model.
+
+    made_by: the command that makes the base, for the message where it is missing. default_tags: the tag set for a base
+    that carries none. check: called with the training rows, to refuse a data set that the script cannot use.
+    """
+    runs.check_output(args)
+    models.check_device(args)
+    rows, fingerprint = data.read_split(args.dataset, "train")
+    heldout, _ = data.read_split(args.dataset, "validation")
+    if check:
+        check(rows)
+    if args.use_vllm and args.vllm_max_model_length < args.max_prompt_tokens + args.max_completion_length:
+        runs.fail("--vllm_max_model_length is less than --max_prompt_tokens and --max_completion_length together")
+    base = runs.require_base(args.base, made_by)
+    tokenizer, tag_set = models.load_tokenizer(base, args.tags, default=default_tags)
+    dataset = data.to_prompts(rows, tag_set)
+    models.check_lengths(tokenizer, dataset, args.max_prompt_tokens, "--max_prompt_tokens")
+    models.set_stop_tokens(args, tokenizer)
+    return Run(
+        args=args,
+        base=base,
+        tokenizer=tokenizer,
+        tag_set=tag_set,
+        rows=rows,
+        dataset=dataset,
+        heldout=heldout[: args.heldout_rows],
+        fingerprint=fingerprint,
+        partial=runs.start(args),
+        model=models.load_model(base, args),
+        lora=models.lora_config(args),
+    )
+
+
+def log_means(log_metric: Callable, parts: dict[str, list]) -> None:
+    """Log the mean of each part of a reward over the completions that have it (a value that is not None)."""
+    for name, values in parts.items():
+        values = [value for value in values if value is not None]
+        if values:
+            log_metric(f"parts/{name}", sum(values) / len(values))

@@ -1,0 +1,49 @@
+"""Training: what every stage with a trainer does once its trainer is built."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from common import evaluation, models, runs
+
+
+class Run(NamedTuple):
+    """A run that is ready to train."""
+
+    args: Any  # the settings of the script, which are the trainer's config too
+    base: str  # folder or hub name of the model to start from
+    tokenizer: Any
+    tag_set: str
+    rows: list[dict]  # of the data set, in the order of `dataset`
+    dataset: Any  # datasets.Dataset, as the trainer takes it
+    heldout: list[dict]  # rows for held-out accuracy; no training batch holds one
+    fingerprint: str  # of the rows
+    partial: Path  # the folder to work in
+    model: Any
+    lora: Any  # peft.LoraConfig, or None
+
+
+def train(run: Run, trainer, score: Callable = evaluation.score_answer, watch: type | None = None) -> None:
+    """Train with progress and held-out accuracy, resume, merge, save, and let the output appear.
+
+    score: the scorer of held-out completions. watch: a progress.Watch, or a class derived from it.
+    """
+    from common.progress import Watch
+
+    shown = (watch or Watch)(trainer, run, score)
+    with runs.disk_errors(run.partial):
+        _train(trainer, run.partial, run.args.resume)
+        models.save_model(trainer, run.tokenizer, run.partial, run.base)
+        runs.finish(run.args, base=run.base, tags=run.tag_set, fingerprint=run.fingerprint, **shown.results())
+
+
+def _train(trainer, partial: Path, resume: bool) -> None:
+    """Train from the last checkpoint if there is one; one that was saved at the last step is only loaded."""
+    checkpoint = runs.last_checkpoint(partial) if resume else None
+    state = json.loads((Path(checkpoint) / "trainer_state.json").read_text()) if checkpoint else {}
+    if checkpoint and state["global_step"] >= state["max_steps"]:
+        best = Path(state["best_model_checkpoint"]).name if trainer.args.load_best_model_at_end else ""
+        trainer._load_from_checkpoint(str(partial / best) if best else checkpoint)
+    else:
+        trainer.train(resume_from_checkpoint=checkpoint)
