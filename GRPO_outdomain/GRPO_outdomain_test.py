@@ -1,13 +1,13 @@
-"""Test checkpoints on questions of shapes that they were not trained on: what is kept, and what is forgotten.
+"""Test checkpoints on kinds of questions that they were not trained on: what is kept, and what is forgotten.
 
-accuracy = share of questions whose answer is right, one greedy reply each; interval: 95 % Wilson. An answer counts as
-it is written between the tags: yes or no, the letter of one option (with its text, if it is the right text), a number.
-judge, efficiency and final as in GRPO_indomain/GRPO_test.py, whose rows these stand beside.
+accuracy = fraction of questions with a correct answer, one greedy completion each; interval: 95 % Wilson. An answer
+counts as written between the tags: yes or no, the letter of one option (with its text, if that is the right text), a
+number. judge, efficiency and final as in GRPO_indomain/GRPO_test.py, whose rows these stand beside.
 
 boolq, commonsense_qa, arc_challenge, gsm8k: from the hub, or from a local folder with the same fields (--boolq FOLDER).
-yes_no, multiple_choice, word_problem: made by code, of the same shapes; the tiny profile's.
+yes_no, multiple_choice, word_problem: generated, of the same kinds; those of the tiny profile.
 
-Input: checkpoints, and the hub or none. Output: rows of resources/results.csv and items.csv, outputs/tests/*.jsonl.
+Input: checkpoints, the hub or none. Output: rows of resources/results.csv and items.csv, outputs/tests/*.jsonl.
 Command: python GRPO_outdomain/GRPO_outdomain_test.py --checkpoints resources/tiny-base outputs/SFT outputs/GRPO-Hybrid
 """
 
@@ -21,38 +21,35 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import data, evaluation, judge, models, runs, settings, tasks
 from common.settings import setting
 
+SETS = (*data.QUESTIONS, *tasks.OTHER_SHAPES)
+
 
 @dataclass
 class Args(settings.ProfileArgs):
     checkpoints: list[str] = setting([], "folders or hub names [the base and all of outputs/]")
-    dataset: list[str] = setting(
-        list(data.QUESTIONS), "any of these, and of yes_no multiple_choice word_problem", tiny=list(tasks.OTHER_SHAPES)
-    )
+    dataset: list[str] = setting(list(data.QUESTIONS), "sets of questions", tiny=list(tasks.OTHER_SHAPES), choices=SETS)
     boolq: str = setting("", "local folder instead of google/boolq")
     commonsense_qa: str = setting("", "local folder instead of tau/commonsense_qa")
     arc_challenge: str = setting("", "local folder instead of allenai/ai2_arc, ARC-Challenge")
     gsm8k: str = setting("", "local folder instead of openai/gsm8k")
-    tags: str = setting("thesis", "tag set to ask a base for that carries none: thesis or think")
-    base: str = setting(
-        "Qwen/Qwen3-4B-Base", "the base that leads the default list of checkpoints", tiny="resources/tiny-base"
-    )
-    rows: int = setting(
-        0, "questions of each set, drawn with --draw; 0 takes all of a set (of one made by code, 200)", tiny=200
-    )  # an interval of at most 7 points either way
-    draw: int = setting(3407, "seed of that draw; not --seed, since checkpoints are compared on the same questions")
-    greedy: bool = setting(True, "one greedy reply a question")
-    samples: int = setting(0, "sampled replies a question too; the next three as in GRPO_test.py")
-    temperature: float = setting(0.7, "of the sampling")
-    top_p: float = setting(0.8, "of the sampling")
-    top_k: int = setting(20, "of the sampling")
-    seed: int = setting(0, "of the sampling")
-    max_new_tokens: int = setting(1536, "as in training", tiny=160)
-    batch_size: int = setting(64, "replies in memory at once", tiny=200)  # passages are long
+    tags: str = setting("thesis", "tag set for a base that carries none, thesis or think")
+    base: str = setting("Qwen/Qwen3-4B-Base", "first of the default checkpoints", tiny="resources/tiny-base")
+    rows: int = setting(0, "questions of each set, drawn with --draw; 0: all, of a generated set 200", tiny=200, low=0)
+    draw: int = setting(3407, "seed of that draw; not --seed, so that checkpoints are compared on the same questions")
+    greedy: bool = setting(True, "one greedy completion a question")
+    samples: int = setting(0, "sampled completions a question; 0 for none", low=0)
+    temperature: float = setting(0.7, "temperature of the samples")
+    top_p: float = setting(0.8, "nucleus of the samples")
+    top_k: int = setting(20, "likeliest tokens that samples are drawn from; 0 is no limit", low=0)
+    seed: int = setting(0, "seed of the samples", low=0)
+    max_new_tokens: int = setting(1536, "tokens of a completion, as in training", tiny=160, low=1)
+    batch_size: int = setting(64, "completions in memory at once; passages are long", tiny=200, low=1)
     use_vllm: bool = setting(False, "generate with vLLM; needs CUDA")
-    judge: str = setting("", "OpenAI-compatible server that scores the replies, such as http://127.0.0.1:8000/v1")
-    judge_model: str = setting("", "name of its model; a key is taken from the environment, OPENAI_API_KEY")
-    results: str = setting("", "another results.csv, with items.csv and the replies beside it [resources/results.csv]")
-    show: int = setting(1, "replies to print for each checkpoint")
+    judge: str = setting("", "OpenAI-compatible server that scores completions, such as http://127.0.0.1:8000/v1")
+    judge_model: str = setting("", "name of the judge's model; its key comes from the environment, OPENAI_API_KEY")
+    results: str = setting("", "another results.csv, with items.csv and completions beside it [resources/results.csv]")
+    resume: bool = setting(False, "skip checkpoints that are tested already")
+    show: int = setting(1, "completions to print for each checkpoint", low=0)
 
 
 def questions(name: str, args) -> tuple[str, list[dict], int]:
@@ -67,8 +64,6 @@ def questions(name: str, args) -> tuple[str, list[dict], int]:
 def main(args):
     models.check_device(args)
     judge.check(args.judge, args.judge_model)
-    if unknown := [name for name in args.dataset if name not in {*data.QUESTIONS, *tasks.OTHER_SHAPES}]:
-        runs.fail(f"--dataset {unknown[0]}: choose of {', '.join([*data.QUESTIONS, *tasks.OTHER_SHAPES])}")
     folders, loaded = evaluation.checkpoints_of(args)
     sets = []
     for name in args.dataset:

@@ -1,4 +1,4 @@
-"""Make a data set for SFT and GRPO: questions, workings and solutions in seeded, disjoint splits.
+"""Make a data set for SFT and GRPO: questions, reasoning and solutions in seeded, disjoint splits.
 
 linear: systems of two equations made by code; which split a system belongs to follows from a hash of it.
 openmath, gsm8k, dapo, math500: from the hub, or from a local folder with the same fields (--gsm8k FOLDER).
@@ -19,20 +19,20 @@ from common.settings import setting
 
 @dataclass
 class Args(settings.RunArgs):
-    dataset: str = setting("openmath", "linear, openmath, gsm8k, dapo or math500", tiny="linear")
-    seed: int = setting(3407, "draws the rows and their order; the thesis's")
+    dataset: str = setting("openmath", "data set to make", tiny="linear", choices=("linear", *data.SOURCES))
+    seed: int = setting(3407, "draws the rows and their order; that of the thesis", low=0)
     sft_rows: int = setting(
-        5000, "rows with a working, for SFT; as in the thesis", tiny=512
-    )  # as in the published linear-equations study
-    train_rows: int = setting(1000, "rows for GRPO; as in the thesis")
-    validation_rows: int = setting(200, "rows for held-out accuracy during training and for choosing settings")
-    test_rows: int = setting(
-        500, "rows for the result tables, used once", tiny=200
-    )  # an interval of at most 7 points either way
-    max_characters: int = setting(1000, "longer questions are left out: they would not fit the prompt limit")
-    max_working_characters: int = setting(5000, "longer workings are left out: they would not fit SFT's max_length")
-    level: str = setting("seed", f"range of the linear systems: {', '.join(tasks.LEVELS)}", tiny="hard")
-    terse: float = setting(0.5, "share of the linear systems' workings that skip the products: solutions vary in care")
+        5000, "rows with reasoning, for SFT; tiny: as in the linear-equations study", tiny=512, low=0
+    )
+    train_rows: int = setting(1000, "rows for GRPO, as in the thesis", low=0)
+    validation_rows: int = setting(200, "rows for held-out accuracy and for choosing settings", low=0)
+    test_rows: int = setting(500, "rows for the result tables; 200 give an interval of +-7 points", tiny=200, low=0)
+    max_characters: int = setting(1000, "longer questions are left out: they would exceed the prompt limit", low=1)
+    max_working_characters: int = setting(
+        5000, "longer reasoning is left out: it would exceed max_length of SFT", low=1
+    )
+    level: str = setting("seed", "range of the linear systems", tiny="hard", choices=tuple(tasks.LEVELS))
+    terse: float = setting(0.5, "fraction of the linear systems solved without writing the products", low=0, high=1)
     openmath: str = setting("", "local folder instead of unsloth/OpenMathReasoning-mini")
     gsm8k: str = setting("", "local folder instead of openai/gsm8k")
     dapo: str = setting("", "local folder instead of open-r1/DAPO-Math-17k-Processed")
@@ -46,10 +46,7 @@ def short(rows: list[dict], args) -> list[dict]:
 
 
 def main(args):
-    if args.dataset != "linear" and args.dataset not in data.SOURCES:
-        runs.fail(f"--dataset {args.dataset}: choose linear, {', '.join(data.SOURCES)}")
-    if args.level not in tasks.LEVELS:
-        runs.fail(f"--level {args.level}: choose {', '.join(tasks.LEVELS)}")
+    runs.check_output(args)
     sizes = {"sft": args.sft_rows, "train": args.train_rows}
     sizes |= {"validation": args.validation_rows, "test": args.test_rows}
     if args.dataset == "linear":
@@ -79,5 +76,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    args = settings.parse(Args, __doc__, output=lambda args: runs.OUTPUTS / "data" / args.dataset)
-    main(args)
+    main(settings.parse(Args, __doc__, output=lambda args: runs.OUTPUTS / "data" / args.dataset))

@@ -23,13 +23,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from common import data, prompts, runs, tasks
-from common.runs import setting
+from common import data, generation, prompts, runs, settings, tasks
+from common.settings import setting
 from common.tool_tasks import spoken, words
 
 
 @dataclass
-class Args(runs.RunArgs):
+class Args(settings.RunArgs):
     steps: int = setting(3000, "updates; fifty minutes on one core")
     batch: int = setting(8, "rows an update")
     length: int = setting(448, "tokens a row: several documents, so that positions up to here are known")
@@ -353,14 +353,14 @@ def plain_solution(text: str) -> str | None:
 
 def scores(folder: Path, rows: int) -> dict[str, float]:
     """Accuracy on every task, on validation problems alone: the test problems stay unseen until the tables."""
-    from common import answers, evaluation, models
+    from common import answers, models
 
     tokenizer, tag_set = models.load_tokenizer(str(folder))
     model, tags, found = models.load_for_generation(str(folder)), prompts.TAG_SETS[tag_set], {}
 
     def measure(name, problems, tagged, **how):
         asked = [prompts.build_prompt(problem["question"])[0 if tagged else 1 :] for problem in problems]
-        replies = evaluation.generate(model, tokenizer, asked, 176, batch_size=256, **how)
+        replies = generation.generate(model, tokenizer, asked, 176, batch_size=256, **how)
         read = (lambda text: answers.extract_solution(text, tags)) if tagged else plain_solution
         right = [answers.is_correct(read(reply["text"]), row["solution"]) for reply, row in zip(replies, problems)]
         found[name] = sum(right) / len(right)
@@ -429,4 +429,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(runs.parse(Args, {}, __doc__, output=lambda args: ROOT / "resources" / "tiny-base"))
+    main(settings.parse(Args, __doc__, output=lambda args: ROOT / "resources" / "tiny-base"))

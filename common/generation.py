@@ -43,7 +43,9 @@ def generate(
     model.eval()
     with torch.random.fork_rng(devices=cuda), torch.inference_mode():
         torch.manual_seed(seed)
-        for start in tqdm(range(0, len(order), batch_size), desc=progress, disable=not progress, leave=False):
+        for start in tqdm(
+            range(0, len(order), batch_size), desc=progress, disable=None if progress else True, leave=False
+        ):
             chosen = order[start : start + batch_size]
             inputs = tokenizer(
                 [texts[i] for i in chosen], return_tensors="pt", padding=True, add_special_tokens=False

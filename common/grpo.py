@@ -39,7 +39,7 @@ class Args(settings.RunArgs, Config):
     save_total_limit: int = setting(1, "checkpoints to keep; --resume needs the last one", low=1)
     heldout_every: int = setting(25, "steps between two measurements of held-out accuracy", tiny=4, low=1)
     heldout_rows: int = setting(50, "validation rows for held-out accuracy", tiny=64, low=1)
-    patience: int = setting(5, "end a run without signal in its first steps, so many of them; 0 never does", low=0)
+    patience: int = setting(5, "end a run whose first steps, this many, have no signal; 0 never does", low=0)
 
 
 def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Callable | None = None) -> Run:

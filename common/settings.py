@@ -7,13 +7,19 @@
 
 import dataclasses
 import inspect
+import logging
 import math
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from common import runs
+
+if not sys.stderr.isatty():
+    os.environ.setdefault("TQDM_DISABLE", "1")  # the progress bars of libraries would fill a log
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # at import it warns of a kernel that is not needed here
 
 PROFILES = ("tiny", "gpu")
 HELP = bool({"-h", "--help"} & set(sys.argv[1:]))  # then a trainer's config, which takes seconds to import, is left out
@@ -24,8 +30,7 @@ RANGES = {
     "top_p": (0, 1),
     "beta": (0, 100),
 }
-GROUPS = {  # of --help; what is in none of the others belongs to the first
-    "rewards and learning": (),
+GROUPS = {  # of --help; what is in none of them stands first
     "sampling": (
         *("temperature", "top_p", "top_k", "num_generations", "max_completion_length", "max_prompt_tokens", "samples"),
         *("greedy", "max_new_tokens", "pass_k", "pass_rows", "max_reply_tokens", "max_turn_steps", "max_steps_a_turn"),
@@ -39,7 +44,10 @@ GROUPS = {  # of --help; what is in none of the others belongs to the first
         *("logging_steps", "save_strategy", "save_steps", "save_total_limit", "eval_strategy", "eval_steps"),
         *("load_best_model_at_end", "metric_for_best_model", "heldout_every", "heldout_rows", "patience", "show"),
     ),
-    "folders": ("base", "checkpoints", "dataset", "output", "results", "tests", "profile", "resume", "overwrite"),
+    "folders": (
+        *("base", "checkpoints", "dataset", "output", "results", "tests", "profile", "resume", "overwrite"),
+        *("boolq", "commonsense_qa", "arc_challenge", "gsm8k", "openmath", "dapo", "math500"),
+    ),
 }
 
 
@@ -148,15 +156,17 @@ def help_text(args_class, description: str) -> str:
             return " ".join(map(shown, value))
         return str(value).lower() if isinstance(value, bool) else str(value)
 
-    fields, rows = {f.name: f for f in dataclasses.fields(args_class)}, {group: [] for group in GROUPS}
+    fields = {f.name: f for f in dataclasses.fields(args_class)}
+    first = "rewards and learning" if "learning_rate" in fields else "what is done"
+    rows = {group: [] for group in (first, *GROUPS)}
     for name, known in settings_of(args_class).items():
-        group = next((group for group, names in GROUPS.items() if name in names), next(iter(GROUPS)))
+        group = next((group for group, names in GROUPS.items() if name in names), first)
         default = fields[name].default
         value = shown(fields[name].default_factory() if default is dataclasses.MISSING else default)
         value += "" if known.tiny is None else f" | {shown(known.tiny)}"
         rows[group].append((f"--{name}", value, known.replace("%%", "%")))
     widths = [min(36, max(len(row[i]) for found in rows.values() for row in found)) for i in (0, 1)]
-    lines = [inspect.cleandoc(description), "", "Behind each option: its value | its value with --profile tiny."]
+    lines = [inspect.cleandoc(description), "", "value | value with --profile tiny, where it differs"]
     for group, found in rows.items():
         lines += ["", group] * bool(found)
         lines += [f"  {option:{widths[0]}}  {value:{widths[1]}}  {reason}" for option, value, reason in found]
