@@ -12,27 +12,18 @@ from resources import plots
 from resources.plots import plt
 
 BLUE, GREEN, ORANGE, GREY = "#dbe9f6", "#dff0d8", "#fde8cf", "#eeeeee"
+GRPO_TEXT = {
+    "in": "GRPO_indomain/GRPO-1K*.py\nrewards: format and answer\noutputs/GRPO-1K ...",
+    "out": "GRPO_outdomain/GRPO-*.py\nrewards: confidence of the policy\noutputs/GRPO-Hybrid ...",
+    "lin": "GRPO-Linear.py, GRPO-GSM8K.py\nstraight from the base, without SFT\noutputs/GRPO-Linear ...",
+}
 BOXES = {  # name: left, bottom, width, height, colour, text
     "data": (0.0, 3.2, 2.3, 1.1, GREY, "SFT/dataset_creation.py\nproblems and solutions\nsft, train, validation, test"),
     "base": (0.0, 1.2, 2.3, 1.1, GREY, "base\nresources/tiny-base\nor Qwen3-4B-Base"),
     "sft": (3.1, 1.2, 2.1, 1.1, BLUE, "SFT/SFT_train.py\nlearns the format\noutputs/SFT"),
-    "in": (6.1, 2.35, 3.4, 1.1, GREEN, "GRPO_indomain/GRPO-1K*.py\nrewards: format and answer\noutputs/GRPO-1K ..."),
-    "out": (
-        6.1,
-        1.0,
-        3.4,
-        1.1,
-        GREEN,
-        "GRPO_outdomain/GRPO-*.py\nrewards: confidence of the policy\noutputs/GRPO-Hybrid ...",
-    ),
-    "lin": (
-        6.1,
-        -0.35,
-        3.4,
-        1.1,
-        GREEN,
-        "GRPO-Linear.py, GRPO-GSM8K.py\nstraight from the base, without SFT\noutputs/GRPO-Linear ...",
-    ),
+    "in": (6.1, 2.35, 3.4, 1.1, GREEN, GRPO_TEXT["in"]),
+    "out": (6.1, 1.0, 3.4, 1.1, GREEN, GRPO_TEXT["out"]),
+    "lin": (6.1, -0.35, 3.4, 1.1, GREEN, GRPO_TEXT["lin"]),
     "bfcl": (10.4, 1.0, 2.6, 1.1, ORANGE, "BFCL/GRPO_BFCL_v*.py\ntool calls\nofficial checkers"),
     "test": (10.4, 2.8, 2.6, 1.1, GREY, "GRPO_test.py ...\nheld-out problems\nresources/results.csv"),
     "table": (13.8, 2.8, 2.2, 1.1, GREY, "make_tables.py\ntables and pictures\nin resources/"),
