@@ -22,25 +22,21 @@ from common.settings import setting
 class Args(grpo.Args):
     base: str = setting("outputs/SFT", "initial policy: a folder or a hub name")
     dataset: str = setting("dapo", "folder of outputs/data/, or a path", tiny="linear")
-    seed: int = setting(3407, "order of the problems, sampling, initial LoRA weights; that of the thesis", low=0)
+    seed: int = setting(3407, "order of the problems, sampling, initial LoRA weights; that of the thesis")
     reward: str = setting("random", "random or format", choices=("random", "format"))
-    learning_rate: float = setting(
-        3e-5, "for LoRA (a bf16 merge loses the 1e-6 of the thesis); small models take larger steps", tiny=1e-4
-    )
+    learning_rate: float = setting(3e-5, "for LoRA; small models take larger steps", tiny=1e-4)
     lr_scheduler_type: str = setting("cosine", "learning rate falls to 0, as in the thesis")
-    warmup_steps: float = setting(0.05, "steps of rising learning rate; below 1 a fraction of all steps", low=0)
+    warmup_steps: float = setting(0.05, "steps of rising learning rate; below 1 a fraction of all steps")
     num_train_epochs: float = setting(1, "passes over the problems")
     max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=16)
-    num_generations: int = setting(8, "group size: completions of one problem, compared with each other", low=2)
-    per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64, low=1)
-    gradient_accumulation_steps: int = setting(4, "batches in one update of 32 completions", tiny=1, low=1)
+    num_generations: int = setting(8, "group size: completions of one problem, compared with each other")
+    per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64)
+    gradient_accumulation_steps: int = setting(4, "batches in one update of 32 completions", tiny=1)
     temperature: float = setting(1.0, "of the rollouts; 1 samples from the policy itself")
-    max_completion_length: int = setting(
-        1536, "tokens; a longer completion is cut and loses its reward", tiny=144, low=1
-    )
+    max_completion_length: int = setting(1536, "tokens; a longer completion is cut and loses its reward", tiny=144)
     beta: float = setting(0.0, "weight of the KL term; 0 needs no reference model in memory")
-    lora_r: int = setting(32, "rank of LoRA; 0 trains every weight, for small models", tiny=0, low=0)
-    lora_alpha: int = setting(64, "scale of LoRA, twice the rank", low=1)
+    lora_r: int = setting(32, "rank of LoRA; 0 trains every weight, for small models", tiny=0)
+    lora_alpha: int = setting(64, "scale of LoRA, twice the rank")
     patience: int = setting(0, "a run without signal is a result here, so it is not ended", low=0)
 
 
@@ -73,4 +69,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(settings.parse(Args, __doc__, output=lambda args: runs.OUTPUTS / f"GRPO-Control-{args.reward}"))
+    settings.run(main, Args, __doc__, output=lambda args: runs.OUTPUTS / f"GRPO-Control-{args.reward}")

@@ -24,28 +24,26 @@ class Args(grpo.Args):
         "Qwen/Qwen2.5-3B-Instruct", "initial policy: a folder or a hub name", tiny="resources/tiny-base"
     )
     dataset: str = setting("gsm8k", "folder of outputs/data/, or a path", tiny="linear")
-    seed: int = setting(3407, "order of the problems, sampling, initial LoRA weights", low=0)
+    seed: int = setting(3407, "order of the problems, sampling, initial LoRA weights")
     reward_weights: list[float] = setting(
         [0.5, 0.5, 0.5, 0.5, 2], "of tag_count, soft_format, strict_format, integer, correctness"
     )
     learning_rate: float = setting(5e-6, "that of the recipe", tiny=1e-4)
     lr_scheduler_type: str = setting("cosine", "learning rate falls to 0", tiny="constant_with_warmup")
-    warmup_steps: float = setting(0.1, "steps of rising learning rate; below 1 a fraction of all steps", low=0)
+    warmup_steps: float = setting(0.1, "steps of rising learning rate; below 1 a fraction of all steps")
     num_train_epochs: float = setting(1, "passes over the problems")
     max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=12)
-    num_generations: int = setting(8, "group size: completions of one problem, compared with each other", low=2)
-    per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64, low=1)
-    gradient_accumulation_steps: int = setting(4, "batches in one update of 32 completions", tiny=1, low=1)
+    num_generations: int = setting(8, "group size: completions of one problem, compared with each other")
+    per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64)
+    gradient_accumulation_steps: int = setting(4, "batches in one update of 32 completions", tiny=1)
     temperature: float = setting(1.0, "of the rollouts; 1 samples from the policy itself")
-    max_completion_length: int = setting(
-        1024, "tokens; a longer completion is cut and loses its reward", tiny=144, low=1
-    )
+    max_completion_length: int = setting(1024, "tokens; a longer completion is cut and loses its reward", tiny=144)
     beta: float = setting(0.0, "weight of the KL term; 0 needs no reference model in memory")
-    lora_r: int = setting(64, "rank of LoRA; 0 trains every weight, for small models", tiny=0, low=0)
-    lora_alpha: int = setting(64, "scale of LoRA, equal to the rank", low=1)
-    max_prompt_tokens: int = setting(512, "a longer prompt ends the script before training", tiny=1024, low=1)
+    lora_r: int = setting(64, "rank of LoRA; 0 trains every weight, for small models", tiny=0)
+    lora_alpha: int = setting(64, "scale of LoRA, equal to the rank")
+    max_prompt_tokens: int = setting(512, "a longer prompt ends the script before training", tiny=1024)
     save_steps: float = setting(25, "steps between two checkpoints for --resume", tiny=6)
-    heldout_rows: int = setting(50, "validation rows for held-out accuracy", tiny=100, low=1)
+    heldout_rows: int = setting(50, "validation rows for held-out accuracy", tiny=100)
 
 
 def tag_count(completions, tags, **columns):
@@ -106,4 +104,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(settings.parse(Args, __doc__))
+    settings.run(main, Args, __doc__)

@@ -48,4 +48,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(settings.parse(Args, __doc__))
+    settings.run(main, Args, __doc__)

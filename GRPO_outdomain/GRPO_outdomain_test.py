@@ -34,16 +34,16 @@ class Args(settings.ProfileArgs):
     gsm8k: str = setting("", "local folder instead of openai/gsm8k")
     tags: str = setting("thesis", "tag set for a base that carries none, thesis or think")
     base: str = setting("Qwen/Qwen3-4B-Base", "first of the default checkpoints", tiny="resources/tiny-base")
-    rows: int = setting(0, "questions of each set, drawn with --draw; 0: all, of a generated set 200", tiny=200, low=0)
+    rows: int = setting(0, "questions of each set, drawn with --draw; 0: all, of a generated set 200", tiny=200)
     draw: int = setting(3407, "seed of that draw; not --seed, so that checkpoints are compared on the same questions")
     greedy: bool = setting(True, "one greedy completion a question")
-    samples: int = setting(0, "sampled completions a question; 0 for none", low=0)
+    samples: int = setting(0, "sampled completions a question; 0 for none")
     temperature: float = setting(0.7, "temperature of the samples")
     top_p: float = setting(0.8, "nucleus of the samples")
-    top_k: int = setting(20, "likeliest tokens that samples are drawn from; 0 is no limit", low=0)
-    seed: int = setting(0, "seed of the samples", low=0)
-    max_new_tokens: int = setting(1536, "tokens of a completion, as in training", tiny=160, low=1)
-    batch_size: int = setting(64, "completions in memory at once; passages are long", tiny=200, low=1)
+    top_k: int = setting(20, "likeliest tokens that samples are drawn from; 0 is no limit")
+    seed: int = setting(0, "seed of the samples")
+    max_new_tokens: int = setting(1536, "tokens of a completion, as in training", tiny=160)
+    batch_size: int = setting(64, "completions in memory at once; passages are long", tiny=200)
     use_vllm: bool = setting(False, "generate with vLLM; needs CUDA")
     judge: str = setting("", "OpenAI-compatible server that scores completions, such as http://127.0.0.1:8000/v1")
     judge_model: str = setting("", "name of the judge's model; its key comes from the environment, OPENAI_API_KEY")
@@ -81,4 +81,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(settings.parse(Args, __doc__))
+    settings.run(main, Args, __doc__)

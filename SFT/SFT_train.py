@@ -27,18 +27,18 @@ else:
 class Args(settings.RunArgs, Config):
     base: str = setting("Qwen/Qwen3-4B-Base", "model to start from: a folder or a hub name", tiny="resources/tiny-base")
     dataset: str = setting("openmath", "folder of outputs/data/, or a path", tiny="linear")
-    seed: int = setting(3407, "order of the rows and initial LoRA weights", low=0)
+    seed: int = setting(3407, "order of the rows and initial LoRA weights")
     learning_rate: float = setting(2e-4, "usual for LoRA; tiny: chosen on validation, see LOG.md", tiny=5e-4)
     lr_scheduler_type: str = setting("linear", "learning rate falls to 0")
-    warmup_steps: float = setting(0.05, "steps of rising learning rate; below 1 a fraction of all steps", low=0)
+    warmup_steps: float = setting(0.05, "steps of rising learning rate; below 1 a fraction of all steps")
     num_train_epochs: float = setting(2, "passes over the rows; the validation loss rises after two")
     max_steps: int = setting(-1, "updates; -1: as many as the epochs have")
-    per_device_train_batch_size: int = setting(4, "examples in memory at once", low=1)
-    gradient_accumulation_steps: int = setting(1, "batches in one update", low=1)
-    per_device_eval_batch_size: int = setting(8, "validation examples in memory at once", tiny=50, low=1)
-    max_length: int = setting(2048, "tokens of prompt and completion; a longer row ends the script", tiny=1024, low=1)
-    lora_r: int = setting(32, "rank of LoRA; 0 trains every weight, for small models", tiny=0, low=0)
-    lora_alpha: int = setting(64, "scale of LoRA, twice the rank", low=1)
+    per_device_train_batch_size: int = setting(4, "examples in memory at once")
+    gradient_accumulation_steps: int = setting(1, "batches in one update")
+    per_device_eval_batch_size: int = setting(8, "validation examples in memory at once", tiny=50)
+    max_length: int = setting(2048, "tokens of prompt and completion; a longer row ends the script", tiny=1024)
+    lora_r: int = setting(32, "rank of LoRA; 0 trains every weight, for small models", tiny=0)
+    lora_alpha: int = setting(64, "scale of LoRA, twice the rank")
     tags: str = setting("thesis", "tag set to teach, thesis or think")
     load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower")
     gradient_checkpointing: bool = setting(True, "less memory for more time", tiny=False)
@@ -49,12 +49,12 @@ class Args(settings.RunArgs, Config):
     eval_steps: float = setting(0.25, "steps between two validation losses; below 1 a fraction of all steps", tiny=0.5)
     save_strategy: str = setting("steps", "save a checkpoint every save_steps")
     save_steps: float = setting(0.25, "steps between two checkpoints; below 1 a fraction of all steps", tiny=0.5)
-    save_total_limit: int = setting(2, "checkpoints to keep: the best, and the last one for --resume", low=1)
+    save_total_limit: int = setting(2, "checkpoints to keep: the best, and the last one for --resume")
     load_best_model_at_end: bool = setting(True, "keep the weights with the lowest validation loss")
     metric_for_best_model: str = setting("eval_loss", "what is lowest in the best checkpoint: validation loss")
-    heldout_every: int = setting(200, "steps between two measurements of held-out accuracy", tiny=256, low=1)
-    heldout_rows: int = setting(50, "validation rows for held-out accuracy", tiny=100, low=1)
-    max_completion_length: int = setting(1536, "tokens of a held-out completion", tiny=160, low=1)
+    heldout_every: int = setting(200, "steps between two measurements of held-out accuracy", tiny=256)
+    heldout_rows: int = setting(50, "validation rows for held-out accuracy", tiny=100)
+    max_completion_length: int = setting(1536, "tokens of a held-out completion", tiny=160)
 
 
 def main(args):
@@ -98,4 +98,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(settings.parse(Args, __doc__))
+    settings.run(main, Args, __doc__)

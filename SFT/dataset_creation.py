@@ -20,17 +20,13 @@ from common.settings import setting
 @dataclass
 class Args(settings.RunArgs):
     dataset: str = setting("openmath", "data set to make", tiny="linear", choices=("linear", *data.SOURCES))
-    seed: int = setting(3407, "draws the rows and their order; that of the thesis", low=0)
-    sft_rows: int = setting(
-        5000, "rows with reasoning, for SFT; tiny: as in the linear-equations study", tiny=512, low=0
-    )
+    seed: int = setting(3407, "draws the rows and their order; that of the thesis")
+    sft_rows: int = setting(5000, "rows with reasoning, for SFT; 512 in the linear-equations study", tiny=512, low=0)
     train_rows: int = setting(1000, "rows for GRPO, as in the thesis", low=0)
     validation_rows: int = setting(200, "rows for held-out accuracy and for choosing settings", low=0)
     test_rows: int = setting(500, "rows for the result tables; 200 give an interval of +-7 points", tiny=200, low=0)
     max_characters: int = setting(1000, "longer questions are left out: they would exceed the prompt limit", low=1)
-    max_working_characters: int = setting(
-        5000, "longer reasoning is left out: it would exceed max_length of SFT", low=1
-    )
+    max_working_characters: int = setting(5000, "longer reasoning is left out: too long for SFT", low=1)
     level: str = setting("seed", "range of the linear systems", tiny="hard", choices=tuple(tasks.LEVELS))
     terse: float = setting(0.5, "fraction of the linear systems solved without writing the products", low=0, high=1)
     openmath: str = setting("", "local folder instead of unsloth/OpenMathReasoning-mini")
@@ -67,13 +63,12 @@ def main(args):
         runs.fail(f"data set {args.dataset} is empty: no row is left of its splits")
 
     partial = runs.start(args)
-    with runs.disk_errors(partial):
-        facts = data.write_splits(partial, splits)
-        runs.finish(args, splits=facts)
+    facts = data.write_splits(partial, splits)
+    runs.finish(args, splits=facts)
     for name, fact in facts.items():
         less = f", {sizes[name]} were asked for" if fact["rows"] < sizes[name] else ""
         print(f"{name:11}{fact['rows']:6} rows{less}  fingerprint {fact['fingerprint']}")
 
 
 if __name__ == "__main__":
-    main(settings.parse(Args, __doc__, output=lambda args: runs.OUTPUTS / "data" / args.dataset))
+    settings.run(main, Args, __doc__, output=lambda args: runs.OUTPUTS / "data" / args.dataset)

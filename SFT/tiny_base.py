@@ -420,13 +420,12 @@ def main(args):
         "parameters": model.num_parameters(),
         "device": runs.device_name(),
     }
-    with runs.disk_errors(partial):
-        model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-        found = scores(partial, args.score_rows)
-        (partial / "README.md").write_text(model_card(figures, found, args))
-        runs.finish(args, **figures, scores=found)
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    found = scores(partial, args.score_rows)
+    (partial / "README.md").write_text(model_card(figures, found, args))
+    runs.finish(args, **figures, scores=found)
 
 
 if __name__ == "__main__":
-    main(settings.parse(Args, __doc__, output=lambda args: ROOT / "resources" / "tiny-base"))
+    settings.run(main, Args, __doc__, output=lambda args: ROOT / "resources" / "tiny-base")

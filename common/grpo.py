@@ -25,7 +25,7 @@ else:
 @dataclass
 class Args(settings.RunArgs, Config):
     tags: str = setting("", "tag set, thesis or think [that of the base]")
-    max_prompt_tokens: int = setting(512, "a longer prompt ends the script before training", low=1)
+    max_prompt_tokens: int = setting(512, "a longer prompt ends the script before training")
     load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
     gradient_checkpointing: bool = setting(True, "less memory for more time", tiny=False)
     bf16: bool = setting(True, "bfloat16 arithmetic; most CPUs emulate it slowly", tiny=False)
@@ -33,12 +33,12 @@ class Args(settings.RunArgs, Config):
     use_vllm: bool = setting(True, "generate with vLLM in the same process; needs CUDA", tiny=False)
     vllm_mode: str = setting("colocate", "one GPU for both training and generation")
     vllm_max_model_length: int = setting(2048, "tokens of prompt and completion that vLLM has room for", low=1)
-    vllm_gpu_memory_utilization: float = setting(0.3, "fraction of the GPU's memory for vLLM", low=0, high=1)
+    vllm_gpu_memory_utilization: float = setting(0.3, "fraction of the GPU's memory for vLLM")
     logging_steps: float = setting(1, "steps between two lines of metrics.jsonl")
     save_steps: float = setting(25, "steps between two checkpoints for --resume", tiny=8)
-    save_total_limit: int = setting(1, "checkpoints to keep; --resume needs the last one", low=1)
-    heldout_every: int = setting(25, "steps between two measurements of held-out accuracy", tiny=4, low=1)
-    heldout_rows: int = setting(50, "validation rows for held-out accuracy", tiny=64, low=1)
+    save_total_limit: int = setting(2, "checkpoints to keep: the last one for --resume, and the one before it")
+    heldout_every: int = setting(25, "steps between two measurements of held-out accuracy", tiny=4)
+    heldout_rows: int = setting(50, "validation rows for held-out accuracy", tiny=64)
     patience: int = setting(5, "end a run whose first steps, this many, have no signal; 0 never does", low=0)
 
 

@@ -116,16 +116,26 @@ def set_stop_tokens(args, tokenizer) -> None:
         args.generation_kwargs = {"stop_token_ids": [tokenizer.eos_token_id, tokenizer.pad_token_id]}
 
 
+def _load(base: str, **how):
+    """from_pretrained(); ends the script where the weights cannot be loaded, for instance when a file is truncated."""
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(base, **how)
+    except (OSError, SafetensorError, ValueError) as error:
+        runs.fail(f"cannot load the weights of {runs.shown(base)} ({error}); make or download them again")
+
+
 def load_model(base: str, args):
     """The policy to train: bfloat16 under a LoRA on CUDA, 4-bit on request; float32 where every weight is trained.
 
     In bfloat16 itself a small update of a weight is lost to rounding.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
     dtype = torch.bfloat16 if torch.cuda.is_available() and args.lora_r else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, quantization_config=quantization(args))
+    model = _load(base, dtype=dtype, quantization_config=quantization(args))
     if args.load_in_4bit and not torch.cuda.is_available():
         # After a no-grad forward the CPU kernel packs the weights and later LoRA gradients are wrong.
         for module in model.modules():
@@ -137,11 +147,17 @@ def load_model(base: str, args):
 def load_for_generation(folder: str):
     """A checkpoint to answer with, on CUDA where there is one."""
     import torch
-    from transformers import AutoModelForCausalLM
 
     cuda = torch.cuda.is_available()
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16 if cuda else torch.float32)
+    model = _load(folder, dtype=torch.bfloat16 if cuda else torch.float32)
     return model.to("cuda" if cuda else "cpu").eval()
+
+
+def check_finite(model) -> None:
+    """End the script when a weight that is trained is not a finite number, before such weights are saved."""
+    for name, weight in model.named_parameters():
+        if weight.requires_grad and not weight.isfinite().all():
+            runs.fail(f"training diverged: {name} is not finite any more; lower --learning_rate, then --overwrite")
 
 
 def save_model(trainer, tokenizer, folder: Path, base: str) -> None:
@@ -150,6 +166,7 @@ def save_model(trainer, tokenizer, folder: Path, base: str) -> None:
     from transformers import AutoModelForCausalLM, GenerationConfig
 
     model = trainer.accelerator.unwrap_model(trainer.model)
+    check_finite(model)
     if hasattr(model, "merge_and_unload"):
         from peft import PeftModel
 

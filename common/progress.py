@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
-from common import data, evaluation, generation, prompts, runs
+from common import checkpoints, data, evaluation, generation, models, prompts, runs
 from common.training import Run
 
 SHOWN = {  # TRL's name of a metric, and the name on the progress bar
@@ -50,6 +50,8 @@ class Watch(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         self.bar.update(1)
+        if control.should_save:
+            models.check_finite(self.trainer.model)
         if state.global_step % self.run.args.heldout_every == 0 or state.global_step >= state.max_steps:
             self.measure(state)
 
@@ -58,6 +60,7 @@ class Watch(TrainerCallback):
 
     def on_save(self, args, state, control, **kwargs):
         self.clock.save()
+        checkpoints.write_manifest(self.run.partial / f"checkpoint-{state.global_step}")
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, (int, float))}

@@ -23,10 +23,10 @@ ROOT = Path(__file__).resolve().parents[1]
 OUTPUTS = ROOT / "outputs"
 
 
-def fail(message: str):
-    """End the script with one line on stderr that says what to do, and exit code 2."""
+def fail(message: str, code: int = 2):
+    """End the script with one line on stderr that says what to do, and an exit code."""
     print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
-    raise SystemExit(2)
+    raise SystemExit(code)
 
 
 def resolve(path: str | Path) -> Path:
@@ -96,6 +96,21 @@ def check_output(args) -> None:
         fail(f"{shown(output)} exists; pass --overwrite to replace it, or --output for another folder")
 
 
+_locks = []  # held until the process ends, however it ends
+
+
+def lock(partial: Path) -> None:
+    """Keep every other process out of a working folder; ends the script when another one is in it."""
+    from filelock import FileLock, Timeout
+
+    held = FileLock(f"{partial}.lock", is_singleton=True)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        fail(f"another process is writing to {shown(partial)}; wait for it, or choose another --output")
+    _locks.append(held)
+
+
 def start(args) -> Path:
     """The folder to work in, `<output>.partial`, and args.output_dir set to it.
 
@@ -103,6 +118,8 @@ def start(args) -> Path:
     """
     check_output(args)
     partial = partial_of(args.output)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    lock(partial)
     interrupted = any(partial.glob("checkpoint-*"))
     if interrupted and not args.resume and not args.overwrite:
         fail(f"{shown(partial)} holds an interrupted run; pass --resume to continue it, --overwrite to drop it")
@@ -111,7 +128,10 @@ def start(args) -> Path:
     partial.mkdir(parents=True, exist_ok=True)
     asked, begun = settings_of(args), partial / "settings.json"
     if begun.exists():
-        made = json.loads(begun.read_text())
+        try:
+            made = json.loads(begun.read_text())
+        except ValueError:
+            fail(f"{shown(begun)} is damaged; delete {shown(partial)} to start again")
         if name := changed(made, asked):
             fail(
                 f"{shown(partial)} was begun with --{name} {made[name]}, now it is {asked.get(name)}; "
@@ -137,25 +157,12 @@ def settings_of(args) -> dict:
     return json.loads(json.dumps(plain, default=str))
 
 
-def last_checkpoint(partial: Path) -> str | None:
-    """The newest whole checkpoint of an interrupted run, or None; half-written ones are removed.
-
-    The trainer writes trainer_state.json last, so a checkpoint without a readable one was cut off.
-    """
-    steps = []
-    for folder in partial.glob("checkpoint-*"):
-        try:
-            json.loads((folder / "trainer_state.json").read_text())
-            steps.append(folder)
-        except (OSError, ValueError):
-            shutil.rmtree(folder)
-    newest = max(steps, key=lambda folder: int(folder.name.split("-")[1]), default=None)
-    step = int(newest.name.split("-")[1]) if newest else 0
-    for log in (partial / "metrics.jsonl", partial / "samples.jsonl"):  # what was logged after that step comes again
+def trim_logs(partial: Path, step: int) -> None:
+    """Drop what was logged after a step: the run that continues from there logs it again."""
+    for log in (partial / "metrics.jsonl", partial / "samples.jsonl"):
         if log.exists():
-            kept = [line for line in log.read_text().split("\n") if _step_of(line) <= step and newest]
+            kept = [line for line in log.read_text().split("\n") if _step_of(line) <= step]
             log.write_text("".join(f"{line}\n" for line in kept))
-    return str(newest) if newest else None
 
 
 def _step_of(line: str) -> float:
@@ -165,17 +172,16 @@ def _step_of(line: str) -> float:
         return float("inf")
 
 
-@contextlib.contextmanager
-def disk_errors(partial: Path):
-    """Turn a failed write into one line; what was saved before stays for --resume."""
-    try:
-        yield
-    except Exception as error:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        disk = full or type(error).__name__ == "SafetensorError" or "Writer" in str(error)
-        if not disk:
-            raise
-        fail(f"could not write to {shown(partial)} ({error}); free some disk space, then repeat with --resume")
+def explain(error: BaseException) -> str | None:
+    """One line on a file that could not be read or written; None for any other error."""
+    number = error.errno if isinstance(error, OSError) else None
+    writer = type(error).__name__ == "SafetensorError" or "Writer" in str(error)  # they do not pass the number on
+    what = shown(error.filename) if isinstance(error, OSError) and error.filename else "a file"
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or writer:
+        return f"could not write {what}: {error}; free some disk space"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"could not open {what}: {error.strerror}; change its permissions, or choose another folder"
+    return None
 
 
 def record(args, **facts) -> dict:
@@ -234,8 +240,17 @@ def write_json(path: Path, value) -> None:
 
 
 def read_jsonl(path: Path) -> list[dict]:
-    """The rows of a JSONL file. Only \\n ends a row: a question may hold other characters that Python takes for one."""
-    return [json.loads(line) for line in path.read_text().split("\n") if line]
+    """The rows of a JSONL file; ends the script for a line that is not JSON.
+
+    Only \\n ends a line: a question may hold other characters that Python takes for line ends.
+    """
+    rows = []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        try:
+            rows += [json.loads(line)] if line else []
+        except ValueError as error:
+            fail(f"{shown(path)}, line {number} is not JSON ({error}); make the file again, or delete that line")
+    return rows
 
 
 def append_json(path: Path, row: dict) -> None:
@@ -252,6 +267,7 @@ def finish(args, base: str | None = None, **facts) -> None:
     if output.exists():
         shutil.rmtree(output)
     os.replace(partial, output)
+    Path(f"{partial}.lock").unlink(missing_ok=True)
     for rest in (*output.glob("checkpoint-*"), output / "settings.json", output / "seconds.json"):
         shutil.rmtree(rest) if rest.is_dir() else rest.unlink(missing_ok=True)
     print(f"saved {shown(output)}")
@@ -262,7 +278,10 @@ class Clock:
 
     def __init__(self, partial: Path):
         self.path, self.started = partial / "seconds.json", time.time()
-        self.before = json.loads(self.path.read_text()) if self.path.exists() else 0.0
+        try:
+            self.before = float(self.path.read_text())
+        except (OSError, ValueError):  # no such file yet, or a damaged one
+            self.before = 0.0
 
     def seconds(self) -> float:
         return round(self.before + time.time() - self.started, 1)

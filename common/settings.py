@@ -10,10 +10,12 @@ import inspect
 import logging
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from common import runs
 
@@ -23,12 +25,61 @@ logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # at import it warns 
 
 PROFILES = ("tiny", "gpu")
 HELP = bool({"-h", "--help"} & set(sys.argv[1:]))  # then a trainer's config, which takes seconds to import, is left out
-# Lowest and highest value of a setting, wherever it stands; setting(low=, high=) goes before.
-RANGES = {
-    "learning_rate": (0, 1),
-    "temperature": (0, 10),
-    "top_p": (0, 1),
-    "beta": (0, 100),
+
+
+class Range(NamedTuple):
+    """The numbers that a setting may have. Every number has to be finite, also where no range is given."""
+
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None  # as `low`, but without this value
+    off: float | None = None  # a value outside of the range that stands for "not set"
+
+    def problem(self, value: float) -> str | None:
+        """What to choose instead of the value, or None."""
+        wanted = []
+        if self.low is not None:
+            wanted.append(f"at least {self.low}")
+        if self.above is not None:
+            wanted.append(f"more than {self.above}")
+        if self.high is not None:
+            wanted.append(f"at most {self.high}")
+        fits = math.isfinite(value) and (self.low is None or value >= self.low)
+        fits = fits and (self.high is None or value <= self.high) and (self.above is None or value > self.above)
+        return None if fits or value == self.off else " and ".join(wanted) or "a finite number"
+
+
+RANGES = {  # of settings that mean the same everywhere, options of the trainer's config included
+    "learning_rate": Range(above=0),
+    "warmup_steps": Range(low=0),
+    "weight_decay": Range(low=0),
+    "max_grad_norm": Range(low=0),
+    "num_train_epochs": Range(above=0),
+    "max_steps": Range(low=1, off=-1),
+    "num_generations": Range(low=2),
+    "per_device_train_batch_size": Range(low=1),
+    "per_device_eval_batch_size": Range(low=1),
+    "gradient_accumulation_steps": Range(low=1),
+    "temperature": Range(above=0),
+    "top_p": Range(above=0, high=1),
+    "top_k": Range(low=0),
+    "beta": Range(low=0),
+    "lora_r": Range(low=0),
+    "lora_alpha": Range(low=1),
+    "seed": Range(low=0, high=2**32 - 1),
+    "heldout_rows": Range(low=1),
+    "heldout_every": Range(low=1),
+    "max_completion_length": Range(low=1),
+    "max_prompt_tokens": Range(low=1),
+    "max_length": Range(low=1),
+    "max_new_tokens": Range(low=1),
+    "batch_size": Range(low=1),
+    "rows": Range(low=0),
+    "samples": Range(low=0),
+    "save_steps": Range(above=0),
+    "save_total_limit": Range(low=2),  # the last one, and the one before in case that one is damaged
+    "logging_steps": Range(above=0),
+    "vllm_gpu_memory_utilization": Range(above=0, high=1),
 }
 GROUPS = {  # of --help; what is in none of them stands first
     "sampling": (
@@ -45,7 +96,7 @@ GROUPS = {  # of --help; what is in none of them stands first
         *("load_best_model_at_end", "metric_for_best_model", "heldout_every", "heldout_rows", "patience", "show"),
     ),
     "folders": (
-        *("base", "checkpoints", "dataset", "output", "results", "tests", "profile", "resume", "overwrite"),
+        *("base", "checkpoints", "dataset", "output", "results", "completions", "folder", "outputs", "profile", "resume", "overwrite"),
         *("boolq", "commonsense_qa", "arc_challenge", "gsm8k", "openmath", "dapo", "math500"),
     ),
 }
@@ -54,16 +105,17 @@ GROUPS = {  # of --help; what is in none of them stands first
 class Reason(str):
     """The reason of a setting, and what else is known of it; the parser of transformers takes a text and no more."""
 
-    tiny, low, high, choices = None, None, None, ()
+    tiny, range, choices = None, None, ()
 
 
 def setting(default, reason: str, tiny=None, low: float | None = None, high: float | None = None, choices=()):
     """A setting of a script: its value, the reason that --help shows, and its value in the tiny profile if another.
 
-    low, high: a value outside of them ends the script in parse(); choices: the values that a text may have.
+    low, high: the range of a number, in place of that in RANGES. choices: the values that a text may have.
     """
     known = Reason(reason.replace("%", "%%"))
-    known.tiny, known.low, known.high, known.choices = tiny, low, high, tuple(choices)
+    known.tiny, known.choices = tiny, tuple(choices)
+    known.range = None if low is None and high is None else Range(low, high)
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata={"help": known})
     return field(default=default, metadata={"help": known})
@@ -96,6 +148,31 @@ def settings_of(args_class) -> dict[str, Reason]:
     return {name: known[name] for name in names if isinstance(known.get(name), Reason)}
 
 
+def run(main: Callable, args_class, description: str, output: Callable | None = None) -> None:
+    """Parse the command line, then main(args). A failed write, Ctrl-C and SIGTERM end the script in one line."""
+    args = parse(args_class, description, output)
+    repeat = runs.command_line()
+    if hasattr(args, "resume") and not args.resume:
+        repeat += " --resume"
+
+    def terminate(number, frame):
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        main(args)
+    except KeyboardInterrupt:
+        runs.fail(f"interrupted; continue with: {repeat}", code=130)
+    except SystemExit as end:
+        if end.code == 128 + signal.SIGTERM:
+            runs.fail(f"terminated; continue with: {repeat}", code=end.code)
+        raise
+    except Exception as error:
+        if (line := runs.explain(error)) is None:
+            raise
+        runs.fail(f"{line}, then repeat: {repeat}")
+
+
 def parse(args_class, description: str, output: Callable | None = None, argv: list[str] | None = None):
     """The command line as args_class: the values of the profile, then the user's.
 
@@ -118,34 +195,35 @@ def parse(args_class, description: str, output: Callable | None = None, argv: li
     profile = chosen or default_profile()
     tiny = {name: known.tiny for name, known in settings_of(args_class).items() if known.tiny is not None}
     parser.set_defaults(profile=profile, **(tiny if profile == "tiny" else {}))
-    try:
-        args, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
-    except (ValueError, ImportError) as error:
-        runs.fail(error)
+    values, unknown = parser.parse_known_args(argv)
     if unknown:
         runs.fail(f"unknown option {unknown[0]} (--help lists the options)")
-    check(args)
+    check(args_class, vars(values))
+    try:
+        (args,) = parser.parse_args_into_dataclasses(argv)
+    except (ValueError, ImportError, ArithmeticError) as error:
+        runs.fail(error)
     if isinstance(args, RunArgs):
         name = Path(sys.argv[0]).stem.removesuffix("_train")
         args.output = str(runs.resolve(args.output or (output(args) if output else runs.OUTPUTS / name)).absolute())
     return args
 
 
-def check(args) -> None:
-    """End the script for a value outside of the range or the choices of its setting."""
-    for name, known in settings_of(type(args)).items():
-        value = getattr(args, name)
-        low, high = (
-            (known.low, known.high) if (known.low, known.high) != (None, None) else RANGES.get(name, (None, None))
-        )
+def check(args_class, values: dict) -> None:
+    """End the script for a value outside of its range or choices, or for more or fewer reward weights than rewards."""
+    known = settings_of(args_class)
+    for name, value in values.items():
+        chosen = known.get(name, Reason())
+        allowed = chosen.range or RANGES.get(name, Range())
         for one in value if isinstance(value, list) else [value]:
-            if known.choices and one not in known.choices:
-                runs.fail(f"--{name} {one}: choose {', '.join(known.choices)}")
-            if isinstance(one, bool) or not isinstance(one, (int, float)):
-                continue
-            if not math.isfinite(one) or (low is not None and one < low) or (high is not None and one > high):
-                wanted = [f"at least {low}"] * (low is not None) + [f"at most {high}"] * (high is not None)
-                runs.fail(f"--{name} {one}: choose {' and '.join(wanted) or 'a finite number'}")
+            if chosen.choices and one not in chosen.choices:
+                runs.fail(f"--{name} {one}: choose {', '.join(chosen.choices)}")
+            number = isinstance(one, (int, float)) and not isinstance(one, bool) and (name in known or name in RANGES)
+            if number and (wanted := allowed.problem(one)):
+                runs.fail(f"--{name} {one}: choose {wanted}")
+    weights = next((f for f in dataclasses.fields(args_class) if f.name == "reward_weights" and f.name in known), None)
+    if weights and len(values["reward_weights"]) != len(weights.default_factory()):
+        runs.fail(f"--reward_weights takes {len(weights.default_factory())} numbers, {known['reward_weights']}")
 
 
 def help_text(args_class, description: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common import evaluation, models, runs
+from common import checkpoints, evaluation, models, runs
 
 
 class Run(NamedTuple):
@@ -32,18 +32,25 @@ def train(run: Run, trainer, score: Callable = evaluation.score_answer, watch: t
     from common.progress import Watch
 
     shown = (watch or Watch)(trainer, run, score)
-    with runs.disk_errors(run.partial):
-        _train(trainer, run.partial, run.args.resume)
-        models.save_model(trainer, run.tokenizer, run.partial, run.base)
-        runs.finish(run.args, base=run.base, tags=run.tag_set, fingerprint=run.fingerprint, **shown.results())
+    trainer.args.logging_nan_inf_filter = False  # it would hide a loss that is not a number, and the run would go on
+    _train(trainer, run.partial, run.args.resume)
+    models.save_model(trainer, run.tokenizer, run.partial, run.base)
+    runs.finish(run.args, base=run.base, tags=run.tag_set, fingerprint=run.fingerprint, **shown.results())
 
 
 def _train(trainer, partial: Path, resume: bool) -> None:
-    """Train from the last checkpoint if there is one; one that was saved at the last step is only loaded."""
-    checkpoint = runs.last_checkpoint(partial) if resume else None
-    state = json.loads((Path(checkpoint) / "trainer_state.json").read_text()) if checkpoint else {}
-    if checkpoint and state["global_step"] >= state["max_steps"]:
-        best = Path(state["best_model_checkpoint"]).name if trainer.args.load_best_model_at_end else ""
-        trainer._load_from_checkpoint(str(partial / best) if best else checkpoint)
+    """Train from the newest checkpoint if there is one; one that was saved at the last step is only loaded."""
+    checkpoint = checkpoints.newest(partial) if resume else None
+    if checkpoint is None:
+        runs.trim_logs(partial, -1)
+        trainer.train()
+        return
+    state = json.loads((checkpoint / "trainer_state.json").read_text())
+    runs.trim_logs(partial, state["global_step"])
+    best = partial / Path(state["best_model_checkpoint"] or checkpoint).name
+    if trainer.args.load_best_model_at_end and (file := checkpoints.damage(best)):
+        checkpoints.fail_for(best, file)
+    if state["global_step"] < state["max_steps"]:
+        trainer.train(resume_from_checkpoint=str(checkpoint))
     else:
-        trainer.train(resume_from_checkpoint=checkpoint)
+        trainer._load_from_checkpoint(str(best if trainer.args.load_best_model_at_end else checkpoint))
