@@ -19,6 +19,12 @@ DECODINGS = {"sampled": "tab:blue", "greedy": "tab:orange"}  # in the order of t
 T95 = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262]  # Student's t at 97.5 %, from 1 degree on
 CHARACTER = 0.066  # inches, a little more than the mean character at 8 points
 LINE = 0.32  # inches for a script
+PANELS = {  # column of curves.csv: title
+    "accuracy": "held-out accuracy, greedy",
+    "reward": "reward, own scales",
+    "no_signal": "groups without signal, share",
+    "entropy": "entropy, nats a token",
+}
 
 
 def save(figure, path: Path) -> None:
@@ -154,47 +160,51 @@ def band(values: list[float]) -> tuple[float, float]:
     return statistics.mean(values) - half, statistics.mean(values) + half
 
 
+def curve(axis, steps: dict[int, dict[str, float]], i: int, label: str, marker: str) -> None:
+    """The i-th curve of a panel: mean and band at the steps that every seed has logged. steps: step -> seed -> value."""
+    seeds = {seed for known in steps.values() for seed in known}
+    at = [step for step in sorted(steps) if len(steps[step]) == len(seeds)]
+    if not at:
+        return
+    means = [statistics.mean(steps[step].values()) for step in at]
+    lows, highs = zip(*(band(list(steps[step].values())) for step in at))
+    line = ["-", "--", "-.", ":"][i % 4]
+    axis.plot(at, means, label=f"{label}, seeds: {len(seeds)}", color=f"C{i}", ls=line, marker=marker, ms=3)
+    axis.fill_between(at, lows, highs, color=f"C{i}", alpha=0.12, lw=0)
+
+
 def curves(rows: list[dict], groups: dict[str, list[str]], path: Path) -> None:
-    """A row of panels for each base and group of scripts; steps that every seed of a script has logged."""
-    panels = {"accuracy": "held-out accuracy, greedy", "reward": "reward, own scales"}
-    panels |= {"no_signal": "groups without signal, share", "entropy": "entropy, nats a token"}
-    values = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))  # base, script -> column -> step -> seed
+    """A row of panels for each base and group of scripts, from the rows of curves.csv."""
+    values = defaultdict(lambda: defaultdict(dict))  # (base, script, column) -> step -> seed -> value
     for row in rows:
-        for column in panels:
+        for column in PANELS:
             if row.get(column):
-                steps = values[row["base"], row["script"]][column]
-                steps[int(row["step"])][row["seed"]] = float(row[column])
-    shown = [(base, group) for base in sorted({base for base, _ in values}) for group in groups]
-    shown = [(base, group) for base, group in shown if any((base, script) in values for script in groups[group])]
+                values[row["base"], row["script"], column][int(row["step"])][row["seed"]] = float(row[column])
+    known = {(base, script) for base, script, _ in values}
+    shown = [(base, group) for base in sorted({base for base, _ in known}) for group in groups]
+    shown = [(base, group) for base, group in shown if any((base, script) in known for script in groups[group])]
     if not shown:
         return
     size, widths = (17, 0.7 + 3.4 * len(shown)), {"width_ratios": [1.8, 1, 1, 1]}
     figure, axes = plt.subplots(len(shown), 4, figsize=size, squeeze=False, layout="constrained", **widths)
     for line, (base, group) in zip(axes, shown):
-        for axis, (column, title) in zip(line, panels.items()):
+        for axis, (column, title) in zip(line, PANELS.items()):
             for i, script in enumerate(groups[group]):
-                steps = values[base, script][column] if (base, script) in values else {}
-                seeds = {seed for known in steps.values() for seed in known}
-                at = [step for step in sorted(steps) if len(steps[step]) == len(seeds)]
-                if at:
-                    mean = [statistics.mean(steps[step].values()) for step in at]
-                    low, high = zip(*(band(list(steps[step].values())) for step in at))
-                    style = {"color": f"C{i}", "ls": ["-", "--", "-.", ":"][i % 4], "ms": 3}
-                    style["marker"] = "o" if column == "accuracy" else ""
-                    axis.plot(at, mean, label=f"{script}, seeds: {len(seeds)}", **style)
-                    axis.fill_between(at, low, high, color=f"C{i}", alpha=0.12, lw=0)
+                marker = "o" if column == "accuracy" else ""
+                curve(axis, values.get((base, script, column), {}), i, script, marker)
             axis.set_title(title)
             axis.set_xlabel("step")
             axis.xaxis.get_major_locator().set_params(integer=True)
             axis.grid(alpha=0.3)
-        line[0].set_title(f"{group} ({base}): {panels['accuracy']}", weight="bold")
-        line[0].set_ylim(-0.02, 1.02)
-        line[0].legend(fontsize=8)
-        if max(map(abs, line[1].get_ylim())) > 2:
-            line[1].set_yscale("symlog", linthresh=1)  # one variant pays 0 to 1, another -20 to 12
-            line[1].set_title("reward, own scales, log beyond 1")
-        line[2].set_ylim(-0.02, 1.02)
-        line[3].set_ylim(bottom=0)
+        accuracy, reward, no_signal, entropy = line
+        accuracy.set_title(f"{group} ({base}): {PANELS['accuracy']}", weight="bold")
+        accuracy.set_ylim(-0.02, 1.02)
+        accuracy.legend(fontsize=8)
+        if max(map(abs, reward.get_ylim())) > 2:  # one variant's rewards lie between 0 and 1, another's from -20 to 12
+            reward.set_yscale("symlog", linthresh=1)
+            reward.set_title(f"{PANELS['reward']}, log beyond 1")
+        no_signal.set_ylim(-0.02, 1.02)
+        entropy.set_ylim(bottom=0)
     note = "mean over seeds; band: 95 % interval over the seeds where there are 3 or more, else smallest to largest"
     figure.suptitle(note, x=0.01, ha="left")
     save(figure, path)
