@@ -1,16 +1,18 @@
-"""Draw every table and plot of a folder from the csv files in it; no figure of ours is typed in by hand.
+"""Draw every table and picture of a folder from the csv files in it; no measured figure is typed in by hand.
 
-The learning curves of finished runs in outputs/ are first gathered into curves.csv, so that the plots can be drawn
-again, byte for byte, where outputs/ is not at hand. A table or plot without rows is left out. Figures of the two
-studies that this repo builds on (published.py) stand beside ours, marked as theirs. GSM8K stands in both tables: a
-checkpoint may have been trained on it or not.
+The learning curves of finished runs in outputs/ are first gathered into curves.csv, so that the pictures can be drawn
+again, byte for byte, without outputs/. A table or picture without rows is left out. Figures that two studies published
+(published.py) stand beside the measured ones. GSM8K is in both tables, in-domain and out-domain: a checkpoint may have
+been trained on it or not.
 
 accuracy   mean over seeds; 95 % Wilson interval over the problems at that mean
-vs SFT     fraction of right replies to a problem less SFT's to the same problem, seed by seed, averaged over the seeds
-           that both have; 95 % bootstrap interval over the problems; p of a two-sided sign-flip test over them,
-           corrected by Holm over the scripts of one column (comparisons.py)
-pass@k     1 - C(n - c, k) / C(n, k) for a problem with c right of n replies, averaged over seeds; 95 % bootstrap
+vs SFT     fraction of correct completions of a problem minus SFT's of the same problem and seed, averaged over the
+           seeds that both have; 95 % bootstrap interval over the problems; p of a two-sided sign-flip test over the
+           problems, corrected by Holm over the scripts of one column (comparisons.py)
+pass@k     1 - C(n - c, k) / C(n, k) for a problem with c correct of n completions, averaged over seeds; 95 % bootstrap
            interval over the problems
+judge      by arithmetic: 10 * the fraction of the arithmetic in the reasoning that is correct; or the score, 0 to 10,
+           that a model gave (--judge of the tests)
 
 Input: results.csv, items.csv, curves.csv in the folder, outputs/**/metrics.jsonl. Output: GRPO_reward, Out-domain and
 BFCL as .md and .png, pass_at_k.md, Pass_at_k.png, Learning_curves.png, curves.csv.
@@ -32,13 +34,13 @@ from resources import comparisons, measurements, plots, published
 
 @dataclass
 class Args(settings.ProfileArgs):
-    folder: str = setting("resources", "where the csv files lie and the tables and plots go")
-    outputs: str = setting("outputs", "where the finished runs lie")
-    flips: int = setting(10_000, "sign flips and bootstrap samples; p is at least 1 / (flips + 1)", low=1)
+    folder: str = setting("resources", "folder of the csv files, for tables and pictures too")
+    outputs: str = setting("outputs", "folder of the finished runs, for their learning curves")
+    flips: int = setting(10_000, "sign flips of a test, samples of a bootstrap; p is at least 1 / (flips + 1)", low=1)
 
 
 SCRIPTS = {  # in the order of the tables, with a note below them; other scripts than these show in BFCL alone
-    "never-calls": "the floor, what a model without a single call gets",
+    "never-calls": "a model that never makes a call, the floor",
     "base": "no training; its seeds are those of the sampling",
     "SFT": "",
     "GRPO-1K": "",
@@ -46,35 +48,35 @@ SCRIPTS = {  # in the order of the tables, with a note below them; other scripts
     "GRPO-1K-v3": "",
     "GRPO-1K-def": "",
     "GRPO-Hybrid": "",
-    "GRPO-Intuitor": "no outside signal, its own certainty alone",
-    "GRPO-Intuitor-long": "four times as many updates",
-    "GRPO-Intuitor-self_certainty-long": "the published definition of certainty, as many updates",
+    "GRPO-Intuitor": "rewarded for its own certainty alone, not for answers",
+    "GRPO-Intuitor-long": "GRPO-Intuitor with four times as many updates",
+    "GRPO-Intuitor-self_certainty-long": "the same with the published definition of certainty",
     "GRPO-DualHead": "",
     "GRPO-GSM8K": "",
     "GRPO-Linear": "from the base, no SFT",
-    "GRPO-Control-random": "coin-toss reward",
-    "GRPO-Control-format": "reward for the form alone",
+    "GRPO-Control-random": "rewarded by a coin toss",
+    "GRPO-Control-format": "rewarded for the format alone",
 }
 ORDER = list(SCRIPTS)
 CALL_NOTES = {
-    "SFT-BFCL": "SFT of the base on calls",
-    "SFT-BFCL-multi": "SFT-BFCL, trained on dialogues too",
+    "SFT-BFCL": "SFT of the base on tool calls",
+    "SFT-BFCL-multi": "SFT of SFT-BFCL on dialogues",
     "GRPO_BFCL_v1": "from SFT-BFCL",
     "GRPO_BFCL_v2": "from SFT-BFCL-multi",
 }
 CURVE_GROUPS = {
-    "paid for answer and form": ["GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def"],
-    "paid for its own certainty": ["GRPO-Hybrid", "GRPO-Intuitor", "GRPO-DualHead"],
-    "the same for longer": ["GRPO-Intuitor-long", "GRPO-Intuitor-self_certainty-long"],
+    "answer and format rewards": ["GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def"],
+    "certainty rewards": ["GRPO-Hybrid", "GRPO-Intuitor", "GRPO-DualHead"],
+    "certainty rewards, longer": ["GRPO-Intuitor-long", "GRPO-Intuitor-self_certainty-long"],
     "without SFT, and controls": ["GRPO-GSM8K", "GRPO-Linear", "GRPO-Control-random", "GRPO-Control-format"],
 }
 OUT_DOMAIN = ["yes_no", "multiple_choice", "word_problem", "boolq", "commonsense_qa", "arc_challenge", "gsm8k"]
 DATASETS = ["linear", "linear-harder", "dapo", "math500", *OUT_DOMAIN, "bfcl_single", "bfcl_multi"]  # then any other
-CHANCE = {"yes_no": 50, "boolq": 50, "multiple_choice": 25, "arc_challenge": 25, "commonsense_qa": 20}  # %, by guessing
+CHANCE = {"yes_no": 50, "boolq": 50, "multiple_choice": 25, "arc_challenge": 25, "commonsense_qa": 20}  # % by guessing
 TITLES = {  # of the tables and pictures of that name
     "GRPO_reward": "In-domain: base, SFT and the GRPO variants",
     "Out-domain": "Out-domain: tasks that were not trained on",
-    "BFCL": "BFCL: perfect matches of function calls",
+    "BFCL": "BFCL: perfect matches of tool calls",
 }
 COLUMNS = {  # of results.csv: head of the column, format
     "format_rate": ("well-formed", "{:.0%}"),
@@ -117,13 +119,20 @@ def rank_of_set(name: str) -> tuple:
 # Statistics: from rows of results.csv and items to a table, script -> decoding -> figures.
 
 
+def judge_of(row: dict) -> str:
+    """Whether a model judged the reasoning in a row of results.csv, or the arithmetic stated in it was checked."""
+    options = [word.split("=")[0] for word in row["command"].split()]
+    return "model" if "--judge" in options else "arithmetic"
+
+
 def over_seeds(rows: list[dict]) -> dict:
     """Means over the seeds of one script, with a Wilson interval over the problems, and each seed's accuracy."""
     values = {name: [float(row[name]) for row in rows if row.get(name)] for name in ("accuracy", *COLUMNS)}
     mean = {name: statistics.mean(column) for name, column in values.items() if column}
     n = min(int(row["n"]) for row in rows)
     low, high = evaluation.wilson(mean["accuracy"], n)
-    return {**mean, "low": low, "high": high, "each": values["accuracy"], "n": n}
+    judged_by = " and ".join(sorted({judge_of(row) for row in rows if row.get("judge")}))
+    return {**mean, "low": low, "high": high, "each": values["accuracy"], "n": n, "judged_by": judged_by}
 
 
 def make_table(rows: list[dict], items: dict, flips: int) -> dict[str, dict[str, dict]]:
@@ -145,7 +154,7 @@ def make_table(rows: list[dict], items: dict, flips: int) -> dict[str, dict[str,
 
 
 def pass_table(items: dict, samples: int) -> dict[str, dict[int, tuple]]:
-    """script -> k -> (pass@k, low, high), for items as script -> seed -> (counts, replies to an item)."""
+    """script -> k -> (pass@k, low, high), for items as script -> seed -> (counts, completions an item)."""
     scripts = sorted(items.keys() & set(ORDER), key=rank)
     return {script: comparisons.pass_at_each_k(items[script], samples) for script in scripts}
 
@@ -167,8 +176,13 @@ def difference(figures: dict | None) -> str:
 
 
 def table_rows(table: dict[str, dict[str, dict]], dataset: str) -> list[dict[str, str]]:
-    """A row for each script, without the columns that would be empty in all rows."""
+    """A row for each script, without the columns that would be empty in all rows.
+
+    The head of the judge column says what judged; where that differs between rows, each cell does.
+    """
     reference = reference_of(dataset, set(table))
+    judges = {figures["judged_by"] for ways in table.values() for figures in ways.values() if "judge" in figures}
+    only_judge = judges.pop() if len(judges) == 1 else ""
     rows = []
     for script, ways in table.items():
         shown = [ways[way] for way in plots.DECODINGS if way in ways]
@@ -179,19 +193,26 @@ def table_rows(table: dict[str, dict[str, dict]], dataset: str) -> list[dict[str
         each = [100 * accuracy for accuracy in shown[0]["each"]]
         row["each seed"] = f"{min(each):.1f} to {max(each):.1f} %" if len(each) > 1 else ""
         for name, (head, form) in COLUMNS.items():
-            if not (dataset.startswith("bfcl") and name in NOT_OF_CALLS):
-                row[head] = next((form.format(figures[name]) for figures in shown if name in figures), "")
-        theirs = published.ACCURACIES.get(dataset, {}).items()
-        row["theirs"] = ", ".join(f"{what} {known[script]} %" for what, known in theirs if script in known)
+            if dataset.startswith("bfcl") and name in NOT_OF_CALLS:
+                continue
+            figures = next((figures for figures in shown if name in figures), {})
+            text = form.format(figures[name]) if figures else ""
+            if name == "judge" and only_judge:
+                head = f"judge ({only_judge})"
+            elif name == "judge" and figures:
+                text = f"{text} ({figures['judged_by']})"
+            row[head] = text
+        known = published.ACCURACIES.get(dataset, {}).items()
+        row["published"] = ", ".join(f"{what} {figures[script]} %" for what, figures in known if script in figures)
         rows.append(row)
     return [{name: row[name] for name in row if any(other[name] for other in rows)} for row in rows]
 
 
 def overview(tables: dict) -> list[dict[str, str]]:
-    """A row for each script, a column for each data set: accuracy of the sampled replies, else of the greedy one."""
+    """A row for each script, a column for each data set of one base: sampled accuracy, else greedy."""
     scripts = sorted({script for table in tables.values() for script in table}, key=rank)
     rows = [{"script": script} for script in scripts]
-    for dataset, table in tables.items():
+    for (_, dataset), table in tables.items():
         for row in rows:
             ways = table.get(row["script"], {})
             row[dataset] = percent(next((ways[way] for way in plots.DECODINGS if way in ways), None))
@@ -200,12 +221,11 @@ def overview(tables: dict) -> list[dict[str, str]]:
 
 def shown_sets(tables: dict) -> tuple[dict, list[str]]:
     """The tables of sets of which any script or study solves anything, and the names of the other sets."""
-    shown = {
-        key: table
-        for key, table in tables.items()
-        if key[1] in published.ACCURACIES
-        or any(figures["accuracy"] for ways in table.values() for figures in ways.values())
-    }
+    shown = {}
+    for (base, dataset), table in tables.items():
+        solved = any(figures["accuracy"] for ways in table.values() for figures in ways.values())
+        if solved or dataset in published.ACCURACIES:
+            shown[base, dataset] = table
     shown = shown or tables
     return shown, sorted({dataset for _, dataset in tables.keys() - shown.keys()})
 
@@ -222,14 +242,13 @@ def markdown(name: str, tables: dict, rows: list[dict]) -> str:
     """tables: (base, dataset) -> table; rows: the rows of results.csv behind them."""
     text = [f"# {TITLES[name]}", ""]
     for base in sorted({base for base, _ in tables}):
-        ours = {dataset: table for (of, dataset), table in tables.items() if of == base}
+        ours = {key: table for key, table in tables.items() if key[0] == base}
         if len(ours) > 1:
-            shown, unsolved = shown_sets({(base, dataset): table for dataset, table in ours.items()})
-            overall = overview({dataset: table for (_, dataset), table in shown.items()})
-            text += [f"## {base}, all sets", "", *markdown_table(overall)]
+            shown, unsolved = shown_sets(ours)
+            text += [f"## {base}, all sets", "", *markdown_table(overview(shown))]
             if unsolved:
                 text += [f"- 0 % for every script: {', '.join(unsolved)}", ""]
-        for dataset, table in ours.items():
+        for (_, dataset), table in ours.items():
             n = sorted({figures["n"] for ways in table.values() for figures in ways.values()})
             count = f"{n[0]} to {n[-1]}" if len(n) > 1 else f"{n[0]}"
             text += [f"## {base}, {dataset}, {count} test problems", ""]
@@ -244,17 +263,18 @@ def notes(name: str, tables: dict) -> list[str]:
     references = dict.fromkeys(reference_of(dataset, set(table)) for (_, dataset), table in tables.items())
     text = [f"- {script}: {note}" for script, note in {**SCRIPTS, **CALL_NOTES}.items() if note and script in scripts]
     text += [
-        "- sampled: mean of several replies a problem, 5 at temperature 0.7, top-p 0.8, top-k 20 unless a command says",
-        "  otherwise; greedy: one reply. Every later column is of the sampled replies where there are any.",
+        "- sampled: mean of several completions a problem, 5 at temperature 0.7, top-p 0.8, top-k 20 unless a command",
+        "  says otherwise; greedy: one completion. The columns behind these are of the sampled completions, or of the",
+        "  greedy ones where none were sampled.",
         "- [ ] behind an accuracy: 95 % Wilson interval over the problems, at the mean over the seeds.",
-        f"- vs {' or '.join(references)}: points of difference on the same problems and seeds, 95 % bootstrap",
-        "  interval over the problems, p of a paired sign-flip test, corrected (Holm) over the scripts of the column.",
-        "  They speak of other problems, not of other seeds: for those see each seed.",
+        f"- vs {' or '.join(references)}: percentage points of difference on the same problems and seeds; 95 %",
+        "  bootstrap interval over the problems; p of a paired sign-flip test, corrected (Holm) over the scripts of a",
+        "  column. Both are about other problems, not about other seeds: for those see the accuracy of each seed.",
     ]
     if name in published.NOTES or any(dataset in published.ACCURACIES for _, dataset in tables):
         text += [
-            "- theirs, not measured here: Qwen3-4B in the thesis, Qwen2.5-1.5B-Instruct, systems in [-30, 30], in the",
-            "  linear study; other problems than ours, their number and the seeds unknown.",
+            "- published, not measured here: Qwen3-4B in the thesis; Qwen2.5-1.5B-Instruct, systems in [-30, 30], in",
+            "  the linear study; on other problems than here, number of problems and seeds unknown.",
         ]
     if name in published.NOTES:
         text += [f"- {published.NOTES[name]}"]
@@ -263,7 +283,7 @@ def notes(name: str, tables: dict) -> list[str]:
 
 def pass_markdown(tables: dict, items: dict) -> str:
     """tables: (base, dataset) -> what pass_table gives; items: the same with "pass@k" -> what it was made from."""
-    text = ["# pass@k: one of k replies is right", ""]
+    text = ["# pass@k: at least one of k completions is correct", ""]
     for (base, dataset), table in tables.items():
         text += [f"## {base}, {dataset}", ""]
         ks, rows = sorted({k for row in table.values() for k in row}), []
@@ -274,9 +294,10 @@ def pass_markdown(tables: dict, items: dict) -> str:
             rows.append({"script": script, "seeds": str(len(seeds)), "problems": str(count), **cells})
         text += markdown_table(rows)
     text += [
-        "- Unbiased estimate 1 - C(n - c, k) / C(n, k) from c right of n replies to a problem, averaged over seeds and",
-        "  problems; [ ]: 95 % bootstrap interval over the problems.",
-        "- A gain at k = 1 that is gone at the largest k is sharpening: the right reply was already among the others.",
+        "- Unbiased estimate 1 - C(n - c, k) / C(n, k) from c correct of n completions of a problem, averaged over",
+        "  seeds and problems; [ ]: 95 % bootstrap interval over the problems.",
+        "- A gain at k = 1 that is gone at the largest k is sharpening: before GRPO a correct completion was among",
+        "  the k as well.",
     ]
     return "\n".join(text) + "\n"
 
@@ -306,7 +327,7 @@ def draw_with_numbers(tables: dict, title: str, picture: Path) -> None:
     sections = {}
     for (base, dataset), table in tables.items():
         rows = table_rows(table, dataset)
-        hidden = ["each seed", "theirs"]  # marks of the picture show them
+        hidden = ["each seed", "published"]  # the picture shows them as marks
         if "sampled, vs SFT" in rows[0]:
             hidden.append("greedy, vs SFT")
         shown = [{head: text for head, text in row.items() if head not in hidden} for row in rows]
@@ -335,7 +356,7 @@ def draw_curves(curves: list[dict], folder: Path) -> list[str]:
     if not curves:
         return []
     calls = sorted({row["script"] for row in curves if row["script"].startswith("GRPO_BFCL")})
-    plots.curves(curves, {**CURVE_GROUPS, "function calls": calls}, folder / "Learning_curves.png")
+    plots.curves(curves, {**CURVE_GROUPS, "tool calls": calls}, folder / "Learning_curves.png")
     return ["Learning_curves.png"]
 
 

@@ -21,9 +21,9 @@ CHARACTER = 0.066  # inches, a little more than the mean character at 8 points
 LINE = 0.32  # inches for a script
 PANELS = {  # column of curves.csv: title
     "accuracy": "held-out accuracy, greedy",
-    "reward": "reward, own scales",
-    "no_signal": "groups without signal, share",
-    "entropy": "entropy, nats a token",
+    "reward": "reward, scales differ",
+    "no_signal": "fraction of groups with equal rewards",
+    "entropy": "entropy, nats per token",
 }
 
 
@@ -37,8 +37,8 @@ def save(figure, path: Path) -> None:
     os.replace(beside, path)
 
 
-def forest(axis, table: dict, scripts: list[str], theirs: dict[str, dict[str, float]]) -> None:
-    """A line for each script: dot and interval of each decoding, a small tick for each seed, their figures hollow."""
+def forest(axis, table: dict, scripts: list[str], published: dict[str, dict[str, float]]) -> None:
+    """A line for each script: dot and interval of each decoding, a tick for each seed, published figures hollow."""
     drawn = [way for way in DECODINGS if any(way in decodings for decodings in table.values())]
     for decoding, shift in zip(drawn, (-0.15, 0.15) if len(drawn) > 1 else (0,)):
         colour = DECODINGS[decoding]
@@ -48,16 +48,16 @@ def forest(axis, table: dict, scripts: list[str], theirs: dict[str, dict[str, fl
                 axis.plot([100 * figures["low"], 100 * figures["high"]], [y + shift] * 2, color=colour, lw=1.5)
                 axis.plot(each, [y + shift] * len(each), "|", color=colour, ms=8, mew=1, alpha=0.7)
                 axis.plot(100 * figures["accuracy"], y + shift, "o", color=colour, ms=5)
-    theirs = {what: known for what, known in theirs.items() if known.keys() & set(scripts)}
-    for marker, (what, known) in zip("Ds^", theirs.items()):
+    published = {what: known for what, known in published.items() if known.keys() & set(scripts)}
+    for marker, (what, known) in zip("Ds^", published.items()):
         at = {script: y + 0.32 for y, script in enumerate(scripts) if script in known}
-        style = {"color": "0.3", "ms": 5, "mfc": "none", "ls": "", "label": f"theirs: {what}"}
+        style = {"color": "0.3", "ms": 5, "mfc": "none", "ls": "", "label": f"published: {what}"}
         axis.plot([known[script] for script in at], list(at.values()), marker, **style)
     axis.set_ylim(len(scripts) - 0.5, -0.5)
     axis.set_xlim(-2, 102)
     axis.grid(alpha=0.3)
     axis.tick_params(length=0)
-    if theirs:
+    if published:
         axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.6 / len(scripts)), ncols=2, frameon=False)
 
 
@@ -68,14 +68,14 @@ def add_key(figure, title: str, tables: list[dict], guess: bool = False) -> None
     marks = [plt.Line2D([], [], color=colour, marker="o", ms=5, label=way) for way, colour in drawn.items()]
     marks.append(plt.Line2D([], [], color="0.4", marker="|", ls="", ms=8, label="each seed"))
     if guess:
-        marks.append(plt.Line2D([], [], color="0.4", ls=":", lw=1, label="a guess"))
+        marks.append(plt.Line2D([], [], color="0.4", ls=":", lw=1, label="by guessing"))
     title = f"{title}; % of test problems, mean over seeds, 95 % interval over problems"
     across = len(marks)
     figure.legend(handles=marks, loc="outside upper left", ncols=across, title=title, frameon=False, alignment="left")
 
 
 def with_numbers(sections: dict[str, tuple], title: str, path: Path) -> None:
-    """sections: head -> (table, rows of text, theirs). Each a forest with its numbers in line on the right."""
+    """sections: head -> (table, rows of text, published). Each a forest with its numbers in line on the right."""
     widths = {
         head: {name: max(len(name), *(len(row[name]) for row in rows)) + 2 for name in rows[0] if name != "script"}
         for head, (_, rows, _) in sections.items()
@@ -84,8 +84,8 @@ def with_numbers(sections: dict[str, tuple], title: str, path: Path) -> None:
     heights = [LINE * (len(rows) + 3) for _, rows, _ in sections.values()]
     size, ratios = (7 + text, sum(heights) + 0.7), {"height_ratios": heights, "width_ratios": [5.5, text]}
     figure, axes = plt.subplots(len(sections), 2, figsize=size, squeeze=False, layout="constrained", **ratios)
-    for (left, right), (head, (table, rows, theirs)) in zip(axes, sections.items()):
-        forest(left, table, list(table), theirs)
+    for (left, right), (head, (table, rows, published)) in zip(axes, sections.items()):
+        forest(left, table, list(table), published)
         left.set_yticks(range(len(table)), list(table))
         left.set_title(head, loc="left", fontsize=10, weight="bold")
         right.set_ylim(left.get_ylim())
@@ -102,7 +102,7 @@ def with_numbers(sections: dict[str, tuple], title: str, path: Path) -> None:
 
 
 def side_by_side(
-    tables: dict, scripts: list[str], theirs: dict, chance: dict, title: str, note: str, path: Path
+    tables: dict, scripts: list[str], published: dict, chance: dict, title: str, note: str, path: Path
 ) -> None:
     """tables: (base, dataset) -> table, drawn as forests of the same scripts, four in a row.
 
@@ -115,7 +115,7 @@ def side_by_side(
     for axis in axes.flat[len(tables) :]:
         axis.axis("off")
     for axis, ((base, dataset), table) in zip(axes.flat, tables.items()):
-        forest(axis, table, scripts, theirs.get(dataset, {}))
+        forest(axis, table, scripts, published.get(dataset, {}))
         if dataset in chance:
             axis.axvline(chance[dataset], color="0.4", ls=":", lw=1)
         axis.set_yticks(range(len(scripts)), scripts)
@@ -142,10 +142,10 @@ def pass_at_k(tables: dict, path: Path) -> None:
         axis.set_xscale("log", base=2)
         axis.set_xticks(ks, [str(k) for k in ks])
         axis.set_ylim(-2, 102)
-        axis.set_xlabel("k, replies to a problem")
+        axis.set_xlabel("k, completions of a problem")
         axis.set_title(f"{dataset} ({base})")
         axis.grid(alpha=0.3)
-    axes[0][0].set_ylabel("pass@k: one of k replies is right, %; 95 % interval over problems")
+    axes[0][0].set_ylabel("pass@k in %, with 95 % interval over problems")
     lines = {label: line for axis in axes.flat for line, label in zip(*axis.get_legend_handles_labels())}
     figure.legend([lines[s] for s in scripts], scripts, loc="outside right upper", fontsize=8, frameon=False)
     save(figure, path)
@@ -161,7 +161,7 @@ def band(values: list[float]) -> tuple[float, float]:
 
 
 def curve(axis, steps: dict[int, dict[str, float]], i: int, label: str, marker: str) -> None:
-    """The i-th curve of a panel: mean and band at the steps that every seed has logged. steps: step -> seed -> value."""
+    """The i-th curve of a panel: mean and band at the steps that every seed has; steps: step -> seed -> value."""
     seeds = {seed for known in steps.values() for seed in known}
     at = [step for step in sorted(steps) if len(steps[step]) == len(seeds)]
     if not at:

@@ -1,12 +1,12 @@
-"""Is a gain better arithmetic, or a switch to the more careful of two ways of working?
+"""Is a gain better arithmetic, or a switch to the more careful of two styles of solution?
 
-The SFT rows of the linear task hold two ways: careful (every product written out, six * in a working) and terse. For
-each tested checkpoint: the share of careful replies, the accuracy of each way, and what the accuracy would be if the
-checkpoint kept its own accuracy in each way but mixed them as its SFT start does. What is left of the gain at the
-start's mix is arithmetic; the rest is the switch.
+The SFT rows of the linear task hold two styles: careful, with every product written out (six * in a solution), and
+terse. For each tested checkpoint: the fraction of careful completions, the accuracy of each style, and what the
+accuracy would be with these but with SFT's fractions of the two styles. What is left of the gain in that last column
+is arithmetic; the rest is the switch.
 
-Input: outputs/tests/*-linear-test-sampled.jsonl, written by GRPO_test.py. Output: a Markdown table.
-Command: python GRPO_indomain/ways_of_working.py
+Input: outputs/tests/*.jsonl, the completions that GRPO_test.py wrote. Output: a Markdown table.
+Command: python resources/solution_styles.py
 """
 
 import sys
@@ -22,28 +22,44 @@ from common.settings import setting
 
 @dataclass
 class Args(settings.ProfileArgs):
-    tests: str = setting("outputs/tests", "folder with the replies of GRPO_test.py")
+    tests: str = setting("outputs/tests", "folder with the completions of GRPO_test.py")
+
+
+def read_completions(folder: Path) -> dict[str, list[tuple[bool, bool]]]:
+    """script -> (careful, correct) of each sampled completion of all seeds on the linear test problems."""
+    wanted = {"dataset": "linear", "split": "test", "decoding": "sampled"}
+    completions = defaultdict(list)
+    for path in sorted(folder.glob("*.jsonl")):
+        try:
+            rows = runs.read_jsonl(path)
+        except ValueError as error:
+            runs.fail(f"{runs.shown(path)} is no JSONL file ({error}); delete it and repeat the test that wrote it")
+        for row in rows:
+            if wanted.items() <= row.items():
+                completions[row["script"]].append((row["text"].count("*") >= 6, row["correct"]))
+    return completions
+
+
+def accuracy(completions: list[tuple[bool, bool]]) -> float:
+    return sum(correct for _, correct in completions) / len(completions) if completions else 0.0
+
+
+def careful_fraction(completions: list[tuple[bool, bool]]) -> float:
+    return sum(careful for careful, _ in completions) / len(completions)
 
 
 def main(args):
-    replies = defaultdict(list)  # script -> (careful, correct) of every seed's replies
-    for path in sorted(runs.resolve(args.tests).glob("*-linear-test-sampled.jsonl")):
-        script = path.name.rsplit("-", 5)[0]  # <script>-<seed>-<base>-linear-test-sampled; the base has a hyphen too
-        rows = runs.read_jsonl(path)
-        replies[script.rsplit("-", 1)[0]] += [(row["text"].count("*") >= 6, row["correct"]) for row in rows]
-    if "SFT" not in replies:
-        runs.fail(f"{args.tests} holds no replies of SFT; first run: python GRPO_indomain/GRPO_test.py")
-
-    def accuracy(rows):
-        return sum(correct for _, correct in rows) / len(rows) if rows else 0.0
-
-    start = sum(careful for careful, _ in replies["SFT"]) / len(replies["SFT"])
-    print("| script | replies | accuracy | careful | accuracy, careful | accuracy, terse | accuracy at SFT's mix |")
+    completions = read_completions(runs.resolve(args.tests))
+    if "SFT" not in completions:
+        runs.fail(f"{args.tests} holds no completions of SFT; first run: python GRPO_indomain/GRPO_test.py")
+    start = careful_fraction(completions["SFT"])
+    print("| script | completions | accuracy | careful | accuracy, careful | accuracy, terse | accuracy at SFT's mix |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for script, rows in replies.items():
-        careful, terse = ([row for row in rows if row[0] == way] for way in (True, False))
-        cells = [accuracy(rows), len(careful) / len(rows), accuracy(careful), accuracy(terse)]
-        cells.append(start * cells[2] + (1 - start) * cells[3])
+    for script, rows in completions.items():
+        careful = accuracy([row for row in rows if row[0]])
+        terse = accuracy([row for row in rows if not row[0]])
+        at_start = start * careful + (1 - start) * terse
+        cells = [accuracy(rows), careful_fraction(rows), careful, terse, at_start]
         print(f"| {script} | {len(rows)} | " + " | ".join(f"{cell:.1%}" for cell in cells) + " |")
 
 
