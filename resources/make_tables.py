@@ -50,7 +50,7 @@ SCRIPTS = {  # in the order of the tables, with a note below them; other scripts
     "GRPO-Hybrid": "",
     "GRPO-Intuitor": "rewarded for its own certainty alone, not for answers",
     "GRPO-Intuitor-long": "GRPO-Intuitor with four times as many updates",
-    "GRPO-Intuitor-self_certainty-long": "the same with the published definition of certainty",
+    "GRPO-Intuitor-self_certainty-long": "GRPO-Intuitor-long with the published definition of certainty",
     "GRPO-DualHead": "",
     "GRPO-GSM8K": "",
     "GRPO-Linear": "from the base, no SFT",
@@ -108,7 +108,7 @@ def reference_of(dataset: str, scripts: set[str]) -> str:
 
 
 def rank(script: str) -> tuple:
-    """Sorts scripts: those of ORDER in theirs, then any other with SFT before GRPO."""
+    """Sorts scripts: those of ORDER in its order, then any other with SFT before GRPO."""
     return (ORDER.index(script) if script in ORDER else len(ORDER), not script.startswith("SFT"), script)
 
 

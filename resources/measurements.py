@@ -64,7 +64,7 @@ def is_test(row: dict) -> bool:
 def read_results(path: Path) -> list[dict]:
     """The rows of results.csv that measure a test split; ends the script where there is none."""
     numbers = ["accuracy", "format_rate", "truncated_rate", "mean_tokens"]
-    rows = read_rows(path, results.KEY, ["n"], numbers, ["judge", "efficiency", "final", "reward"])
+    rows = read_rows(path, (*results.KEY, "command"), ["n"], numbers, ["judge", "efficiency", "final", "reward"])
     rows = [row for row in rows if is_test(row)]
     if not rows:
         command = "python GRPO_indomain/GRPO_test.py"
