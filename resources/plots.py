@@ -19,6 +19,12 @@ DECODINGS = {"sampled": "tab:blue", "greedy": "tab:orange"}  # in the order of t
 T95 = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262]  # Student's t at 97.5 %, from 1 degree on
 CHARACTER = 0.066  # inches, a little more than the mean character at 8 points
 LINE = 0.32  # inches for a script
+PANELS = {  # column of curves.csv: title
+    "accuracy": "held-out accuracy, greedy",
+    "reward": "reward, scales differ",
+    "no_signal": "fraction of groups with equal rewards",
+    "entropy": "entropy, nats per token",
+}
 
 
 def save(figure, path: Path) -> None:
@@ -31,8 +37,8 @@ def save(figure, path: Path) -> None:
     os.replace(beside, path)
 
 
-def forest(axis, table: dict, scripts: list[str], theirs: dict[str, dict[str, float]]) -> None:
-    """A line for each script: dot and interval of each decoding, a small tick for each seed, their figures hollow."""
+def forest(axis, table: dict, scripts: list[str], published: dict[str, dict[str, float]]) -> None:
+    """A line for each script: dot and interval of each decoding, a tick for each seed, published figures hollow."""
     drawn = [way for way in DECODINGS if any(way in decodings for decodings in table.values())]
     for decoding, shift in zip(drawn, (-0.15, 0.15) if len(drawn) > 1 else (0,)):
         colour = DECODINGS[decoding]
@@ -42,16 +48,16 @@ def forest(axis, table: dict, scripts: list[str], theirs: dict[str, dict[str, fl
                 axis.plot([100 * figures["low"], 100 * figures["high"]], [y + shift] * 2, color=colour, lw=1.5)
                 axis.plot(each, [y + shift] * len(each), "|", color=colour, ms=8, mew=1, alpha=0.7)
                 axis.plot(100 * figures["accuracy"], y + shift, "o", color=colour, ms=5)
-    theirs = {what: known for what, known in theirs.items() if known.keys() & set(scripts)}
-    for marker, (what, known) in zip("Ds^", theirs.items()):
+    published = {what: known for what, known in published.items() if known.keys() & set(scripts)}
+    for marker, (what, known) in zip("Ds^", published.items()):
         at = {script: y + 0.32 for y, script in enumerate(scripts) if script in known}
-        style = {"color": "0.3", "ms": 5, "mfc": "none", "ls": "", "label": f"theirs: {what}"}
+        style = {"color": "0.3", "ms": 5, "mfc": "none", "ls": "", "label": f"published: {what}"}
         axis.plot([known[script] for script in at], list(at.values()), marker, **style)
     axis.set_ylim(len(scripts) - 0.5, -0.5)
     axis.set_xlim(-2, 102)
     axis.grid(alpha=0.3)
     axis.tick_params(length=0)
-    if theirs:
+    if published:
         axis.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.6 / len(scripts)), ncols=2, frameon=False)
 
 
@@ -62,14 +68,14 @@ def add_key(figure, title: str, tables: list[dict], guess: bool = False) -> None
     marks = [plt.Line2D([], [], color=colour, marker="o", ms=5, label=way) for way, colour in drawn.items()]
     marks.append(plt.Line2D([], [], color="0.4", marker="|", ls="", ms=8, label="each seed"))
     if guess:
-        marks.append(plt.Line2D([], [], color="0.4", ls=":", lw=1, label="a guess"))
+        marks.append(plt.Line2D([], [], color="0.4", ls=":", lw=1, label="by guessing"))
     title = f"{title}; % of test problems, mean over seeds, 95 % interval over problems"
     across = len(marks)
     figure.legend(handles=marks, loc="outside upper left", ncols=across, title=title, frameon=False, alignment="left")
 
 
 def with_numbers(sections: dict[str, tuple], title: str, path: Path) -> None:
-    """sections: head -> (table, rows of text, theirs). Each a forest with its numbers in line on the right."""
+    """sections: head -> (table, rows of text, published). Each a forest with its numbers in line on the right."""
     widths = {
         head: {name: max(len(name), *(len(row[name]) for row in rows)) + 2 for name in rows[0] if name != "script"}
         for head, (_, rows, _) in sections.items()
@@ -78,8 +84,8 @@ def with_numbers(sections: dict[str, tuple], title: str, path: Path) -> None:
     heights = [LINE * (len(rows) + 3) for _, rows, _ in sections.values()]
     size, ratios = (7 + text, sum(heights) + 0.7), {"height_ratios": heights, "width_ratios": [5.5, text]}
     figure, axes = plt.subplots(len(sections), 2, figsize=size, squeeze=False, layout="constrained", **ratios)
-    for (left, right), (head, (table, rows, theirs)) in zip(axes, sections.items()):
-        forest(left, table, list(table), theirs)
+    for (left, right), (head, (table, rows, published)) in zip(axes, sections.items()):
+        forest(left, table, list(table), published)
         left.set_yticks(range(len(table)), list(table))
         left.set_title(head, loc="left", fontsize=10, weight="bold")
         right.set_ylim(left.get_ylim())
@@ -96,7 +102,7 @@ def with_numbers(sections: dict[str, tuple], title: str, path: Path) -> None:
 
 
 def side_by_side(
-    tables: dict, scripts: list[str], theirs: dict, chance: dict, title: str, note: str, path: Path
+    tables: dict, scripts: list[str], published: dict, chance: dict, title: str, note: str, path: Path
 ) -> None:
     """tables: (base, dataset) -> table, drawn as forests of the same scripts, four in a row.
 
@@ -109,7 +115,7 @@ def side_by_side(
     for axis in axes.flat[len(tables) :]:
         axis.axis("off")
     for axis, ((base, dataset), table) in zip(axes.flat, tables.items()):
-        forest(axis, table, scripts, theirs.get(dataset, {}))
+        forest(axis, table, scripts, published.get(dataset, {}))
         if dataset in chance:
             axis.axvline(chance[dataset], color="0.4", ls=":", lw=1)
         axis.set_yticks(range(len(scripts)), scripts)
@@ -136,10 +142,10 @@ def pass_at_k(tables: dict, path: Path) -> None:
         axis.set_xscale("log", base=2)
         axis.set_xticks(ks, [str(k) for k in ks])
         axis.set_ylim(-2, 102)
-        axis.set_xlabel("k, replies to a problem")
+        axis.set_xlabel("k, completions of a problem")
         axis.set_title(f"{dataset} ({base})")
         axis.grid(alpha=0.3)
-    axes[0][0].set_ylabel("pass@k: one of k replies is right, %; 95 % interval over problems")
+    axes[0][0].set_ylabel("pass@k in %, with 95 % interval over problems")
     lines = {label: line for axis in axes.flat for line, label in zip(*axis.get_legend_handles_labels())}
     figure.legend([lines[s] for s in scripts], scripts, loc="outside right upper", fontsize=8, frameon=False)
     save(figure, path)
@@ -154,47 +160,51 @@ def band(values: list[float]) -> tuple[float, float]:
     return statistics.mean(values) - half, statistics.mean(values) + half
 
 
+def curve(axis, steps: dict[int, dict[str, float]], i: int, label: str, marker: str) -> None:
+    """The i-th curve of a panel: mean and band at the steps that every seed has; steps: step -> seed -> value."""
+    seeds = {seed for known in steps.values() for seed in known}
+    at = [step for step in sorted(steps) if len(steps[step]) == len(seeds)]
+    if not at:
+        return
+    means = [statistics.mean(steps[step].values()) for step in at]
+    lows, highs = zip(*(band(list(steps[step].values())) for step in at))
+    line = ["-", "--", "-.", ":"][i % 4]
+    axis.plot(at, means, label=f"{label}, seeds: {len(seeds)}", color=f"C{i}", ls=line, marker=marker, ms=3)
+    axis.fill_between(at, lows, highs, color=f"C{i}", alpha=0.12, lw=0)
+
+
 def curves(rows: list[dict], groups: dict[str, list[str]], path: Path) -> None:
-    """A row of panels for each base and group of scripts; steps that every seed of a script has logged."""
-    panels = {"accuracy": "held-out accuracy, greedy", "reward": "reward, own scales"}
-    panels |= {"no_signal": "groups without signal, share", "entropy": "entropy, nats a token"}
-    values = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))  # base, script -> column -> step -> seed
+    """A row of panels for each base and group of scripts, from the rows of curves.csv."""
+    values = defaultdict(lambda: defaultdict(dict))  # (base, script, column) -> step -> seed -> value
     for row in rows:
-        for column in panels:
+        for column in PANELS:
             if row.get(column):
-                steps = values[row["base"], row["script"]][column]
-                steps[int(row["step"])][row["seed"]] = float(row[column])
-    shown = [(base, group) for base in sorted({base for base, _ in values}) for group in groups]
-    shown = [(base, group) for base, group in shown if any((base, script) in values for script in groups[group])]
+                values[row["base"], row["script"], column][int(row["step"])][row["seed"]] = float(row[column])
+    known = {(base, script) for base, script, _ in values}
+    shown = [(base, group) for base in sorted({base for base, _ in known}) for group in groups]
+    shown = [(base, group) for base, group in shown if any((base, script) in known for script in groups[group])]
     if not shown:
         return
     size, widths = (17, 0.7 + 3.4 * len(shown)), {"width_ratios": [1.8, 1, 1, 1]}
     figure, axes = plt.subplots(len(shown), 4, figsize=size, squeeze=False, layout="constrained", **widths)
     for line, (base, group) in zip(axes, shown):
-        for axis, (column, title) in zip(line, panels.items()):
+        for axis, (column, title) in zip(line, PANELS.items()):
             for i, script in enumerate(groups[group]):
-                steps = values[base, script][column] if (base, script) in values else {}
-                seeds = {seed for known in steps.values() for seed in known}
-                at = [step for step in sorted(steps) if len(steps[step]) == len(seeds)]
-                if at:
-                    mean = [statistics.mean(steps[step].values()) for step in at]
-                    low, high = zip(*(band(list(steps[step].values())) for step in at))
-                    style = {"color": f"C{i}", "ls": ["-", "--", "-.", ":"][i % 4], "ms": 3}
-                    style["marker"] = "o" if column == "accuracy" else ""
-                    axis.plot(at, mean, label=f"{script}, seeds: {len(seeds)}", **style)
-                    axis.fill_between(at, low, high, color=f"C{i}", alpha=0.12, lw=0)
+                marker = "o" if column == "accuracy" else ""
+                curve(axis, values.get((base, script, column), {}), i, script, marker)
             axis.set_title(title)
             axis.set_xlabel("step")
             axis.xaxis.get_major_locator().set_params(integer=True)
             axis.grid(alpha=0.3)
-        line[0].set_title(f"{group} ({base}): {panels['accuracy']}", weight="bold")
-        line[0].set_ylim(-0.02, 1.02)
-        line[0].legend(fontsize=8)
-        if max(map(abs, line[1].get_ylim())) > 2:
-            line[1].set_yscale("symlog", linthresh=1)  # one variant pays 0 to 1, another -20 to 12
-            line[1].set_title("reward, own scales, log beyond 1")
-        line[2].set_ylim(-0.02, 1.02)
-        line[3].set_ylim(bottom=0)
+        accuracy, reward, no_signal, entropy = line
+        accuracy.set_title(f"{group} ({base}): {PANELS['accuracy']}", weight="bold")
+        accuracy.set_ylim(-0.02, 1.02)
+        accuracy.legend(fontsize=8)
+        if max(map(abs, reward.get_ylim())) > 2:  # one variant's rewards lie between 0 and 1, another's from -20 to 12
+            reward.set_yscale("symlog", linthresh=1)
+            reward.set_title(f"{PANELS['reward']}, log beyond 1")
+        no_signal.set_ylim(-0.02, 1.02)
+        entropy.set_ylim(bottom=0)
     note = "mean over seeds; band: 95 % interval over the seeds where there are 3 or more, else smallest to largest"
     figure.suptitle(note, x=0.01, ha="left")
     save(figure, path)

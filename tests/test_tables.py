@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from conftest import load_script
 
-from common import evaluation, runs
-from resources import plots
+from common import results, runs, settings
+from resources import comparisons, measurements, plots
 
 tables = load_script("resources/make_tables.py")
 VARIANTS = ["SFT", "GRPO-1K", "GRPO-Hybrid"]
@@ -34,7 +34,7 @@ def write(path, columns, rows):
 
 def measured(script, seed, dataset, decoding, samples, correct, **more) -> dict:
     """A row that serves both results.csv and items.csv."""
-    key = dict(zip(evaluation.KEY, (script, str(seed), "tiny-base", dataset, "test", decoding)))
+    key = dict(zip(results.KEY, (script, str(seed), "tiny-base", dataset, "test", decoding)))
     accuracy = sum(correct) / samples / len(correct)
     facts = {"n": len(correct), "accuracy": accuracy, "format_rate": 1, "truncated_rate": 0, "mean_tokens": 90.5}
     items = {"samples": samples, "correct": " ".join(map(str, correct))}
@@ -54,30 +54,36 @@ def made_up(folder, seeds=(1, 2, 3), variants=VARIANTS, sets=SETS, n=12):
         row = {"script": script, "seed": seed, "base": "tiny-base", "step": step, "accuracy": rng.random()}
         curves.append(row | ({"reward": 9 * rng.random(), "no_signal": 0.5, "entropy": 0.1} if step else {}))
     folder.mkdir(exist_ok=True)
-    write(folder / "results.csv", [*evaluation.COLUMNS, "reward"], rows)
-    write(folder / "items.csv", [*evaluation.KEY, *ITEMS], rows)
-    write(folder / "curves.csv", ["script", "seed", "base", "step", *tables.CURVE_COLUMNS], curves)
+    write(folder / "results.csv", results.COLUMNS, rows)
+    write(folder / "items.csv", [*results.KEY, *ITEMS], rows)
+    write(folder / "curves.csv", ["script", "seed", "base", "step", *measurements.CURVE_COLUMNS], curves)
     return folder
 
 
 def draw(folder) -> set[str]:
     """Run the script on a folder; the names of what lies there afterwards, without the csv files."""
     words = ["--profile", "tiny", "--folder", folder, "--outputs", folder / "no-runs", "--flips", 50]
-    tables.main(runs.parse(tables.Args, tables.TINY, tables.__doc__, argv=list(map(str, words))))
+    tables.main(settings.parse(tables.Args, tables.__doc__, argv=list(map(str, words))))
     return {path.name for path in folder.iterdir() if path.suffix != ".csv"}
 
 
 def fails(folder, capsys) -> str:
+    message = one_line(capsys, draw, folder)
+    assert not [path for path in folder.iterdir() if path.suffix != ".csv"]
+    return message
+
+
+def one_line(capsys, run, *words) -> str:
+    """What a call says on stderr as it ends the script."""
     with pytest.raises(SystemExit) as end:
-        draw(folder)
+        run(*words)
     errors = capsys.readouterr().err.strip().split("\n")
     assert end.value.code == 2 and len(errors) == 1 and errors[0].startswith("error:")
-    assert not [path for path in folder.iterdir() if path.suffix != ".csv"]
     return errors[0]
 
 
 def exact_p(differences) -> float:
-    """The share of all sign patterns whose mean is at least as far from 0."""
+    """The fraction of all sign patterns whose mean is at least as far from 0."""
     sums = [abs(sum(s * d for s, d in zip(signs, differences))) for signs in itertools.product((1, -1), repeat=10)]
     return sum(total >= abs(sum(differences)) - 1e-9 for total in sums) / len(sums)
 
@@ -93,41 +99,41 @@ def exact_p(differences) -> float:
     ],
 )
 def test_sign_flips_agree_with_all_patterns(differences):
-    p = tables.sign_flip_test(np.array(differences, float), 10_000)
+    p = comparisons.sign_flip_test(np.array(differences, float), 10_000)
     assert p == pytest.approx(exact_p(differences), abs=0.02)
-    assert p == tables.sign_flip_test(-np.array(differences, float), 10_000)
+    assert p == comparisons.sign_flip_test(-np.array(differences, float), 10_000)
     assert 0 < p <= 1
 
 
 def test_sign_flips_are_never_zero_and_find_nothing_in_noise():
-    assert tables.sign_flip_test(np.ones(200), 999) == 1 / 1000
+    assert comparisons.sign_flip_test(np.ones(200), 999) == 1 / 1000
     rng = np.random.default_rng(5)
-    found = [tables.sign_flip_test(rng.choice([-0.2, 0, 0.2], 60), 500) < 0.05 for _ in range(300)]
+    found = [comparisons.sign_flip_test(rng.choice([-0.2, 0, 0.2], 60), 500) < 0.05 for _ in range(300)]
     assert 0.01 < statistics.mean(found) < 0.1
 
 
 def test_holm():
-    corrected = tables.holm({"a": 0.04, "b": 0.01, "c": 0.03, "d": 0.9})
+    corrected = comparisons.holm({"a": 0.04, "b": 0.01, "c": 0.03, "d": 0.9})
     assert corrected == pytest.approx({"b": 0.04, "c": 0.09, "a": 0.09, "d": 0.9})
-    assert tables.holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
-    assert tables.holm({"a": 0.02}) == {"a": 0.02} and tables.holm({}) == {}
+    assert comparisons.holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
+    assert comparisons.holm({"a": 0.02}) == {"a": 0.02} and comparisons.holm({}) == {}
 
 
 def test_bootstrap_is_near_the_normal_interval_and_repeats():
     values = np.array([1.0] * 60 + [0.0] * 40)
-    low, high = tables.bootstrap(values, 10_000)
+    low, high = comparisons.bootstrap(values, 10_000)
     assert (low, high) == pytest.approx((0.6 - 0.096, 0.6 + 0.096), abs=0.015)
-    assert (low, high) == tables.bootstrap(values, 10_000)
-    assert tables.bootstrap(np.ones(5), 100) == (1.0, 1.0)
+    assert (low, high) == comparisons.bootstrap(values, 10_000)
+    assert comparisons.bootstrap(np.ones(5), 100) == (1.0, 1.0)
 
 
 def test_pass_at_k_agrees_with_every_draw():
     for n, c, k in itertools.product([1, 4, 6], range(7), range(1, 7)):
         if c <= n and k <= n:
             draws = list(itertools.combinations([True] * c + [False] * (n - c), k))
-            assert tables.pass_at_k(n, c, k) == pytest.approx(statistics.mean(map(any, draws)))
-    assert tables.pass_at_k(64, 1, 64) == 1 and tables.pass_at_k(64, 0, 64) == 0
-    assert tables.pass_at_k(10_000, 1, 1) == pytest.approx(1e-4)
+            assert comparisons.pass_at_k(n, c, k) == pytest.approx(statistics.mean(map(any, draws)))
+    assert comparisons.pass_at_k(64, 1, 64) == 1 and comparisons.pass_at_k(64, 0, 64) == 0
+    assert comparisons.pass_at_k(10_000, 1, 1) == pytest.approx(1e-4)
 
 
 def test_pass_table_averages_seeds_and_ends_at_all_replies():
@@ -147,13 +153,13 @@ def test_a_comparison_pairs_items_and_seeds():
     elsewhere = {"7": (np.array([1, 1, 1, 1]), 1)}
     base = {"0": (np.array([0, 0, 0, 0]), 1)}
     items = {"SFT": sft, "GRPO-1K": better, "GRPO-1K-v2": shorter, "GRPO-1K-v3": elsewhere, "base": base}
-    found = tables.compare(items, "SFT", 2000)
+    found = comparisons.compare(items, "SFT", 2000)
     assert found.keys() == {"GRPO-1K", "base"}
     assert found["GRPO-1K"][0] == 0.5  # items +1, 0, +1, 0
     assert found["base"][0] == -0.75  # against the mean of both seeds of SFT
     assert found["GRPO-1K"][3] >= 0.5 and found["base"][1] <= -0.75 <= found["base"][2]
-    assert tables.compare({"GRPO-1K": better}, "SFT", 100) == {}
-    against_base = tables.compare({"base": base, "SFT": sft}, "base", 100)
+    assert comparisons.compare({"GRPO-1K": better}, "SFT", 100) == {}
+    against_base = comparisons.compare({"base": base, "SFT": sft}, "base", 100)
     assert against_base["SFT"][0] == 0.75
 
 
@@ -176,7 +182,7 @@ def test_calls_are_compared_with_what_grpo_started_from_and_stand_beside_the_flo
     with open(folder / "results.csv", "a", newline="") as file:
         floor = measured("never-calls", 0, "bfcl_single", "greedy", 1, [0] * 12) | {"base": "none"}
         official = measured("base", 0, "bfcl_simple_java", "greedy", 1, [0, 1]) | {"split": "official"}
-        csv.DictWriter(file, [*evaluation.COLUMNS, "reward"], extrasaction="ignore").writerows([floor, official])
+        csv.DictWriter(file, results.COLUMNS, extrasaction="ignore").writerows([floor, official])
     draw(folder)
     assert "## tiny-base, bfcl_simple_java, 2 test problems" in (folder / "BFCL.md").read_text()
     single, multi = (folder / "BFCL.md").read_text().split("## tiny-base, bfcl_multi")
@@ -229,7 +235,8 @@ def test_results_alone_are_enough(tmp_path, capsys):
     (folder / "curves.csv").unlink()
     assert draw(folder) == both("GRPO_reward")
     assert "vs SFT |" not in (folder / "GRPO_reward.md").read_text()
-    assert "my-trial" in capsys.readouterr().out.split("\n")[-2]
+    drew, left_out, end = capsys.readouterr().out.split("\n")
+    assert drew.endswith("drew GRPO_reward.md, GRPO_reward.png") and "my-trial" in left_out and not end
 
 
 def test_curves_of_finished_runs_are_gathered(tmp_path):
@@ -238,18 +245,18 @@ def test_curves_of_finished_runs_are_gathered(tmp_path):
         (outputs / run).mkdir(parents=True)
         runs.write_json(outputs / run / "run.json", {"seed": 1, "lineage": ["tiny-base", "SFT", "GRPO-1K"]})
         runs.append_json(outputs / run / "metrics.jsonl", {"step": 0, "heldout_accuracy": 0.125})
-    curves = tables.gather_curves(folder / "curves.csv", outputs)
+    curves = measurements.gather_curves(folder / "curves.csv", outputs)
     stored = (folder / "curves.csv").read_bytes()
     known = [row for row in curves if row["script"] == "GRPO-1K" and row["seed"] == "1"]
     assert [(row["step"], row["accuracy"]) for row in known] == [("0", "0.1250")]  # in place of the five rows before
-    tables.gather_curves(folder / "curves.csv", tmp_path / "none")
+    measurements.gather_curves(folder / "curves.csv", tmp_path / "none")
     assert (folder / "curves.csv").read_bytes() == stored
     assert "GRPO-1K-def" not in {row["script"] for row in curves}
 
 
 def test_bad_files_end_in_one_line(tmp_path, capsys):
     folder = made_up(tmp_path / "study")
-    results, items = ((folder / name).read_text() for name in ("results.csv", "items.csv"))
+    measured_rows, items = ((folder / name).read_text() for name in ("results.csv", "items.csv"))
     (folder / "items.csv").write_text(items.replace(",8,", ",2,", 1))
     assert "items.csv, line" in fails(folder, capsys)
     (folder / "items.csv").write_text(items.replace(",8,", ",eight,", 1))
@@ -259,12 +266,45 @@ def test_bad_files_end_in_one_line(tmp_path, capsys):
     (folder / "items.csv").write_text(items + "SFT,1,tiny-base\n")
     assert "dataset" in fails(folder, capsys)
     (folder / "items.csv").write_text(items)
-    (folder / "results.csv").write_text(results.replace(",90.5,", ",many,", 1))
+    for bad in (b"\xff\xfe", b"SFT,1,\x80tiny-base,linear,test,greedy\n"):
+        (folder / "results.csv").write_bytes(measured_rows.encode() + bad)
+        assert "results.csv cannot be read" in fails(folder, capsys)
+    (folder / "results.csv").write_text(measured_rows.replace(",12,", ",12.5,", 1))
+    assert "line 2: n is" in fails(folder, capsys)
+    (folder / "results.csv").write_text(measured_rows.replace(",0.25\n", ",0.25,,more\n", 1))
+    assert "line 2: more cells than columns" in fails(folder, capsys)
+    (folder / "results.csv").write_text(measured_rows.replace(",python test.py linear,", ",,", 1))
+    assert "line 2: command is missing" in fails(folder, capsys)
+    (folder / "results.csv").write_text(measured_rows.replace(",90.5,", ",many,", 1))
     assert "mean_tokens" in fails(folder, capsys)
-    (folder / "results.csv").write_text(results.replace(",test,", ",validation,"))
+    (folder / "results.csv").write_text(measured_rows.replace(",test,", ",validation,"))
     assert "no rows of a test split" in fails(folder, capsys)
-    for empty in ("", results.split("\n")[0] + "\n"):
+    for empty in ("", measured_rows.split("\n")[0] + "\n"):
         (folder / "results.csv").write_text(empty)
         assert "GRPO_test.py" in fails(folder, capsys)
     (folder / "results.csv").unlink()
     assert "GRPO_test.py" in fails(folder, capsys)
+
+
+MODEL = "python test.py linear --judge http://127.0.0.1:8000/v1 --judge_model some-model"
+
+
+def judged(*commands, script="SFT") -> dict:
+    """A table of one script whose seeds were tested by these commands."""
+    rows = [measured(script, seed, "linear", "greedy", 1, [1, 0], judge=8) for seed in range(len(commands))]
+    return {script: {"greedy": tables.over_seeds([{**row, "command": words} for row, words in zip(rows, commands)])}}
+
+
+def test_the_judge_column_says_whether_a_model_judged():
+    by_arithmetic, by_model = judged("python test.py linear", "python test.py --judge_model unused"), judged(MODEL)
+    assert tables.table_rows(by_arithmetic, "linear")[0]["judge (arithmetic)"] == "8.00"
+    assert tables.table_rows(by_model, "linear")[0]["judge (model)"] == "8.00"
+    by_option = judged(MODEL.replace("--judge http", "--judge=http"))
+    assert tables.table_rows(by_option, "linear")[0]["judge (model)"] == "8.00"
+    unjudged = {"base": {"greedy": {"accuracy": 0, "low": 0, "high": 0.1, "each": [0], "n": 2, "judged_by": ""}}}
+    rows = tables.table_rows({**unjudged, **by_model}, "linear")
+    assert [row["judge (model)"] for row in rows] == ["", "8.00"]
+    both_judges = {**unjudged, **by_arithmetic, **judged(MODEL, script="GRPO-1K"), **judged("", MODEL, script="X")}
+    rows = tables.table_rows(both_judges, "linear")
+    assert [row["judge"] for row in rows] == ["", "8.00 (arithmetic)", "8.00 (model)", "8.00 (arithmetic and model)"]
+    assert not [head for row in rows for head in row if head.startswith("judge (")]

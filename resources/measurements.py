@@ -1,0 +1,124 @@
+"""What the tables are drawn from: the rows of results.csv, items.csv and curves.csv, read and checked.
+
+A file or row that cannot be used ends the script with one line that names it.
+"""
+
+import csv
+import json
+import math
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from common import results, runs
+
+CURVE_COLUMNS = {  # column of curves.csv, and its name in metrics.jsonl
+    "accuracy": "heldout_accuracy",
+    "reward": "reward",
+    "no_signal": "frac_reward_zero_std",
+    "truncated": "completions/clipped_ratio",
+    "entropy": "entropy",
+}
+RUN_COLUMNS = ("script", "seed", "base")  # of curves.csv: which run a row belongs to
+VALIDATED = ["boolq", "commonsense_qa"]  # the answers of their test split are not public
+
+
+def is_number(text: str | None, kind: type = float) -> bool:
+    """Whether a cell holds a finite number, of kind int or float."""
+    try:
+        return math.isfinite(kind(text))
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def read_rows(
+    path: Path, texts: Sequence[str], integers: Sequence[str], numbers: Sequence[str], optional: Sequence[str] = ()
+) -> list[dict]:
+    """The rows of a csv file, every value a string; [] where there is none.
+
+    texts, integers, numbers: columns that no row may leave empty; optional: numbers that a row may lack.
+    """
+    try:
+        rows = results.read(path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        runs.fail(f"{runs.shown(path)} cannot be read ({error}); put back the committed one, or delete it")
+    for line, row in enumerate(rows, 2):
+        wrong = [name for name in texts if not row.get(name)]
+        wrong += [name for name in integers if not is_number(row.get(name), int)]
+        wrong += [name for name in numbers if not is_number(row.get(name))]
+        wrong += [name for name in optional if row.get(name) and not is_number(row[name])]
+        problem = f"{wrong[0]} is missing or no number" if wrong else "more cells than columns"
+        if wrong or None in row:
+            fix = "repair that line, or delete it and run what made it again"
+            runs.fail(f"{runs.shown(path)}, line {line}: {problem}; {fix}")
+    return rows
+
+
+def is_test(row: dict) -> bool:
+    return row["split"] in ("test", "official") or (row["split"] == "validation" and row["dataset"] in VALIDATED)
+
+
+def read_results(path: Path) -> list[dict]:
+    """The rows of results.csv that measure a test split; ends the script where there is none."""
+    numbers = ["accuracy", "format_rate", "truncated_rate", "mean_tokens"]
+    rows = read_rows(path, (*results.KEY, "command"), ["n"], numbers, ["judge", "efficiency", "final", "reward"])
+    rows = [row for row in rows if is_test(row)]
+    if not rows:
+        command = "python GRPO_indomain/GRPO_test.py"
+        runs.fail(f"{runs.shown(path)} has no rows of a test split; first run: {command}")
+    return rows
+
+
+def read_items(path: Path) -> dict:
+    """(base, dataset, decoding) -> script -> seed -> (correct completions of each item, completions an item)."""
+    items = defaultdict(lambda: defaultdict(dict))
+    for line, row in enumerate(read_rows(path, (*results.KEY, "correct"), ["samples"], []), 2):
+        try:
+            samples, correct = int(row["samples"]), np.array([int(count) for count in row["correct"].split()])
+            if not 0 <= min(correct) <= max(correct) <= samples or not samples:
+                raise ValueError
+        except ValueError:
+            problem = f"correct is not a list of counts from 0 to {row['samples']}"
+            runs.fail(f"{runs.shown(path)}, line {line}: {problem}; test {row['script']}, seed {row['seed']} again")
+        if is_test(row):
+            items[row["base"], row["dataset"], row["decoding"]][row["script"]][row["seed"]] = (correct, samples)
+    return items
+
+
+def curve_of(folder: Path) -> list[dict]:
+    """The rows of curves.csv for a finished run: one for each step that its metrics.jsonl has."""
+    facts = json.loads((folder / "run.json").read_text())
+    run = dict(zip(RUN_COLUMNS, (folder.name, str(facts["seed"]), facts["lineage"][0])))
+    steps = {}
+    for line in runs.read_jsonl(folder / "metrics.jsonl"):
+        row = steps.setdefault(line["step"], {**run, "step": str(line["step"])})
+        row.update({name: f"{line[logged]:.4f}" for name, logged in CURVE_COLUMNS.items() if logged in line})
+    return list(steps.values())
+
+
+def gather_curves(path: Path, outputs: Path) -> list[dict]:
+    """The rows of curves.csv with those of every finished run in outputs put in, each in place of an older one."""
+
+    def run_of(row: dict) -> tuple:
+        return tuple(row[name] for name in RUN_COLUMNS)
+
+    curves = defaultdict(list)
+    for row in read_rows(path, ["script", "base"], ["seed", "step"], [], list(CURVE_COLUMNS)):
+        curves[run_of(row)].append(row)
+    for log in sorted(outputs.glob("**/metrics.jsonl")):
+        if (log.parent / "run.json").exists() and ".partial" not in str(log):
+            if rows := curve_of(log.parent):
+                curves[run_of(rows[0])] = rows
+    rows = [row for run in curves.values() for row in run]
+    rows.sort(key=lambda row: (row["base"], row["script"], int(row["seed"]), int(row["step"])))
+    if rows:
+        beside = path.with_suffix(".tmp")
+        with open(beside, "w", newline="") as file:
+            writer = csv.DictWriter(file, [*RUN_COLUMNS, "step", *CURVE_COLUMNS], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(beside, path)
+    return rows

@@ -1,0 +1,115 @@
+"""Show one run in one table: base, SFT and the GRPO variants, each figure beside the one that is committed in git.
+
+sampled, greedy: accuracy in % with its 95 % interval; vs SFT: sampled accuracy minus SFT's, in percentage points;
+well-formed: % of the sampled completions; in git: the same figure in the committed results.csv, empty where there is
+no git or no such row. Where the two are equal, this machine reproduces the run.
+
+Input: results.csv in the folder, and the committed one. Output: at most 100 columns on the screen.
+Command: python resources/show_run.py
+"""
+
+import contextlib
+import csv
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common import results, runs, settings
+from common.settings import setting
+from resources import measurements
+
+
+@dataclass
+class Args(settings.ProfileArgs):
+    seed: int = setting(3407, "seed of the run")
+    base: str = setting("Qwen/Qwen3-4B-Base", "base of the run: a hub name or a folder", tiny="resources/tiny-base")
+    dataset: str = setting("dapo", "data set of the test", tiny="linear")
+    folder: str = setting("resources", "folder of results.csv, tables and pictures")
+
+
+SCRIPTS = ["base", "SFT", "GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def"]
+DECODINGS = ["sampled", "greedy"]
+HEAD = """\
+             sampled                   greedy                     vs SFT           well-formed
+             this run          in git  this run          in git  this run in git  this run in git"""
+LINE = "{:11}  {:17} {:>6}  {:17} {:>6}  {:>8} {:>6}  {:>8} {:>6}"
+BELOW = "accuracy in % [95 % interval]; vs SFT: percentage points, sampled; in git: the committed figures"
+
+
+def committed_rows(folder: Path) -> list[dict]:
+    """The rows of the folder's results.csv in the last commit; [] without git, or where it is not committed."""
+    command = ["git", "show", "HEAD:./results.csv"]
+    with contextlib.suppress(OSError, csv.Error):
+        shown = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+        return list(csv.DictReader(shown.stdout.split("\n")))
+    return []
+
+
+def rows_of_run(rows: list[dict], args) -> dict[tuple, dict]:
+    """(script, decoding) -> row of results.csv; of a base the row of the run's seed, or else that of seed 0."""
+    wanted = {"base": runs.lineage(args.base)[0], "dataset": args.dataset, "split": "test"}
+    found = {}
+    for row in rows:
+        script, decoding, seed = (row.get(name) for name in ("script", "decoding", "seed"))
+        if script not in SCRIPTS or decoding not in DECODINGS or not wanted.items() <= row.items():
+            continue
+        if seed == str(args.seed):
+            found[script, decoding] = row
+        elif seed == "0" and script == "base":
+            found.setdefault((script, decoding), row)
+    return found
+
+
+def percent(row: dict | None, column: str) -> str:
+    """A fraction as percent, at most 4 characters; empty where the row or the figure is missing."""
+    if not row or not measurements.is_number(row.get(column)):
+        return ""
+    text = f"{100 * float(row[column]):.1f}"
+    return "100" if text == "100.0" else text
+
+
+def interval(row: dict | None) -> str:
+    edges = [percent(row, column) for column in ("accuracy", "ci_low", "ci_high")]
+    return "{:>4} [{:>4}, {:>4}]".format(*edges) if row else ""
+
+
+def difference(row: dict | None, reference: dict | None) -> str:
+    """Percentage points of accuracy above the reference's."""
+    if row is reference or not percent(row, "accuracy") or not percent(reference, "accuracy"):
+        return ""
+    points = 100 * (float(row["accuracy"]) - float(reference["accuracy"]))
+    return f"{round(points, 1) + 0.0:+.1f}"  # + 0.0 turns -0.0 into 0.0
+
+
+def table(run: dict, committed: dict) -> list[str]:
+    """A line for each script; cells are empty where a row is missing."""
+    lines = [HEAD]
+    for script in SCRIPTS:
+        cells = [script]
+        for decoding in DECODINGS:
+            cells += [interval(run.get((script, decoding))), percent(committed.get((script, decoding)), "accuracy")]
+        cells += [difference(rows.get((script, "sampled")), rows.get(("SFT", "sampled"))) for rows in (run, committed)]
+        cells += [percent(rows.get((script, "sampled")), "format_rate") for rows in (run, committed)]
+        lines.append(LINE.format(*cells).rstrip())
+    return lines
+
+
+def main(args):
+    folder = runs.resolve(args.folder)
+    numbers = ["accuracy", "ci_low", "ci_high", "format_rate"]
+    run = rows_of_run(measurements.read_rows(folder / "results.csv", results.KEY, ["n"], numbers), args)
+    if not any(row["seed"] == str(args.seed) for row in run.values()):
+        missing = f"no test of seed {args.seed} from {args.base} on {args.dataset}"
+        runs.fail(f"{runs.shown(folder / 'results.csv')} has {missing}; first run: make run")
+    problems = " or ".join(sorted({row["n"] for row in run.values()}))
+    print(f"{runs.lineage(args.base)[0]} on {args.dataset}, {problems} test problems, seed {args.seed}")
+    print("\n".join([*table(run, rows_of_run(committed_rows(folder), args)), BELOW]))
+    print(f"all seeds, paired tests, commands: {runs.shown(folder / 'GRPO_reward.md')}")
+    print(f"pictures: {runs.shown(folder / 'GRPO_reward.png')}, {runs.shown(folder / 'Learning_curves.png')}")
+
+
+if __name__ == "__main__":
+    main(settings.parse(Args, __doc__))

@@ -1,0 +1,135 @@
+"""What is shown of one run: its table beside the committed figures, and the styles of its solutions."""
+
+import itertools
+import json
+import subprocess
+
+import pytest
+from conftest import load_script
+from test_tables import measured, one_line, write
+
+from common import results, settings
+
+show_run = load_script("resources/show_run.py")
+styles = load_script("resources/solution_styles.py")
+
+
+def one_run(folder, scripts=show_run.SCRIPTS, correct=6, seed=3407, more=()):
+    """results.csv with sampled and greedy rows of one run, correct of 12 problems each, and rows of other runs."""
+    rows = [
+        measured(script, 0 if script == "base" else seed, "linear", decoding, 1, [1] * correct + [0] * (12 - correct))
+        for script, decoding in itertools.product(scripts, ("sampled", "greedy", "pass@k"))
+    ]
+    elsewhere = [measured("SFT", seed, "yes_no", "greedy", 1, [1]), measured("SFT", 1, "linear", "greedy", 1, [1])]
+    for row in [*rows, *elsewhere, *more]:
+        row["ci_low"], row["ci_high"] = max(0, row["accuracy"] - 0.1), min(1, row["accuracy"] + 0.1)
+    folder.mkdir(exist_ok=True)
+    write(folder / "results.csv", results.COLUMNS, [*rows, *elsewhere, *more])
+    return folder
+
+
+def commit(folder) -> None:
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"]
+    for words in (["init", "-q"], ["add", "results.csv"], ["commit", "-q", "-m", "figures"]):
+        subprocess.run([*git, *words], cwd=folder, check=True)
+
+
+def show(folder, capsys, *words) -> dict[str, str]:
+    """Run the script; script -> its line of the table, and "above" and "below" with what stands around it."""
+    words = ["--profile", "tiny", "--folder", folder, *words]
+    show_run.main(settings.parse(show_run.Args, show_run.__doc__, argv=list(map(str, words))))
+    lines = capsys.readouterr().out.rstrip("\n").split("\n")
+    table = {line.split()[0]: line for line in lines[3 : 3 + len(show_run.SCRIPTS)]}
+    assert list(table) == show_run.SCRIPTS and len(lines) == 12
+    assert all(len(line) <= 100 for line in lines if str(folder) not in line)  # a path may be of any length
+    return {**table, "above": lines[:3], "below": lines[9:]}
+
+
+def test_a_run_stands_beside_the_committed_figures(tmp_path, capsys):
+    folder = one_run(tmp_path / "study")
+    commit(folder)
+    shown = show(folder, capsys)
+    half = "50.0 [40.0, 60.0]   50.0"
+    assert shown["base"].split("  ", 1)[1].split() == f"{half} {half} +0.0 +0.0 100 100".split()
+    assert shown["SFT"].count(half) == 2 and "+0.0" not in shown["SFT"]  # SFT is not compared with itself
+    assert shown["above"][0] == "tiny-base on linear, 12 test problems, seed 3407"
+    assert "GRPO_reward.md" in shown["below"][1] and "Learning_curves.png" in shown["below"][2]
+    better = [measured("GRPO-1K", 3407, "linear", "sampled", 1, [1] * 12)]
+    one_run(folder, more=better)
+    changed = show(folder, capsys)
+    first, rest = changed["GRPO-1K"].split("]", 1)
+    assert first.endswith(" 100 [90.0,  100") and rest.split()[:1] == ["50.0"]
+    assert rest.split()[-4:] == ["+50.0", "+0.0", "100", "100"]
+    assert changed["GRPO-1K-def"] == shown["GRPO-1K-def"]
+
+
+def test_the_table_of_a_perfect_run_is_no_wider(tmp_path, capsys):
+    folder = one_run(tmp_path / "study", correct=12)
+    commit(folder)
+    others = [script for script in show_run.SCRIPTS if script != "SFT"]
+    one_run(folder, others, correct=12, more=[measured("SFT", 3407, "linear", "sampled", 1, [0] * 12)])
+    shown = show(folder, capsys)["GRPO-1K-def"]
+    assert " 100 [90.0,  100]    100   100 [90.0,  100]    100    +100.0   +0.0 " in shown
+
+
+def test_without_git_the_committed_columns_are_empty(tmp_path, capsys, monkeypatch):
+    folder = one_run(tmp_path / "study")
+    shown = show(folder, capsys)
+    assert shown["base"].split() == "base 50.0 [40.0, 60.0] 50.0 [40.0, 60.0] +0.0 100".split()
+    commit(folder)
+    assert show(folder, capsys) != shown
+    monkeypatch.setenv("PATH", str(tmp_path))  # no git command at all
+    assert show(folder, capsys) == shown
+
+
+@pytest.mark.parametrize("committed", [b"", b"\xff\x00\n", b"script,seed\nSFT,3407\n", b"accuracy\nmany,more\n"])
+def test_a_committed_file_without_such_rows_leaves_the_column_empty(committed, tmp_path, capsys):
+    (tmp_path / "results.csv").write_bytes(committed)
+    commit(tmp_path)
+    shown = show(one_run(tmp_path), capsys)
+    assert shown["GRPO-1K"].split() == "GRPO-1K 50.0 [40.0, 60.0] 50.0 [40.0, 60.0] +0.0 100".split()
+
+
+def test_a_run_may_lack_rows_and_have_another_seed(tmp_path, capsys):
+    folder = one_run(tmp_path / "study", ["base", "GRPO-1K"], seed=5)
+    shown = show(folder, capsys, "--seed", 5)
+    assert shown["GRPO-1K-v2"] == "GRPO-1K-v2" and "50.0" in shown["base"] and "50.0" in shown["GRPO-1K"]
+    assert "+" not in shown["GRPO-1K"]  # there is no SFT to compare with
+    own = [measured("base", 5, "linear", "sampled", 1, [1] * 12)]
+    assert "base          100" in show(one_run(folder, ["base", "SFT"], seed=5, more=own), capsys, "--seed", 5)["base"]
+    for words in (["--seed", 3407], ["--seed", 5, "--dataset", "dapo"], ["--seed", 5, "--base", "other"]):
+        assert "make run" in one_line(capsys, show, folder, capsys, *words)
+    whole = (folder / "results.csv").read_bytes()
+    (folder / "results.csv").write_bytes(whole + b"\xff")
+    assert "results.csv cannot be read" in one_line(capsys, show, folder, capsys)
+    (folder / "results.csv").write_bytes(whole.replace(b",0.5,", b",half,", 1))
+    assert "line 2: accuracy" in one_line(capsys, show, folder, capsys)
+    (folder / "results.csv").unlink()
+    assert "make run" in one_line(capsys, show, folder, capsys)
+
+
+def test_solution_styles_are_counted_by_the_key_of_each_completion(tmp_path, capsys):
+    def completions(name, key, *rows):
+        key = dict(zip(results.KEY, key))
+        lines = [json.dumps({**key, "text": "1*2" * stars, "correct": correct}) for stars, correct in rows]
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{line}\n" for line in lines))
+
+    def count():
+        styles.main(settings.parse(styles.Args, styles.__doc__, argv=["--profile", "tiny", "--tests", str(tmp_path)]))
+        return [line.strip("| ").split(" | ") for line in capsys.readouterr().out.strip().split("\n")[2:]]
+
+    linear = ("tiny-base", "linear", "test", "sampled")
+    completions("a", ("GRPO-1K", 1, *linear), (6, True), (7, True), (6, True), (6, False))
+    assert "no completions of SFT" in one_line(capsys, count)
+    completions("b-linear-test-sampled", ("SFT", 1, *linear), (6, True), (5, False))
+    completions("c", ("SFT", 2, *linear), (6, False), (0, True))
+    for i, other in enumerate(
+        [("yes_no", "test", "sampled"), ("linear", "validation", "sampled"), ("linear", "test", "greedy")]
+    ):
+        completions(f"other-{i}", ("SFT", 1, "tiny-base", *other), (6, True))
+    assert count() == [
+        ["GRPO-1K", "4", "75.0%", "100.0%", "75.0%", "0.0%", "37.5%"],
+        ["SFT", "4", "50.0%", "50.0%", "50.0%", "50.0%", "50.0%"],
+    ]
+    (tmp_path / "c.jsonl").write_text('{"script": "SFT", "se')
+    assert "c.jsonl" in one_line(capsys, count)
