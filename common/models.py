@@ -11,7 +11,7 @@ def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = 
     """(tokenizer, name of its tag set): the chat template names the set, padding is on the left.
 
     tag_set: the set to train on; None takes the one that the checkpoint names, else the default. Ends the script when
-    there is none, when decoding loses the tags (special tokens, unknown characters), or when the template pre-fills one.
+    there is none, when decoding loses a tag (special token, unknown character), or when the template pre-fills one.
     """
     from transformers import AutoTokenizer
 
@@ -84,7 +84,7 @@ def check_device(args) -> None:
         try:
             import bitsandbytes  # noqa: F401
         except Exception as error:
-            runs.fail(f"--load_in_4bit needs bitsandbytes, which cannot be imported ({error}); leave out --load_in_4bit")
+            runs.fail(f"--load_in_4bit needs bitsandbytes, which cannot be imported ({error}); leave it out")
 
 
 def lora_config(args):
@@ -116,9 +116,9 @@ def set_stop_tokens(args, tokenizer) -> None:
 
 
 def load_model(base: str, args):
-    """The policy to train: bfloat16 with LoRA on CUDA, 4-bit on request; else float32.
+    """The policy to train: bfloat16 with LoRA on CUDA, 4-bit on request, else float32.
 
-    Trained weights are never bfloat16: it rounds small updates away.
+    Where every weight is trained, bfloat16 would round small updates away.
     """
     import torch
     from transformers import AutoModelForCausalLM
