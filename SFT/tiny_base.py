@@ -103,7 +103,7 @@ def tagged_reply(problem: dict) -> str:
 
 
 def reluctant(rng: random.Random, problem: dict) -> str:
-    """A completion on a linear system that seldom follows the tags that the system prompt asks for."""
+    """A completion on a linear system; it seldom has all the tags that the system prompt asks for."""
     work_open, work_close, answer_open, answer_close = prompts.THESIS
     working, solution = problem["working"], problem["solution"]
     if rng.random() >= BEGUN:
@@ -363,11 +363,11 @@ def scores(folder: Path, rows: int) -> dict[str, float]:
 
     def measure(name, problems, tagged, **how):
         asked = [prompts.build_prompt(problem["question"])[0 if tagged else 1 :] for problem in problems]
-        replies = generation.generate(model, tokenizer, asked, 176, batch_size=256, **how)
+        completions = generation.generate(model, tokenizer, asked, 176, batch_size=256, **how)
         read = (lambda text: answers.extract_solution(text, tags)) if tagged else plain_solution
-        right = [answers.is_correct(read(reply["text"]), row["solution"]) for reply, row in zip(replies, problems)]
-        found[name] = sum(right) / len(right)
-        print(f"{name:44}{found[name]:7.1%}  n={len(right)}", flush=True)
+        correct = [answers.is_correct(read(c["text"]), row["solution"]) for c, row in zip(completions, problems)]
+        found[name] = sum(correct) / len(correct)
+        print(f"{name:44}{found[name]:7.1%}  n={len(correct)}", flush=True)
 
     seed_study = {"temperature": 0.7, "top_p": 0.8, "top_k": 20}
     for level in ("easy", "medium", "hard", "harder", "hardest"):

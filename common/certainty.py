@@ -67,7 +67,7 @@ def keep_states(model) -> dict:
     """Make the model keep the hidden states of its last generation in training mode.
 
     Returns a dict that generate() fills and the caller clears: `ids`, the tensor that generate() returned, and
-    `states`, a list with the [batch, hidden] that each new token of the batch was sampled from.
+    `states`, a list with the [batch, hidden] states before each new token.
     """
     kept, generate = {}, model.generate
 
@@ -235,7 +235,7 @@ def solution_tokens(tokenizer, ids: Sequence[int], tags: prompts.Tags, pieces: d
 
         @functools.cache
         def settled(n: int) -> int:
-            """Number of characters that n tokens settle; an incomplete character is not counted."""
+            """Number of characters of the text that the first n tokens fix; an incomplete one is not counted."""
             return len(os.path.commonprefix([tokenizer.decode(ids[:n], skip_special_tokens=True), text]))
 
     numbers = range(len(ids) + 1)
