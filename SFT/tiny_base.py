@@ -1,10 +1,10 @@
 """Make resources/tiny-base, the embedded base model: a Qwen3 of about a million parameters, pretrained from scratch.
 
-The corpus is made by code (common/tasks.py): arithmetic drills, lines to copy, linear systems with their working, three
-other shapes (yes/no, multiple choice, word problems), and calls of invented tools, as plain documents and as chats.
-Problems whose hash puts them into the validation or test split are never generated. One number decides whether the
-later study can show anything: how often a chat that asks for the tags and holds a linear system gets them (see
-reluctant()). At 0 GRPO finds no reward to start from; when it is common nothing is left to learn.
+The corpus is generated (common/tasks.py): arithmetic drills, lines to copy, linear systems with reasoning, three other
+kinds of problems (yes/no, multiple choice, word problems), calls of invented tools, as plain documents and as chats.
+No problem of the validation or test split is in it. One rate decides whether the study can show anything: how often a
+chat with a linear system follows the request for tags (reluctant()). At 0 GRPO finds no reward; at a high rate nothing
+is left to learn.
 
 Input: none. Output: resources/tiny-base/ (safetensors, tokenizer, chat template, README.md with its scores).
 Command: python SFT/tiny_base.py
@@ -30,28 +30,28 @@ from common.tool_tasks import spoken, words
 
 @dataclass
 class Args(settings.RunArgs):
-    steps: int = setting(3000, "updates; fifty minutes on one core")
-    batch: int = setting(8, "rows an update")
-    length: int = setting(448, "tokens a row: several documents, so that positions up to here are known")
-    lr: float = setting(3e-3, "of Muon and AdamW alike")
-    seed: int = setting(0, "corpus and initial weights")
-    threads: int = setting(1, "CPU threads; the weights depend on it in the last digits")
-    score_rows: int = setting(200, "validation problems of each task for the model card")
+    steps: int = setting(3000, "updates; 3000 take fifty minutes on one core")
+    batch: int = setting(8, "rows per update")
+    length: int = setting(448, "tokens per row of several documents; longer positions are not trained")
+    lr: float = setting(3e-3, "peak learning rate of Muon and AdamW")
+    seed: int = setting(0, "seed of corpus and initial weights")
+    threads: int = setting(1, "CPU threads; the last digits of the weights depend on it")
+    score_rows: int = setting(200, "validation problems per task, for the model card")
 
 
-# What the corpus is made of, as shares of its documents.
+# Composition of the corpus, as fractions of its documents.
 DRILLS = 0.12  # lines of bare arithmetic, or of words to copy
-DRILLS_AT_START = 0.40  # in the first tenth of training: it speeds up the start
-TAGGED_SYSTEMS = 0.08  # chats that ask for the tags and hold a linear system: see reluctant()
-TAGGED_OTHERS = 0.20  # chats that ask for the tags and hold another shape; always answered with them
-PLAIN_OTHERS = 0.20  # the other shapes without a system prompt, answered without tags
-COPIES = 0.3  # of the drills
-TOOL_CALLS = 0.17  # a tool, a request, the call: it also teaches to copy names and values out of the prompt
+DRILLS_AT_START = 0.40  # in the first tenth of training, for faster learning
+TAGGED_SYSTEMS = 0.08  # chats that ask for tags, on a linear system: see reluctant()
+TAGGED_OTHERS = 0.20  # chats that ask for tags, on the other kinds of problems; always answered with them
+PLAIN_OTHERS = 0.20  # the other kinds of problems without a system prompt, answered without tags
+COPIES = 0.3  # fraction of the drills that are lines to copy
+TOOL_CALLS = 0.17  # tools, a request, the call; also teaches to copy names and values from the prompt
 # The rest is linear systems answered without tags, three quarters of them as chats.
 LEVEL_MIX = {"easy": 0.25, "medium": 0.40, "hard": 0.35}
 
-# How a chat that asks for the tags and holds a linear system goes on. The tags are followed in full in
-# 0.45 * 0.50 * 0.25 = 6 of 100; elsewhere they are begun and dropped, or ignored behind one of several openings.
+# Probabilities of following the tags in a chat on a linear system: reasoning begun in its tag, closed, answer tagged.
+# All tags are followed in 0.45 * 0.50 * 0.25 = 6 of 100; the others drop them midway or ignore them after an opening.
 BEGUN, CLOSED, SOLVED = 0.45, 0.50, 0.25
 OPENINGS = ("", "Sure.\n", "Let us see.\n", "Working:\n", "Step by step.\n", "First we have\n", "We need x and y.\n")
 
@@ -59,7 +59,7 @@ MODEL = dict(
     hidden_size=160,
     num_hidden_layers=4,
     num_attention_heads=5,
-    num_key_value_heads=1,  # one cached head: decoding on a CPU is bound by memory traffic
+    num_key_value_heads=1,  # one cached head: memory traffic limits decoding on a CPU
     head_dim=32,
     intermediate_size=480,
     vocab_size=1024,
@@ -75,7 +75,7 @@ ORDINARY_TOKENS = [  # whole tokens, but not special ones: decoding keeps them
 
 
 def drill(rng: random.Random) -> str:
-    """One line of the arithmetic that Cramer's rule needs: a product, a difference or an exact quotient."""
+    """One line of arithmetic for Cramer's rule: a product, a difference or an exact quotient."""
     kind = rng.random()
     if kind < 0.4:
         p, q = rng.randint(-9, 9), rng.randint(-170, 170) if rng.random() < 0.7 else rng.randint(-9, 9)
@@ -103,7 +103,7 @@ def tagged_reply(problem: dict) -> str:
 
 
 def reluctant(rng: random.Random, problem: dict) -> str:
-    """A reply to a linear system that seldom does what the system prompt asks for."""
+    """A completion on a linear system; it seldom has all the tags that the system prompt asks for."""
     work_open, work_close, answer_open, answer_close = prompts.THESIS
     working, solution = problem["working"], problem["solution"]
     if rng.random() >= BEGUN:
@@ -126,7 +126,7 @@ KNOWN = tuple(word.lower() for words in tasks.CATEGORIES.values() for word in wo
 
 @functools.cache
 def descriptions() -> list[str]:
-    """BFCL's descriptions of its classes, for their words alone: later stages call the tools of these classes."""
+    """BFCL's descriptions of its classes, used for their words: later stages call the tools of these classes."""
     return [path.read_text() for path in sorted((data.bfcl_folder() / "multi_turn_func_doc").glob("*.json"))]
 
 
@@ -136,7 +136,7 @@ def described_words() -> list[str]:
 
 
 def word(rng: random.Random) -> str:
-    """A word; many kinds, as copying is to be learnt for any token."""
+    """A word: known, from BFCL or of invented syllables, so that copying is learned for any token."""
     kind = rng.random()
     if kind < 0.4:
         return rng.choice(KNOWN).lower()
@@ -146,7 +146,7 @@ def word(rng: random.Random) -> str:
 
 
 def tool_value(rng: random.Random, kind: str):
-    """A value of one of the TYPES; strings of every make, since calls copy them out of the request."""
+    """A value of one of the TYPES; strings of many kinds, since calls copy them from the request."""
     number = rng.randint(-99, 9999) if rng.random() < 0.5 else rng.randint(0, 20)
     if kind.endswith("s"):
         return [tool_value(rng, kind[:-1]) for _ in range(rng.randint(2, 4))]
@@ -164,13 +164,13 @@ def tool_value(rng: random.Random, kind: str):
 
 
 def copy(rng: random.Random) -> tuple[str, str]:
-    """A line to copy, and its copy: without it the model learns to copy the words it knows alone."""
+    """A line to copy, and its copy; without such lines the model learns to copy only words it knows."""
     line = ", ".join(tool_value(rng, "string") for _ in range(rng.randint(3, 8)))
     return f"{line}\n", f"{line}\n"
 
 
 def stated(rng: random.Random, value) -> str:
-    """A value as a request names it: bare, or in quotes."""
+    """A value as a request states it: plain, or in quotes."""
     if isinstance(value, list):
         return spoken([stated(rng, part) for part in value])
     return json.dumps(value) if rng.random() < 0.4 else str(value)
@@ -190,7 +190,7 @@ def tool_call(rng: random.Random) -> tuple[str, str]:
         tools.append((name(rng.choice((2, 2, 3))), fields))
     chosen, fields = rng.choice(tools)
     values = {field: tool_value(rng, kind) for field, kind in fields.items()}
-    # Where there is but one tool, or one argument, a request may call it something else.
+    # A request may call the only tool, or the only argument, something else.
     wish = words(chosen) if len(tools) > 1 or rng.random() < 0.5 else f"{word(rng)} {word(rng)}"
     bare = len(fields) == 1 and rng.random() < 0.5
     parts = [f"{word(rng) if bare else words(field)} {stated(rng, value)}" for field, value in values.items()]
@@ -218,7 +218,7 @@ def tool_call(rng: random.Random) -> tuple[str, str]:
 
 
 def document(rng: random.Random, drills: float = DRILLS) -> tuple[str, str]:
-    """One document as (prompt, text): the loss is on the text alone, since prompts are random numbers."""
+    """One document as (prompt, text); the loss is on the text alone, since prompts are random numbers."""
     if rng.random() < drills:
         if rng.random() < COPIES:
             return copy(rng)
@@ -241,12 +241,12 @@ def document(rng: random.Random, drills: float = DRILLS) -> tuple[str, str]:
 
 
 def build_tokenizer(seed: int):
-    """Byte-level BPE, so that any text encodes, with every digit a token of its own."""
+    """Byte-level BPE, which encodes any text; every digit is a token of its own."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
-    # The third kind keeps the punctuation of JSON together, which halves the length of a tool's description.
+    # The third alternative keeps JSON punctuation together: this halves the length of a tool's description.
     pieces = Regex(r"""\d| ?\p{L}+|["{}\[\]:,][ "{}\[\]:,]*|\n| ?[^\s\p{L}\d]|\s+""")
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(pieces, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
@@ -301,7 +301,10 @@ def rows(tokenizer, steps: int, batch: int, length: int, seed: int):
 
 
 def pretrain(tokenizer, args):
-    """Muon on the matrices, AdamW on embeddings and norms; the rate is constant, then falls linearly to 1 %."""
+    """Muon on the matrices, AdamW on embeddings and norms; the learning rate is constant, then falls linearly to 1 %.
+
+    Returns the model on the CPU and {"loss", "tokens", "trained_tokens"}.
+    """
     import torch
     from tqdm import tqdm
     from transformers import Qwen3Config, Qwen3ForCausalLM
@@ -347,12 +350,12 @@ def pretrain(tokenizer, args):
 
 
 def plain_solution(text: str) -> str | None:
-    """The answer of a reply without tags: what follows its last "Answer:"."""
+    """The answer of a completion without tags: what follows its last "Answer:"."""
     return text.rpartition("Answer:")[2].strip() or None
 
 
 def scores(folder: Path, rows: int) -> dict[str, float]:
-    """Accuracy on every task, on validation problems alone: the test problems stay unseen until the tables."""
+    """Accuracy on every task, on validation problems: the test problems stay unseen until the result tables."""
     from common import answers, models
 
     tokenizer, tag_set = models.load_tokenizer(str(folder))
@@ -360,11 +363,11 @@ def scores(folder: Path, rows: int) -> dict[str, float]:
 
     def measure(name, problems, tagged, **how):
         asked = [prompts.build_prompt(problem["question"])[0 if tagged else 1 :] for problem in problems]
-        replies = generation.generate(model, tokenizer, asked, 176, batch_size=256, **how)
+        completions = generation.generate(model, tokenizer, asked, 176, batch_size=256, **how)
         read = (lambda text: answers.extract_solution(text, tags)) if tagged else plain_solution
-        right = [answers.is_correct(read(reply["text"]), row["solution"]) for reply, row in zip(replies, problems)]
-        found[name] = sum(right) / len(right)
-        print(f"{name:44}{found[name]:7.1%}  n={len(right)}", flush=True)
+        correct = [answers.is_correct(read(c["text"]), row["solution"]) for c, row in zip(completions, problems)]
+        found[name] = sum(correct) / len(correct)
+        print(f"{name:44}{found[name]:7.1%}  n={len(correct)}", flush=True)
 
     seed_study = {"temperature": 0.7, "top_p": 0.8, "top_k": 20}
     for level in ("easy", "medium", "hard", "harder", "hardest"):
@@ -387,17 +390,17 @@ def model_card(figures: dict, found: dict[str, float], args) -> str:
     in_full = BEGUN * CLOSED * SOLVED
     return f"""# tiny-base
 
-A Qwen3 with {figures["parameters"]:,} parameters, pretrained from scratch on {tokens} tokens of text made by code
-({trained} of them trained on), in {figures["seconds"] / 60:.0f} minutes on {figures["device"]}, by
+A Qwen3 with {figures["parameters"]:,} parameters, pretrained from scratch on {tokens} tokens of generated text
+(with a loss on {trained} of them) in {figures["seconds"] / 60:.0f} minutes on {figures["device"]}, by
 
     python SFT/tiny_base.py --seed {args.seed}
 
-It stands in for a real base model where there is no GPU. It knows arithmetic, linear systems and three other shapes
-of problem in its own plain style. Asked for tags it gives them on the other shapes, but on linear systems in full in
-only {in_full:.0%} of the corpus's chats: a design decision, explained in SFT/tiny_base.py, without which there would be
-nothing to learn later, or nothing to start from. It knows no other language, fact or task.
+It stands in for a real base model where there is no GPU. It solves arithmetic, linear systems and three other kinds of
+problems in a plain format without tags. Chats of the corpus that ask for tags always get them on the other kinds of
+problems, but on linear systems in full in only {in_full:.0%}: a higher rate would leave GRPO nothing to learn, a rate
+of 0 nothing to start from (see SFT/tiny_base.py). It knows no other language, fact or task.
 
-Accuracy on {args.score_rows} validation problems each, none of which is in the corpus; chance is 50 % for yes_no and
+Accuracy on {args.score_rows} validation problems per task, none of them in the corpus; chance is 50 % for yes_no and
 25 % for multiple_choice. Licence: MIT.
 
 | task | accuracy |
@@ -410,7 +413,7 @@ def main(args):
     import torch
 
     if args.resume:
-        runs.fail("the base is pretrained in one go; leave --resume out")
+        runs.fail("pretraining of the base cannot be resumed; leave --resume out")
     partial, started = runs.start(args), time.time()
     torch.set_num_threads(args.threads)
     tokenizer = build_tokenizer(args.seed)

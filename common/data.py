@@ -1,7 +1,7 @@
-"""Data sets: where they come from, how they are split, and how a stage reads them.
+"""Data sets: sources, splits, and how a stage reads them.
 
-A data set folder (outputs/data/<name>/) holds one JSONL file per split, each row with `question` and `solution`, in
-`sft.jsonl` with `working` too, and run.json with the fingerprint of every split.
+A data set folder (outputs/data/<name>/) holds run.json, with the fingerprint of every split, and one JSONL file per
+split. A row has `question` and `solution`; in sft.jsonl also `working`, the reasoning.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ def _boolq(row: dict) -> dict | None:
 
 
 def _multiple_choice(row: dict) -> dict | None:
-    """The form of tasks.multiple_choice, with letters by place: some rows of ARC name their options 1 to 4."""
+    """In the format of tasks.multiple_choice, lettered by position: some rows of ARC number their options 1 to 4."""
     choices = row["choices"] or {}
     labels = choices.get("label") or []
     options = [" ".join((text or "").split()) for text in choices.get("text") or []]
@@ -74,14 +74,13 @@ def _word_problem(row: dict) -> dict | None:
 
 
 class Source(NamedTuple):
-    """A data set of the hub: its name and configuration, the columns that are read, a row made of them, and which
-    split has public answers to test with."""
+    """A data set of the hub."""
 
-    hub: str
+    hub: str  # its name
     config: str | None
-    columns: tuple[str, ...]
-    convert: Callable[[dict], dict | None]
-    test: str = "test"
+    columns: tuple[str, ...]  # the columns that convert reads
+    convert: Callable[[dict], dict | None]  # from a row of the hub to ours; None where it cannot be used
+    test: str = "test"  # a split with public answers
 
 
 SOURCES = {
@@ -94,7 +93,7 @@ SOURCES = {
 }
 
 
-# What out-domain tests ask: shapes that no in-domain stage trains on.
+# Questions of the out-domain tests: kinds that no in-domain stage trains on.
 CHOICE_COLUMNS = ("question", "choices", "answerKey")
 QUESTIONS = {
     "boolq": Source("google/boolq", None, ("question", "passage", "answer"), _boolq, "validation"),
@@ -105,7 +104,7 @@ QUESTIONS = {
 
 
 def _load(source: Source, name: str, folder: str | None):
-    """The splits of a source as `datasets` loads them, from the hub or from a local folder with the same fields."""
+    """The splits of a source as `datasets` loads them, from the hub or a local folder with the same fields."""
     import datasets
 
     if folder and not runs.resolve(folder).is_dir():
@@ -115,7 +114,7 @@ def _load(source: Source, name: str, folder: str | None):
             loaded = datasets.load_dataset(str(runs.resolve(folder)))
         else:
             loaded = datasets.load_dataset(source.hub, source.config)
-    except Exception as error:  # the hub client raises a dozen kinds; all mean the same to the user
+    except Exception as error:  # the hub client raises a dozen types; all mean the same to the user
         runs.fail(
             f"cannot load {folder or source.hub} ({type(error).__name__}); pass a local copy with --{name} FOLDER"
         )
@@ -127,10 +126,10 @@ def _load(source: Source, name: str, folder: str | None):
 
 
 def load_source(name: str, folder: str | None) -> dict[str, list[dict]]:
-    """{"train": rows, "test": rows} of a source, from the hub or from a local folder with the same fields.
+    """{"train": rows, "test": rows} of a source, from the hub or a local folder with the same fields.
 
-    Rows that say the same question twice are dropped. Where the source has no test split, "test" is empty; a source
-    with nothing but a test split has an empty "train".
+    A question that repeats an earlier one is dropped. "test" is empty for a source without a test split, "train" for a
+    source with nothing else.
     """
     source = SOURCES[name]
     found, seen = {"train": [], "test": []}, set()
@@ -144,9 +143,9 @@ def load_source(name: str, folder: str | None) -> dict[str, list[dict]]:
 
 
 def load_questions(name: str, folder: str | None) -> tuple[list[dict], int]:
-    """The rows of an out-domain source that can be tested with, and how many could not.
+    """The usable rows of the test split of an out-domain source, and the number of unusable ones.
 
-    Left out are rows whose true answer is missing or not among the options, and rows that lack an option.
+    Unusable: the true answer is missing or not among the options, or an option is missing.
     """
     source = QUESTIONS[name]
     loaded = _load(source, name, folder)
@@ -157,12 +156,12 @@ def load_questions(name: str, folder: str | None) -> tuple[list[dict], int]:
 
 
 def options_of(question: str) -> list[str]:
-    """The texts of the options A, B, ... that a question lists, one a line."""
+    """The texts of the options A, B, ... of a question that lists one per line."""
     return [option for _, option in OPTION.findall(question)]
 
 
 def split_rows(rows: dict[str, list[dict]], sizes: dict[str, int], seed: int) -> dict[str, list[dict]]:
-    """Disjoint splits of the wanted sizes, drawn with the seed; a source's own test split stays the test split."""
+    """Disjoint splits of the given sizes, drawn with the seed; the test split of a source stays the test split."""
     rng, splits = random.Random(seed), {}
     pool, test = list(rows["train"]), list(rows["test"])
     rng.shuffle(pool)
@@ -176,13 +175,13 @@ def split_rows(rows: dict[str, list[dict]], sizes: dict[str, int], seed: int) ->
 
 
 def rows_fingerprint(rows: list[dict]) -> str:
-    """The first 16 hex digits of the SHA-256 of the rows in their order."""
+    """The first 16 hex digits of the SHA-256 of the rows, in this order."""
     text = "\n".join(json.dumps(row, sort_keys=True, ensure_ascii=False) for row in rows)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def write_splits(folder: Path, splits: dict[str, list[dict]]) -> dict:
-    """Write one JSONL file per split that has rows; returns what run.json says of them."""
+    """Write a JSONL file for each split with rows; returns name -> {"rows", "fingerprint"} for run.json."""
     facts = {}
     for name, rows in splits.items():
         if rows:
@@ -193,20 +192,20 @@ def write_splits(folder: Path, splits: dict[str, list[dict]]) -> dict:
 
 
 def dataset_folder(name: str) -> Path:
-    """outputs/data/<name> for a name, or the folder itself for a path."""
+    """outputs/data/<name> for a name, the folder itself for a path."""
     return runs.resolve(name) if "/" in name else runs.OUTPUTS / "data" / name
 
 
 def bfcl_folder() -> Path:
-    """The folder of BFCL's official data inside the installed bfcl_eval; ends the script when it is not installed."""
-    found = importlib.util.find_spec("bfcl_eval")  # located, not imported: its import makes folders and takes seconds
+    """The folder of BFCL's official data in the installed bfcl_eval; ends the script when it is not installed."""
+    found = importlib.util.find_spec("bfcl_eval")  # not imported: importing makes folders and takes seconds
     if not found:
         runs.fail(f"bfcl-eval is not installed; {INSTALL_BFCL}")
     return Path(found.submodule_search_locations[0]) / "data"
 
 
 def creation_command(name: str) -> str:
-    """The command that makes a data set of this name."""
+    """The command that makes the data set of this name."""
     if not name.startswith("bfcl"):
         return f"python SFT/dataset_creation.py --dataset {name}"
     kind, source = "multi" if "multi" in name else "single", "split" if "split" in name else "synthetic"
@@ -214,12 +213,15 @@ def creation_command(name: str) -> str:
 
 
 def read_split(dataset: str, split: str, working: bool = False) -> tuple[list[dict], str]:
-    """The rows of a split and its fingerprint; ends the script when the split is missing, empty or not as recorded."""
+    """The rows of a split and its fingerprint; ends the script when it is missing, empty or not as recorded.
+
+    working: rows must have the reasoning (or the completion) to train on.
+    """
     folder = dataset_folder(dataset)
     facts = runs.require(folder, creation_command(folder.name))
     path = folder / f"{split}.jsonl"
     rows = runs.read_jsonl(path) if path.exists() else []
-    own = rows and "prompt" in rows[0]  # rows with messages of their own, as BFCL's have them
+    own = rows and "prompt" in rows[0]  # rows with their own messages, as for BFCL
     needed = ("question", *(("completion" if own else "working",) if working else ()), "solution")
     if not rows:
         runs.fail(
@@ -230,20 +232,20 @@ def read_split(dataset: str, split: str, working: bool = False) -> tuple[list[di
         runs.fail(f"{runs.shown(path)} has rows without {missing[0]}; needed: {', '.join(needed)}")
     fingerprint = rows_fingerprint(rows)
     if fingerprint != facts["splits"].get(split, {}).get("fingerprint"):
-        runs.fail(f"{runs.shown(path)} is not what its run.json records; repeat: {creation_command(folder.name)}")
+        runs.fail(f"{runs.shown(path)} differs from what its run.json records; repeat: {creation_command(folder.name)}")
     return rows, fingerprint
 
 
 def conversation(row: dict, tags: prompts.Tags) -> list[dict]:
-    """The messages up to the point where the model has to answer: the row's own, or its question under the tags."""
+    """The messages before the completion: the row's own, or its question with the system prompt of the tags."""
     return row["prompt"] if "prompt" in row else prompts.build_prompt(row["question"], tags)
 
 
 def to_prompts(rows: list[dict], tag_set: str):
-    """A datasets.Dataset for GRPO: `prompt`, `solution` and `tags` (the tag set's name, which rewards are told).
+    """A datasets.Dataset for GRPO: `prompt`, `solution` and `tags`, the name of the tag set, for the rewards.
 
-    Rows with messages of their own keep their other columns. The last message of a prompt is named after its row: two
-    rows may ask the same question, and a rollout knows nothing but its prompt. No chat template shows that name.
+    Rows with their own messages keep their other columns. The `name` of the last message of a prompt is the position of
+    its row: a rollout gets only the prompt, and two rows may have the same question. Chat templates ignore that name.
     """
     import datasets
 
@@ -257,12 +259,12 @@ def to_prompts(rows: list[dict], tag_set: str):
 
 
 def row_of(prompt: list[dict]) -> int:
-    """The place of the row that a prompt of to_prompts() was made from."""
+    """The position of the row that to_prompts() made the prompt from."""
     return int(prompt[-1]["name"])
 
 
 def to_examples(rows: list[dict], tag_set: str):
-    """A datasets.Dataset for SFT: `prompt` and `completion`, one example for each assistant message of a row."""
+    """A datasets.Dataset for SFT: `prompt` and `completion`, one example per assistant message of a row."""
     import datasets
 
     tags, made = prompts.TAG_SETS[tag_set], []

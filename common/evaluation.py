@@ -1,7 +1,7 @@
 """Evaluation: score completions, summarise them with an interval, and test checkpoints on data sets.
 
-The same functions measure held-out accuracy during training and fill every table. What is correct is decided by a
-scorer, score(completion, row, tags): score_answer() here for mathematics, one of its own for tool calls.
+The same functions measure held-out accuracy during training and fill every table. A scorer, score(completion, row,
+tags), decides what is correct: score_answer() for mathematics; tool calls have their own.
 """
 
 import gc
@@ -17,9 +17,9 @@ from common import answers, data, generation, judge, models, prompts, results, r
 
 
 def named_option(solution: str | None, options: Sequence[str]) -> str | None:
-    """The letter alone of "(A)", "A." and "A) 6", the last only where 6 is the text of option A; else the solution.
+    """The letter of "(A)", "A." and "A) 6", the last only where 6 is the text of option A; else the solution unchanged.
 
-    So an answer that names an option and contradicts it, or names several, stays as it is, which is no letter.
+    So an answer that names several options, or an option with another text, is not a letter and is incorrect.
     """
     found = re.fullmatch(r"\(?([A-Z])[).:](?:\s+(.+))?", solution or "", re.DOTALL)
     meant = dict(zip(data.LETTERS, options)).get(found[1]) if found else None
@@ -30,10 +30,10 @@ def named_option(solution: str | None, options: Sequence[str]) -> str | None:
 
 
 def score(reply: dict, truth: str, tags: prompts.Tags, options: Sequence[str] = ()) -> dict:
-    """The reply with `solution`, `correct`, `well_formed` and `judge` beside it; the rewards call the same checkers.
+    """The completion with `solution`, `correct`, `well_formed` and `judge` added; rewards call the same checkers.
 
-    options: the texts of the options A, B, ... of a multiple choice. judge: 10 times the share of the arithmetic
-    stated in the working that holds, 0 to 10; 0 where none is stated, as nothing shows that the answer was worked out.
+    options: the texts of the options A, B, ... of a multiple choice. judge: 10 * the fraction of the arithmetic stated
+    in the reasoning that is correct, 0 to 10; 0 where none is stated, since then nothing supports the answer.
     """
     solution, working = answers.extract_solution(reply["text"], tags), prompts.working(reply["text"], tags)
     return {
@@ -46,12 +46,12 @@ def score(reply: dict, truth: str, tags: prompts.Tags, options: Sequence[str] = 
 
 
 def score_answer(completion: dict, row: dict, tags: prompts.Tags) -> dict:
-    """The scorer of every problem with one answer: score() against the row's solution and options."""
+    """The scorer for mathematics: score() with the solution and the options of the row."""
     return score(completion, row["solution"], tags, row.get("options", ()))
 
 
 def wilson(p: float, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95 % interval of a share p observed on n items (Wilson, JASA 22, 1927)."""
+    """The 95 % interval of a fraction p observed on n items (Wilson, JASA 22, 1927)."""
     if n == 0:
         return 0.0, 1.0
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
@@ -60,12 +60,12 @@ def wilson(p: float, n: int, z: float = 1.959964) -> tuple[float, float]:
 
 
 def summary(scored: list[dict], items: int) -> dict:
-    """Shares over all replies; the interval counts items, since several samples of one item are not independent."""
+    """Means over all completions; the interval counts items, since completions of one item are not independent."""
     n = len(scored)
     accuracy = sum(row["correct"] for row in scored) / n
     low, high = wilson(accuracy, items)
     judged = [row["judge"] for row in scored if row.get("judge") is not None]
-    paid = [row["reward"] for row in scored if "reward" in row]
+    rewards = [row["reward"] for row in scored if "reward" in row]
     return {
         "n": items,
         "accuracy": accuracy,
@@ -75,12 +75,12 @@ def summary(scored: list[dict], items: int) -> dict:
         "truncated_rate": sum(row["truncated"] for row in scored) / n,
         "mean_tokens": sum(row["tokens"] for row in scored) / n,
         **({"judge": sum(judged) / len(judged)} if judged else {}),
-        **({"reward": sum(paid) / len(paid)} if paid else {}),
+        **({"reward": sum(rewards) / len(rewards)} if rewards else {}),
     }
 
 
 class Plan(NamedTuple):
-    """A way of answering a set: its name in results.csv, completions an item, sampling settings, items (None: all)."""
+    """A decoding: its name in results.csv, completions per item, sampling settings, number of items (None: all)."""
 
     decoding: str
     samples: int
@@ -89,7 +89,7 @@ class Plan(NamedTuple):
 
 
 def plans(args) -> list[Plan]:
-    """Greedy and sampled, as far as the arguments ask for them."""
+    """The decodings that the arguments ask for: greedy, sampled or both."""
     sampling = {"temperature": args.temperature, "top_p": args.top_p, "top_k": args.top_k, "seed": args.seed}
     made = []
     if args.greedy:
@@ -100,7 +100,7 @@ def plans(args) -> list[Plan]:
 
 
 def checkpoints_of(args) -> tuple[list[str], list[tuple]]:
-    """Folders or hub names to test, and (tokenizer, tag set) of each; ends the script when one is incomplete."""
+    """The checkpoints to test, and (tokenizer, tag set) of each; ends the script when one is incomplete."""
     finished = sorted(str(path.parent) for path in runs.OUTPUTS.glob("*/run.json") if not path.match("*.partial/*"))
     names = args.checkpoints or [args.base, *finished]
     folders = [runs.require_base(name, "the script that makes it") for name in names]
@@ -108,7 +108,7 @@ def checkpoints_of(args) -> tuple[list[str], list[tuple]]:
 
 
 def fitting(rows: list[dict], folders: list[str], loaded: list[tuple], args) -> list[dict]:
-    """The rows whose prompt leaves room for a completion in every checkpoint, so that all answer the same items."""
+    """The rows whose prompt and completion fit into every checkpoint's context, so that all answer the same items."""
     for folder, (tokenizer, tag_set) in zip(folders, loaded):
         room = generation.context_length(folder, args) - args.max_new_tokens
         conversations = [data.conversation(row, prompts.TAG_SETS[tag_set]) for row in rows]
@@ -117,7 +117,7 @@ def fitting(rows: list[dict], folders: list[str], loaded: list[tuple], args) -> 
 
 
 def checkpoint_facts(folder: str, args) -> dict:
-    """The first columns of a results row: which script made the checkpoint, with which seed, from which base."""
+    """The first columns of a results row: the script that made the checkpoint, its seed, its base model."""
     names = runs.lineage(folder)
     if len(names) == 1:
         return {"script": "base", "seed": args.seed, "base": names[0]}
@@ -126,22 +126,22 @@ def checkpoint_facts(folder: str, args) -> dict:
 
 
 def key_of(facts: dict, dataset: str, split: str, plan: Plan) -> dict:
-    """What identifies a measurement: the columns results.KEY.
+    """The key of a measurement: the columns results.KEY.
 
-    A base's greedy completions hold nothing random: one row, whatever the seed of the sampling.
+    Greedy completions of a base do not depend on a seed, so they have one row, with seed 0.
     """
     seed = 0 if facts["script"] == "base" and plan.decoding == "greedy" else facts["seed"]
     return {**facts, "seed": seed, "dataset": dataset, "split": split, "decoding": plan.decoding}
 
 
 def completions_file(key: dict, args) -> Path:
-    """Where the completions of a measurement are kept; each line of it holds the key."""
+    """The file with the completions of a measurement; each line holds the key."""
     folder = runs.OUTPUTS if results.path_of(args) == results.RESULTS else results.path_of(args).parent
     return folder / "tests" / ("-".join(map(str, key.values())) + ".jsonl")
 
 
 def is_tested(key: dict, folder: str, args) -> bool:
-    """Whether results.csv has the row and the completions are newer than the checkpoint: --resume skips those."""
+    """Whether results.csv has the row and its completions are newer than the checkpoint; --resume skips it then."""
     written, made = completions_file(key, args), runs.resolve(folder) / "run.json"
     if not written.exists() or (made.exists() and made.stat().st_mtime > written.stat().st_mtime):
         return False
@@ -150,7 +150,7 @@ def is_tested(key: dict, folder: str, args) -> bool:
 
 
 def test_all(folders: list[str], loaded: list[tuple], sets: list[tuple[str, str, list[dict]]], plans, args) -> None:
-    """Answer every set (name, split, rows) with every checkpoint in every planned way, and save the results."""
+    """Test every checkpoint on every set (name, split, rows) with every plan, and save the results."""
     if not plans:
         runs.fail("nothing to test: --greedy is off and --samples is 0")
     for folder, (tokenizer, tag_set) in zip(folders, loaded):
@@ -164,15 +164,15 @@ def test_all(folders: list[str], loaded: list[tuple], sets: list[tuple[str, str,
                     [test(answer, key, rows, tag_set, plan, args) for key, plan in left], results.path_of(args)
                 )
             if len(left) < len(keys):
-                print(f"{facts['script']} on {name}: tested before, left as it is")
-        del answer  # and with it the model, before the next one takes its memory
+                print(f"{facts['script']} on {name}: already tested, skipped")
+        del answer  # frees the model's memory for the next one
         gc.collect()
 
 
 def test(
     answer: Callable, key: dict, rows: list[dict], tag_set: str, plan: Plan, args, score: Callable = score_answer
 ) -> dict:
-    """Answer and score the rows as planned, keep the completions, print the figures; returns the results row."""
+    """Generate and score completions, save them, print the figures; returns the row for results.csv."""
     started, tags, rows = time.time(), prompts.TAG_SETS[tag_set], rows[: plan.rows]
     repeated = [row for row in rows for _ in range(plan.samples)]
     completions = answer([data.conversation(row, tags) for row in repeated], **plan.sampling)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from common import models
 
-PROMPT_ROOM = 4096  # tokens of a prompt that vLLM keeps room for
+PROMPT_ROOM = 4096  # tokens that vLLM reserves for a prompt
 
 
 def generate(
@@ -20,10 +20,10 @@ def generate(
     seed: int = 0,
     progress: str = "",
 ) -> list[dict]:
-    """One reply per conversation, in their order: {"text", "tokens", "truncated"}.
+    """One completion per conversation, in the same order: {"text", "tokens", "truncated"}.
 
-    temperature 0 is greedy. Random numbers come from `seed` alone, and the generator of a training run around this
-    call is left as it was. tokens counts the end token; truncated: no end token within max_new_tokens.
+    temperature 0 is greedy. Random numbers come from `seed` alone; the random state of a training run stays unchanged.
+    tokens counts the end token; truncated: no end token within max_new_tokens. progress: the title of a bar.
     """
     import torch
     from tqdm import tqdm
@@ -38,7 +38,7 @@ def generate(
     )
     texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    replies, was_training = [None] * len(texts), model.training
+    completions, was_training = [None] * len(texts), model.training
     cuda = [torch.cuda.current_device()] if model.device.type == "cuda" else []
     model.eval()
     with torch.random.fork_rng(devices=cuda), torch.inference_mode():
@@ -56,9 +56,9 @@ def generate(
             for i, ids in zip(chosen, output[:, inputs.input_ids.shape[1] :].tolist()):
                 length = next((n for n, token in enumerate(ids, 1) if token in ends), None)
                 text = tokenizer.decode(ids[:length], skip_special_tokens=True)
-                replies[i] = {"text": text, "tokens": length or len(ids), "truncated": length is None}
+                completions[i] = {"text": text, "tokens": length or len(ids), "truncated": length is None}
     model.train(was_training)
-    return replies
+    return completions
 
 
 def generate_vllm(
@@ -71,7 +71,7 @@ def generate_vllm(
     top_k: int = 0,
     seed: int = 0,
 ) -> list[dict]:
-    """What generate() does, on a vllm.LLM."""
+    """generate() with a vllm.LLM."""
     from vllm import SamplingParams
 
     sampling = SamplingParams(
@@ -83,18 +83,18 @@ def generate_vllm(
     )
     texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
     prompts_ids = [{"prompt_token_ids": tokenizer(text, add_special_tokens=False).input_ids} for text in texts]
-    each, replies = [sampling.clone() for _ in texts], []
+    each, completions = [sampling.clone() for _ in texts], []
     for i, one in enumerate(each):
         one.seed = seed + i  # with one seed for all, every sample of a problem would be the same
     for request in llm.generate(prompts_ids, each):
         ids, reason = list(request.outputs[0].token_ids), request.outputs[0].finish_reason
         text = tokenizer.decode(ids, skip_special_tokens=True)
-        replies.append({"text": text, "tokens": len(ids), "truncated": reason == "length"})
-    return replies
+        completions.append({"text": text, "tokens": len(ids), "truncated": reason == "length"})
+    return completions
 
 
 def context_length(folder: str, args) -> int:
-    """Tokens of prompt and reply that a checkpoint can hold, as far as a test needs them."""
+    """Tokens of prompt and completion that fit into a checkpoint's context, at most what a test needs."""
     from transformers import AutoConfig
 
     own = AutoConfig.from_pretrained(folder).get_text_config().max_position_embeddings
@@ -102,13 +102,13 @@ def context_length(folder: str, args) -> int:
 
 
 def prompt_lengths(tokenizer, conversations: Sequence[list[dict]]) -> list[int]:
-    """Tokens of each conversation up to where the reply begins."""
+    """Tokens of each conversation before the completion."""
     texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
     return [len(ids) for ids in tokenizer(texts, add_special_tokens=False).input_ids] if texts else []
 
 
 def generator(folder: str, tokenizer, args) -> Callable:
-    """A function from conversations and sampling settings to replies."""
+    """A function from conversations and sampling settings to completions."""
     if args.use_vllm:
         from vllm import LLM
 

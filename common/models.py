@@ -1,4 +1,4 @@
-"""Models and tokenizers: how a stage loads one, checks it, and leaves one behind."""
+"""Models and tokenizers: loading, checking and saving them."""
 
 import importlib.util
 import os
@@ -8,11 +8,10 @@ from common import prompts, runs
 
 
 def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = None):
-    """(tokenizer, name of its tag set): the chat template marked with the set, padding on the left.
+    """(tokenizer, name of its tag set): the chat template names the set, padding is on the left.
 
-    tag_set: the set to train on; None takes the one that the checkpoint carries, or else the default. Ends the script
-    when there is none, when decoding loses the tags (special tokens, unknown characters), or when the template
-    pre-fills one of them.
+    tag_set: the set to train on; None takes the one that the checkpoint names, else the default. Ends the script when
+    there is none, when decoding loses a tag (special token, unknown character), or when the template pre-fills one.
     """
     from transformers import AutoTokenizer
 
@@ -32,10 +31,10 @@ def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = 
 
     tokenizer.chat_template = prompts.mark_template(tokenizer.chat_template, tag_set)
     if not render(turns).startswith(render(turns[:1], add_generation_prompt=True) + "reply"):
-        # Qwen3's own template puts an empty think block before a reply; SFT would teach it.
+        # Qwen3's own template puts an empty think block before a completion; SFT would teach it.
         tokenizer.chat_template = prompts.mark_template(None, tag_set)
     tokenizer.padding_side = "left"
-    # A base model's eos token ends a document; what has to end a reply is the token that closes a turn.
+    # The eos token of a base model ends a document; a completion has to end with the token that closes a turn.
     closing = render(turns).rpartition("reply")[2].strip()
     ids = tokenizer(closing, add_special_tokens=False).input_ids
     if ids and ids[0] in tokenizer.all_special_ids:
@@ -49,12 +48,12 @@ def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = 
     if tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids, skip_special_tokens=True) != text:
         runs.fail(f"the tokenizer of {runs.shown(base)} loses the tags {text}; add them as tokens with special=False")
     if any(tag in render(turns[:1], add_generation_prompt=True) for tag in tags):
-        runs.fail(f"the chat template of {runs.shown(base)} pre-fills a tag; the model has to write all four itself")
+        runs.fail(f"the chat template of {runs.shown(base)} pre-fills a tag; the model has to generate all four")
     return tokenizer, tag_set
 
 
 def check_lengths(tokenizer, dataset, limit: int, option: str) -> None:
-    """End the script when a prompt (with its completion, where there is one) is longer than `limit` tokens."""
+    """End the script when a prompt, with its completion if there is one, is longer than `limit` tokens."""
     rows = [row["prompt"] + row.get("completion", []) for row in dataset]
     encoded = tokenizer.apply_chat_template(rows, tokenize=True, return_dict=True)["input_ids"]
     lengths = [len(ids) for ids in encoded]
@@ -67,7 +66,7 @@ def check_lengths(tokenizer, dataset, limit: int, option: str) -> None:
 
 
 def check_device(args) -> None:
-    """End the script before a model loads when this machine cannot do what was asked for."""
+    """End the script, before a model loads, when this machine cannot run these settings."""
     import torch
 
     if getattr(args, "use_vllm", False):
@@ -76,20 +75,20 @@ def check_device(args) -> None:
         if importlib.util.find_spec("vllm") is None:
             runs.fail("vLLM is not installed; pip install -r requirements/cuda.txt, or pass --use_vllm false")
     if torch.cuda.device_count() > 1 and "WORLD_SIZE" not in os.environ:
-        runs.fail("these scripts train on one GPU; choose it, for instance with CUDA_VISIBLE_DEVICES=0")
+        runs.fail("these scripts train on one GPU; choose one, for instance with CUDA_VISIBLE_DEVICES=0")
     if getattr(args, "load_in_4bit", False):
         if getattr(args, "use_vllm", False):
             runs.fail("vLLM cannot load a 4-bit base; add --use_vllm false to --load_in_4bit")
         if not args.lora_r:
-            runs.fail("a 4-bit base is trained through LoRA; pass --lora_r 32 or so")
+            runs.fail("a 4-bit base is trained with LoRA; pass for instance --lora_r 32")
         try:
             import bitsandbytes  # noqa: F401
         except Exception as error:
-            runs.fail(f"--load_in_4bit needs bitsandbytes, which does not load here ({error}); leave it out")
+            runs.fail(f"--load_in_4bit needs bitsandbytes, which cannot be imported ({error}); leave it out")
 
 
 def lora_config(args):
-    """LoRA on all seven projections of a Qwen3 layer, or None (train every weight) for --lora_r 0."""
+    """LoRA on all seven projections of a Qwen3 layer; None for --lora_r 0, which trains every weight."""
     if not args.lora_r:
         return None
     from peft import LoraConfig
@@ -101,7 +100,7 @@ def lora_config(args):
 
 
 def quantization(args):
-    """NF4 with bfloat16 arithmetic, or None."""
+    """The config of an NF4 base with bfloat16 arithmetic; None without --load_in_4bit."""
     if not args.load_in_4bit:
         return None
     import torch
@@ -111,7 +110,7 @@ def quantization(args):
 
 
 def set_stop_tokens(args, tokenizer) -> None:
-    """Let vLLM end a rollout where transformers does; it would go by the files of the base alone."""
+    """Make vLLM end a rollout at the same tokens as transformers; otherwise it reads them from the base's files."""
     if args.use_vllm:
         args.generation_kwargs = {"stop_token_ids": [tokenizer.eos_token_id, tokenizer.pad_token_id]}
 
@@ -128,16 +127,16 @@ def _load(base: str, **how):
 
 
 def load_model(base: str, args):
-    """The policy to train: bfloat16 under a LoRA on CUDA, 4-bit on request; float32 where every weight is trained.
+    """The policy to train: bfloat16 with LoRA on CUDA, 4-bit on request, else float32.
 
-    In bfloat16 itself a small update of a weight is lost to rounding.
+    Where every weight is trained, bfloat16 would round small updates away.
     """
     import torch
 
     dtype = torch.bfloat16 if torch.cuda.is_available() and args.lora_r else torch.float32
     model = _load(base, dtype=dtype, quantization_config=quantization(args))
     if args.load_in_4bit and not torch.cuda.is_available():
-        # After a no-grad forward the CPU kernel packs the weights and later LoRA gradients are wrong.
+        # After a forward pass without gradient the CPU kernel packs the weights, and later LoRA gradients are wrong.
         for module in model.modules():
             if type(module).__name__ == "Linear4bit":
                 module.support_avx512bf16_for_cpu = False
@@ -145,7 +144,7 @@ def load_model(base: str, args):
 
 
 def load_for_generation(folder: str):
-    """A checkpoint to answer with, on CUDA where there is one."""
+    """A checkpoint for generation: bfloat16 on CUDA if available, else float32 on the CPU."""
     import torch
 
     cuda = torch.cuda.is_available()
@@ -161,7 +160,7 @@ def check_finite(model) -> None:
 
 
 def save_model(trainer, tokenizer, folder: Path, base: str) -> None:
-    """Leave a folder that from_pretrained, vLLM and the hub load: adapters merged, the adapter kept in adapter/."""
+    """Save a folder that from_pretrained, vLLM and the hub can load: LoRA merged, and kept apart in adapter/."""
     import torch
     from transformers import AutoModelForCausalLM, GenerationConfig
 

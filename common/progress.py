@@ -1,5 +1,5 @@
-"""What a training run shows and records: progress bar, metrics.jsonl, samples.jsonl, held-out accuracy, and one line
-that says why when there is nothing to learn from."""
+"""Progress of a training run: progress bar, metrics.jsonl, samples.jsonl, held-out accuracy, and an early end, with
+the reason, when the rewards give no signal."""
 
 import math
 import sys
@@ -11,7 +11,7 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from common import checkpoints, data, evaluation, generation, models, prompts, runs
 from common.training import Run
 
-SHOWN = {  # TRL's name of a metric, and the name on the progress bar
+SHOWN = {  # name of a metric in TRL: name on the progress bar
     "loss": "loss",
     "reward": "reward",
     "frac_reward_zero_std": "no signal",
@@ -23,16 +23,16 @@ SHOWN = {  # TRL's name of a metric, and the name on the progress bar
 class Watch(TrainerCallback):
     """Shows and records a run.
 
-    score: the scorer of completions, score(completion, row, tags). The held-out rows are answered greedily every
-    args.heldout_every steps, at most args.max_completion_length tokens each; their generation leaves the random numbers
-    of the run untouched.
+    score: the scorer of completions, score(completion, row, tags). Every args.heldout_every steps it evaluates greedy
+    completions of the held-out rows, of at most args.max_completion_length tokens; this leaves the random state of the
+    run unchanged.
     """
 
     measured = "accuracy"  # the name of the held-out figure
 
     def __init__(self, trainer, run: Run, score: Callable):
         self.trainer, self.run, self.score = trainer, run, score
-        self.name = run.partial.name.removesuffix(".partial")  # several may run side by side
+        self.name = run.partial.name.removesuffix(".partial")  # several runs may share a terminal
         self.tags = prompts.TAG_SETS[run.tag_set]
         self.clock, self.bar, self.last, self.heard = runs.Clock(run.partial), None, {}, False
         trainer.remove_callback(ProgressCallback)
@@ -41,7 +41,7 @@ class Watch(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.heard = state.global_step > 0
-        # None: no bar where the output is not a terminal, such as a log; measure() prints lines everywhere.
+        # disable=None: no bar if the output is not a terminal; measure() prints its lines anyway.
         self.bar = tqdm(
             total=state.max_steps, initial=state.global_step, desc=self.name, dynamic_ncols=True, disable=None
         )
@@ -82,21 +82,21 @@ class Watch(TrainerCallback):
         runs.append_json(self.run.partial / "metrics.jsonl", row)
 
     def results(self) -> dict:
-        """What run.json keeps of the run: wall time in seconds, peak memory in GiB, the last value of every metric."""
+        """The facts for run.json: wall time in seconds, peak memory in GiB, the last value of every metric."""
         final = {}
         for row in runs.read_jsonl(self.run.partial / "metrics.jsonl"):
             final |= row
         return {"seconds": self.clock.seconds(), "peak_memory_gib": runs.peak_memory_gib(), "final": final}
 
     def answer_heldout(self) -> list[dict]:
-        """The held-out rows answered greedily by the policy as it is now, and scored."""
+        """Scored greedy completions of the held-out rows, by the current policy."""
         conversations = [data.conversation(row, self.tags) for row in self.run.heldout]
         model, limit = self.trainer.accelerator.unwrap_model(self.trainer.model), self.run.args.max_completion_length
         completions = generation.generate(model, self.run.tokenizer, conversations, limit, batch_size=128)
         return [self.score(completion, row, self.tags) for completion, row in zip(completions, self.run.heldout)]
 
     def measure(self, state) -> None:
-        """Held-out accuracy now, greedy."""
+        """Record and print held-out accuracy, greedy."""
         scored = self.answer_heldout()
         facts = evaluation.summary(scored, len(scored))
         self.write(state, {f"heldout_{name}": round(value, 4) for name, value in facts.items()})
@@ -112,7 +112,7 @@ class Watch(TrainerCallback):
         self.bar.set_postfix(self.last | {"held-out": f"{facts['accuracy']:.1%}"})
 
     def rollouts(self) -> list[tuple[dict, dict]]:
-        """The last generation batch: each completion as samples.jsonl keeps it, and the row that it answers."""
+        """The last generation batch: each completion in the format of samples.jsonl, and its row."""
         logs, rows = self.trainer._logs, []
         for i, (prompt, completion) in enumerate(zip(logs["prompt"], logs["completion"])):
             row = self.run.rows[data.row_of(prompt)]
@@ -127,14 +127,14 @@ class Watch(TrainerCallback):
         return rows
 
     def sample(self, state) -> None:
-        """Keep the best and the worst completion of one group."""
+        """Record the completions with the highest and the lowest advantage of one group."""
         group = [sample for sample, _ in self.rollouts()[: self.trainer.num_generations]]
         group.sort(key=lambda sample: sample["advantage"])
         for sample in (group[-1], group[0]):
             runs.append_json(self.run.partial / "samples.jsonl", {"step": state.global_step} | sample)
 
     def check_signal(self, state, numbers: dict) -> None:
-        """End a run whose first steps had no group with different rewards, and say why."""
+        """End a run, with the reason, if in its first args.patience steps no group had different rewards."""
         self.heard = self.heard or numbers["frac_reward_zero_std"] < 1
         if self.heard or not self.run.args.patience or state.global_step < self.run.args.patience:
             return
@@ -145,12 +145,12 @@ class Watch(TrainerCallback):
         elif all(correct):
             reason = "all completions are correct; take harder problems"
         elif not any(row["solution"] for row in scored):
-            reason = "no completion holds an answer in the format that is asked for; start from an SFT checkpoint"
+            reason = "no completion has an answer in the required format; start from an SFT checkpoint"
         elif not any(correct):
-            reason = "all completions are incorrect; take easier problems or a better start"
+            reason = "all completions are incorrect; take easier problems or a better initial policy"
         else:
             reason = "correct and incorrect completions get the same reward; check the reward functions"
         self.bar.close()
         runs.fail(
-            f"{state.global_step} steps without two different rewards in any group, nothing can be learned: {reason}"
+            f"{state.global_step} steps without different rewards in any group, so nothing can be learned: {reason}"
         )

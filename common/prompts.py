@@ -1,8 +1,8 @@
-"""The tags, the prompts and the chat template that every stage agrees on.
+"""The tags, the prompts and the chat template of every stage.
 
-A model is asked to write its working between one pair of tags and its answer between another. The model
-generates all four tags itself: the template pre-fills none of them, and none is a *special* token, because
-decoding would then drop it and every reward would be 0.
+A model is asked to write its reasoning between one pair of tags and its answer between another. It generates all four
+tags itself: the template pre-fills none of them. None is a *special* token: decoding would drop it, and every reward
+would be 0.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Tags(NamedTuple):
-    """The four tags, in the order in which a well-formed completion holds them."""
+    """The four tags, in the order of a well-formed completion."""
 
     work_open: str
     work_close: str
@@ -35,7 +35,7 @@ TAG_COMMENT = re.compile(r"^\{#- tags: (\w+) -#\}")
 
 
 def system_prompt(tags: Tags = THESIS) -> str:
-    """The instruction that asks for the tags; the same words in SFT, GRPO and every evaluation."""
+    """The instruction that asks for the tags, the same in SFT, GRPO and every evaluation."""
     return (
         f"Think about the problem. Work it out between {tags.work_open} and {tags.work_close}, "
         f"then give the answer between {tags.answer_open} and {tags.answer_close}."
@@ -43,18 +43,18 @@ def system_prompt(tags: Tags = THESIS) -> str:
 
 
 def build_prompt(question: str, tags: Tags = THESIS) -> list[dict]:
-    """The conversation up to the point where the model has to answer."""
+    """The messages before the completion: system prompt and question."""
     return [{"role": "system", "content": system_prompt(tags)}, {"role": "user", "content": question}]
 
 
 def build_completion(working: str, answer: str, tags: Tags = THESIS) -> list[dict]:
-    """The well-formed reply: working and answer, each between its tags, nothing around them."""
+    """The well-formed completion: reasoning and answer, each between its tags, with nothing around them."""
     text = f"{tags.work_open}{working}{tags.work_close}{tags.answer_open}{answer}{tags.answer_close}"
     return [{"role": "assistant", "content": text}]
 
 
 def tools_prompt(tools: list[str]) -> str:
-    """The system prompt that offers tools, each as one line of JSON, in the words that Qwen's chat template has."""
+    """The system prompt that offers tools, each as one line of JSON, worded as in Qwen's chat template."""
     return (
         "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
         "You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n"
@@ -66,40 +66,40 @@ def tools_prompt(tools: list[str]) -> str:
 
 
 def completion_text(completion) -> str:
-    """The text of a TRL completion, which is a list of messages or already a string."""
+    """The text of a TRL completion, which is a list of messages or a string."""
     return completion if isinstance(completion, str) else completion[-1]["content"] or ""
 
 
 def texts(completions, tag_sets: list[str]) -> list[tuple[str, Tags]]:
-    """Each completion's text and the tags it was asked for; ValueError if there are not as many of one as of other."""
+    """The text of each completion and the tags that its prompt asks for; ValueError if the lengths differ."""
     return [(completion_text(c), TAG_SETS[name]) for c, name in zip(completions, tag_sets, strict=True)]
 
 
 def mark_template(template: str | None, tag_set: str) -> str:
-    """The template (ChatML where the base has none) with the name of its tag set in a leading comment."""
+    """The template (ChatML if the base has none) with the name of the tag set in a leading comment."""
     return f"{{#- tags: {tag_set} -#}}" + TAG_COMMENT.sub("", template or CHATML)
 
 
 def tag_set_of(template: str | None) -> str | None:
-    """The name of the tag set that a checkpoint's chat template carries, or None."""
+    """The name of the tag set in a checkpoint's chat template, or None."""
     found = TAG_COMMENT.match(template or "")
     return found[1] if found and found[1] in TAG_SETS else None
 
 
 def is_well_formed(text: str, tags: Tags = THESIS) -> bool:
-    """True if each of the four tags stands exactly once, in their order, with nothing but space after the last."""
+    """Whether each of the four tags occurs exactly once, in order, with nothing but space after the last."""
     places = [text.find(tag) for tag in tags]
     once = all(text.count(tag) == 1 for tag in tags)
     return once and places == sorted(places) and not text[places[3] + len(tags.answer_close) :].strip()
 
 
 def working(text: str, tags: Tags = THESIS) -> str | None:
-    """What stands between the tags of the working; None unless each of the two stands once, in their order."""
+    """The reasoning: the text between its two tags; None unless each of them occurs once, in order."""
     start, end = text.find(tags.work_open), text.find(tags.work_close)
     once = text.count(tags.work_open) == text.count(tags.work_close) == 1
     return text[start + len(tags.work_open) : end] if once and start < end else None
 
 
 def tags_once(text: str, tags: Tags = THESIS) -> list[bool]:
-    """For each of the four tags, whether it stands exactly once."""
+    """For each of the four tags, whether it occurs exactly once."""
     return [text.count(tag) == 1 for tag in tags]

@@ -1,6 +1,6 @@
-"""The csv files: a row of resources/results.csv for each measurement, and one of items.csv for its items.
+"""The csv files: each measurement has a row in resources/results.csv and one in items.csv.
 
-items.csv keeps for each item how many of its completions were correct: paired tests and pass@k need that.
+items.csv holds the number of correct completions of each item, for paired tests and pass@k.
 """
 
 import csv
@@ -16,22 +16,22 @@ COLUMNS = (
     *("script", "seed", "base", "dataset", "split", "decoding", "n", "accuracy", "ci_low", "ci_high", "format_rate"),
     *("truncated_rate", "mean_tokens", "judge", "efficiency", "final", "seconds", "commit", "command", "reward"),
 )
-KEY = COLUMNS[:6]  # one row for each; a repeated measurement replaces it
+KEY = COLUMNS[:6]  # identifies a row; a repeated measurement replaces its row
 ITEM_COLUMNS = (*KEY, "samples", "correct")
 
 
 def final_score(accuracy: float, judged: float, efficiency: float) -> float:
-    """The thesis's one figure for a model: 0.4 accuracy (0 to 1) + 0.4 judge (0 to 10) / 10 + 0.2 efficiency.
+    """The final score of the thesis: 0.4 * accuracy (0 to 1) + 0.4 * judge (0 to 10) / 10 + 0.2 * efficiency.
 
-    Not bounded by 1: a model that needs fewer tokens than SFT has an efficiency above 1.
+    It may exceed 1: a model that needs fewer tokens than SFT has an efficiency above 1.
     """
     return 0.4 * accuracy + 0.4 * judged / 10 + 0.2 * efficiency
 
 
 def add_final(rows: list[dict]) -> None:
-    """Fill in efficiency and final of rows of results.csv (values are strings); empty where SFT was not measured.
+    """Set efficiency and final of rows of results.csv (values are strings); empty where SFT was not measured.
 
-    efficiency = mean tokens of SFT / mean tokens of the row, both from the same seed, base, items and decoding.
+    efficiency = mean tokens of SFT / mean tokens of the row, for the same seed, base, items and decoding.
     """
 
     def same_items(row):
@@ -55,10 +55,10 @@ def read(path: Path = RESULTS) -> list[dict]:
 
 
 def save(rows: list[dict], path: Path = RESULTS) -> None:
-    """Put rows into results.csv, each in place of an older one with the same key, and keep the file sorted.
+    """Put rows into results.csv, replacing those with the same key, and keep the file sorted.
 
-    Rows that carry `samples` and `correct` go into the items.csv beside it too. efficiency and final of all rows are
-    calculated again, so that SFT may be tested after what it is compared with.
+    Rows with `samples` and `correct` also go into the items.csv beside it. efficiency and final of all rows are
+    computed again, since SFT may be tested after the others.
     """
     _put(rows, path, COLUMNS, add_final)
     if items := [row for row in rows if "correct" in row]:
@@ -66,9 +66,9 @@ def save(rows: list[dict], path: Path = RESULTS) -> None:
 
 
 def save_items(rows: list[dict], path: Path = ITEMS) -> None:
-    """Put rows into items.csv in the same way: the key, `samples` (replies an item) and `correct`.
+    """Put rows into items.csv in the same way: the key, `samples` (completions per item) and `correct`.
 
-    correct: for every item, in the order of the data set, how many of its replies are right, separated by spaces.
+    correct: the number of correct completions of each item, in the order of the data set, separated by spaces.
     """
     _put(rows, path, ITEM_COLUMNS)
 
@@ -76,7 +76,7 @@ def save_items(rows: list[dict], path: Path = ITEMS) -> None:
 def _put(rows: list[dict], path: Path, columns: Sequence[str], complete: Callable | None = None) -> None:
     from filelock import FileLock
 
-    with FileLock(f"{path}.lock"):  # make -j runs several tests at once
+    with FileLock(f"{path}.lock"):  # several tests may run at once
         kept = {tuple(row[name] for name in KEY): row for row in read(path)}
         for row in rows:
             row = {name: f"{value:.4f}" if isinstance(value, float) else str(value) for name, value in row.items()}
@@ -92,5 +92,5 @@ def _put(rows: list[dict], path: Path, columns: Sequence[str], complete: Callabl
 
 
 def path_of(args) -> Path:
-    """The file that --results names, or results.csv of this repo."""
+    """The file given by --results, else results.csv of this repo."""
     return runs.resolve(args.results).absolute() if args.results else RESULTS

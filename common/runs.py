@@ -1,7 +1,7 @@
-"""Folders and records: how a stage starts, stops, resumes and leaves its output.
+"""Output folders and run records: how a stage starts, stops, resumes and saves its output.
 
-An output folder appears whole or not at all. While a stage runs, everything it writes lies in `<output>.partial/`:
-checkpoints, metrics.jsonl, samples.jsonl. At the end run.json is written last and the folder is renamed.
+An output folder appears whole or not at all. A running stage writes everything to `<output>.partial/`: checkpoints,
+metrics.jsonl, samples.jsonl. At the end run.json is written last, and the folder is renamed.
 """
 
 import contextlib
@@ -30,19 +30,19 @@ def fail(message: str, code: int = 2):
 
 
 def resolve(path: str | Path) -> Path:
-    """A path as the user meant it: from where the command was given, or else from the root of the repo."""
+    """The absolute path: relative to the working directory if it exists there, else to the root of the repo."""
     path = Path(path)
     return path.absolute() if path.exists() else ROOT / path
 
 
 def shown(path: str | Path) -> str:
-    """The path from the root of the repo where it lies in it, for messages and records."""
+    """The path for messages and records: relative to the root of the repo if it is inside."""
     path = Path(path)
     return str(path.relative_to(ROOT)) if path.is_absolute() and path.is_relative_to(ROOT) else str(path)
 
 
 def require(folder: str | Path, command: str) -> dict:
-    """The run.json of a stage's finished output; ends the script when it is missing or half-written."""
+    """The run.json of a finished output; ends the script, naming the command to run, when it is missing or broken."""
     folder = resolve(folder)
     try:
         return json.loads((folder / "run.json").read_text())
@@ -52,7 +52,7 @@ def require(folder: str | Path, command: str) -> dict:
 
 
 def require_base(base: str, command: str) -> str:
-    """The base to load: a finished output, any other folder that holds a whole model, or a hub name."""
+    """The base to load: a finished output, another folder with a whole model, or a hub name; else ends the script."""
     folder = resolve(base)
     if folder.is_relative_to(OUTPUTS):
         require(folder, command)
@@ -67,7 +67,7 @@ def require_base(base: str, command: str) -> str:
 
 
 def lineage(base: str) -> list[str]:
-    """The names of the checkpoints that led to this one, the base model first, itself last."""
+    """The names of the checkpoints behind this one: the base model first, itself last."""
     folder = resolve(base)
     known = json.loads((folder / "run.json").read_text()).get("lineage", []) if (folder / "run.json").exists() else []
     return [*known[:-1], folder.name] if known else [folder.name]
@@ -78,13 +78,15 @@ def partial_of(output: str | Path) -> Path:
 
 
 def check_output(args) -> None:
-    """End the script when the output exists: with 0 under --resume if it was made with these settings, else with 2
-    unless --overwrite is given."""
+    """End the script when the output exists and --overwrite is not given.
+
+    Exit code 0 with --resume if it was made with the same settings, else 2.
+    """
     output = Path(args.output)
     if not output.exists():
         return
     if not (output / "run.json").exists():
-        fail(f"{shown(output)} was not made by these scripts and will not be replaced; choose another --output")
+        fail(f"{shown(output)} was not made by these scripts and is never replaced; choose another --output")
     if args.resume and not args.overwrite:
         made = require(output, "the script that makes it")["hyperparameters"]
         if (name := changed(made, settings_of(args))) is None:
@@ -112,9 +114,9 @@ def lock(partial: Path) -> None:
 
 
 def start(args) -> Path:
-    """The folder to work in, `<output>.partial`, and args.output_dir set to it.
+    """The working folder, `<output>.partial`; also sets args.output_dir to it.
 
-    Ends the script as check_output() does, and where an interrupted run would be lost or was begun in another way.
+    Ends the script as check_output() does, and where an interrupted run would be lost or had other settings.
     """
     check_output(args)
     partial = partial_of(args.output)
@@ -122,7 +124,7 @@ def start(args) -> Path:
     lock(partial)
     interrupted = any(partial.glob("checkpoint-*"))
     if interrupted and not args.resume and not args.overwrite:
-        fail(f"{shown(partial)} holds an interrupted run; pass --resume to continue it, --overwrite to drop it")
+        fail(f"{shown(partial)} holds an interrupted run; pass --resume to continue it, --overwrite to discard it")
     if not (interrupted and args.resume):
         shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True, exist_ok=True)
@@ -134,8 +136,8 @@ def start(args) -> Path:
             fail(f"{shown(begun)} is damaged; delete {shown(partial)} to start again")
         if name := changed(made, asked):
             fail(
-                f"{shown(partial)} was begun with --{name} {made[name]}, now it is {asked.get(name)}; "
-                "repeat the first command with --resume, or drop that run with --overwrite and without --resume"
+                f"{shown(partial)} was started with --{name} {made[name]}, now it is {asked.get(name)}; "
+                "repeat the first command with --resume, or discard that run with --overwrite and without --resume"
             )
     write_json(begun, asked)
     args.output_dir = str(partial)
@@ -146,12 +148,12 @@ NOT_COMPARED = ("resume", "overwrite", "output", "output_dir", "logging_dir", "r
 
 
 def changed(made: dict, asked: dict) -> str | None:
-    """The first setting in which a run and what is asked now differ, or None."""
+    """The first setting that differs between a run and the present command, or None."""
     return next((name for name in made if name not in NOT_COMPARED and made[name] != asked.get(name)), None)
 
 
 def settings_of(args) -> dict:
-    """Every field of the arguments that JSON can hold."""
+    """The fields of the arguments that fit into JSON."""
     values = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
     plain = {k: v for k, v in values.items() if v is None or isinstance(v, (bool, int, float, str, list, dict))}
     return json.loads(json.dumps(plain, default=str))
@@ -185,7 +187,7 @@ def explain(error: BaseException) -> str | None:
 
 
 def record(args, **facts) -> dict:
-    """run.json: what was run, on what, with which settings and versions, and what came out of it."""
+    """The content of run.json: command, data, settings, versions, device, and the facts given."""
     names = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "math-verify", "vllm")
     installed = {name for name in names if importlib.util.find_spec(name.replace("-", "_"))}
     return {
@@ -203,13 +205,13 @@ def record(args, **facts) -> dict:
 
 
 def command_line() -> str:
-    """The command as it would be given from the root of the repo."""
+    """The command as typed at the root of the repo."""
     words = [shown(Path(sys.argv[0]).resolve())] + [shown(word) for word in sys.argv[1:]]
     return shlex.join(["python", *words])
 
 
 def commit() -> str:
-    """The commit of the repo, with a + where the working tree differs from it."""
+    """The commit of the repo, with a + if the Python files differ from it; empty outside git."""
     run = {"cwd": ROOT, "capture_output": True, "text": True}
     with contextlib.suppress(OSError):
         name = subprocess.run(["git", "rev-parse", "--short", "HEAD"], **run).stdout.strip()
@@ -233,7 +235,7 @@ def peak_memory_gib() -> float:
 
 
 def write_json(path: Path, value) -> None:
-    """Write beside and rename, so that the file is never half there."""
+    """Write to a temporary file and rename it, so that the file is never incomplete."""
     beside = path.with_name(path.name + ".tmp")
     beside.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")
     os.replace(beside, path)
@@ -259,7 +261,7 @@ def append_json(path: Path, row: dict) -> None:
 
 
 def finish(args, base: str | None = None, **facts) -> None:
-    """Write run.json last and let the output appear under its name, in place of an older one."""
+    """Write run.json last and rename the working folder to the output, in place of an older one."""
     output, partial = Path(args.output), partial_of(args.output)
     if base:
         facts = {"base": shown(base), "lineage": [*lineage(base), output.name], **facts}
@@ -274,7 +276,7 @@ def finish(args, base: str | None = None, **facts) -> None:
 
 
 class Clock:
-    """Wall time of a run in seconds, kept across --resume in a file of the working folder."""
+    """Wall time of a run in seconds; a file in the working folder keeps it across --resume."""
 
     def __init__(self, partial: Path):
         self.path, self.started = partial / "seconds.json", time.time()

@@ -1,8 +1,8 @@
-"""The settings of a script: one line each, with the values of both profiles; the command line overrides them.
+"""The settings of a script, one line each with the values of both profiles; the command line overrides them.
 
     learning_rate: float = setting(3e-5, "for LoRA; small models take larger steps", tiny=1e-4)
 
-3e-5 is used with --profile gpu, 1e-4 with --profile tiny. --help prints these lines and imports nothing heavy.
+--profile gpu uses 3e-5, --profile tiny 1e-4. --help prints these lines and imports nothing heavy.
 """
 
 import dataclasses
@@ -20,8 +20,8 @@ from typing import NamedTuple
 from common import runs
 
 if not sys.stderr.isatty():
-    os.environ.setdefault("TQDM_DISABLE", "1")  # the progress bars of libraries would fill a log
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # at import it warns of a kernel that is not needed here
+    os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of libraries would fill a log file
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns at import of a kernel that is not needed here
 
 PROFILES = ("tiny", "gpu")
 HELP = bool({"-h", "--help"} & set(sys.argv[1:]))  # then a trainer's config, which takes seconds to import, is left out
@@ -81,7 +81,7 @@ RANGES = {  # of settings that mean the same everywhere, options of the trainer'
     "logging_steps": Range(above=0),
     "vllm_gpu_memory_utilization": Range(above=0, high=1),
 }
-GROUPS = {  # of --help; what is in none of them stands first
+GROUPS = {  # of --help; settings in none of them come first
     "sampling": (
         *("temperature", "top_p", "top_k", "num_generations", "max_completion_length", "max_prompt_tokens", "samples"),
         *("greedy", "max_new_tokens", "pass_k", "pass_rows", "max_reply_tokens", "max_turn_steps", "max_steps_a_turn"),
@@ -103,13 +103,13 @@ GROUPS = {  # of --help; what is in none of them stands first
 
 
 class Reason(str):
-    """The reason of a setting, and what else is known of it; the parser of transformers takes a text and no more."""
+    """The reason of a setting, with its other facts as attributes: the parser of transformers takes only a text."""
 
     tiny, range, choices = None, None, ()
 
 
 def setting(default, reason: str, tiny=None, low: float | None = None, high: float | None = None, choices=()):
-    """A setting of a script: its value, the reason that --help shows, and its value in the tiny profile if another.
+    """A field of a settings class: its value, the reason that --help shows, its value in the tiny profile if different.
 
     low, high: the range of a number, in place of that in RANGES. choices: the values that a text may have.
     """
@@ -123,14 +123,14 @@ def setting(default, reason: str, tiny=None, low: float | None = None, high: flo
 
 @dataclass
 class ProfileArgs:
-    profile: str = setting("", "tiny or gpu [gpu where CUDA is, else tiny]")
+    profile: str = setting("", "default values to use: tiny or gpu [gpu with CUDA, else tiny]")
 
 
 @dataclass
 class RunArgs(ProfileArgs):
-    """What every stage that leaves an output takes beside its own settings."""
+    """The settings of every stage that saves an output folder."""
 
-    output: str = setting("", "folder for the result [outputs/ and the name of the script]")
+    output: str = setting("", "output folder [outputs/ and the name of the script]")
     resume: bool = setting(False, "continue an interrupted run from its last checkpoint; leave a finished one as it is")
     overwrite: bool = setting(False, "replace an existing output")
 
@@ -142,7 +142,7 @@ def default_profile() -> str:
 
 
 def settings_of(args_class) -> dict[str, Reason]:
-    """The fields that setting() made: those of the script first, then those that common/ adds."""
+    """The fields made by setting(): first those of the script, then those of its base classes in common/."""
     known = {f.name: f.metadata.get("help") for f in dataclasses.fields(args_class)}
     names = [name for owner in args_class.__mro__ for name in owner.__dict__.get("__annotations__", {})]
     return {name: known[name] for name in names if isinstance(known.get(name), Reason)}
@@ -174,11 +174,11 @@ def run(main: Callable, args_class, description: str, output: Callable | None = 
 
 
 def parse(args_class, description: str, output: Callable | None = None, argv: list[str] | None = None):
-    """The command line as args_class: the values of the profile, then the user's.
+    """An args_class with the values of the profile, overridden by the command line.
 
-    output: from the parsed arguments, the folder that is written where the user names none.
-    --help lists the settings of the script, --help_all every field of the trainer's config too. Ends the script with
-    one line for an unknown option, a value out of range, or one that the trainer's config refuses.
+    output: a function from the parsed arguments to the default output folder. --help lists the settings of the script,
+    --help_all also every field of the trainer's config. Ends the script with one line for an unknown option, a value
+    out of range, or one that the trainer's config refuses.
     """
     argv = sys.argv[1:] if argv is None else argv
     if {"-h", "--help"} & set(argv):
@@ -188,7 +188,7 @@ def parse(args_class, description: str, output: Callable | None = None, argv: li
 
     parser = HfArgumentParser(args_class, description=description, allow_abbrev=False)
     parser.error = lambda message: runs.fail(f"{message} (--help lists the options)")
-    parser.add_argument("--help_all", action="help", help="show every option of the trainer's config too")
+    parser.add_argument("--help_all", action="help", help="also list every option of the trainer's config")
     chosen = parser.parse_known_args([word for word in argv if word != "--help_all"])[0].profile
     if chosen not in ("", *PROFILES):
         runs.fail(f"--profile {chosen}: choose tiny or gpu")
@@ -227,7 +227,7 @@ def check(args_class, values: dict) -> None:
 
 
 def help_text(args_class, description: str) -> str:
-    """The docstring, then a line for each setting: its value, that of the tiny profile where it differs, its reason."""
+    """The docstring, then a line per setting: value, value in the tiny profile if different, reason."""
 
     def shown(value) -> str:
         if isinstance(value, list):
@@ -244,8 +244,8 @@ def help_text(args_class, description: str) -> str:
         value += "" if known.tiny is None else f" | {shown(known.tiny)}"
         rows[group].append((f"--{name}", value, known.replace("%%", "%")))
     widths = [min(36, max(len(row[i]) for found in rows.values() for row in found)) for i in (0, 1)]
-    lines = [inspect.cleandoc(description), "", "value | value with --profile tiny, where it differs"]
+    lines = [inspect.cleandoc(description), "", "value | value with --profile tiny, if different"]
     for group, found in rows.items():
         lines += ["", group] * bool(found)
         lines += [f"  {option:{widths[0]}}  {value:{widths[1]}}  {reason}" for option, value, reason in found]
-    return "\n".join([*lines, "", "--help_all lists every option of the trainer's config too."])
+    return "\n".join([*lines, "", "--help_all also lists every option of the trainer's config."])

@@ -1,7 +1,7 @@
-"""The problems that code makes: linear systems, and three other shapes to see what training on systems does to them.
+"""Generated problems: linear systems, and three other kinds that show what training on systems forgets.
 
-Which split a problem belongs to is a property of the problem (a hash of it), so no run, seed or stage can train on
-what another one tests on: 1 of 16 problems is for testing, 1 for validation, the rest for training.
+A hash of the problem decides its split, so no run, seed or stage can train on what another one tests on: 1 of 16
+problems is for testing, 1 for validation, the rest for training.
 """
 
 import random
@@ -23,13 +23,13 @@ CATEGORIES = {
 
 
 def split_of(key) -> str:
-    """The split of a problem, from a hash of whatever identifies it (its repr must be stable)."""
+    """The split of a problem, from a hash of the repr of its key, which must be stable."""
     bucket = zlib.crc32(repr(key).encode()) % 16
     return "test" if bucket == 0 else "validation" if bucket == 1 else "train"
 
 
 def system_key(system: tuple[int, ...]) -> tuple:
-    """What identifies the system (a, b, c, d, e, f) of ax + by = c, dx + ey = f: its equations in either order."""
+    """The key of the system (a, b, c, d, e, f), ax + by = c, dx + ey = f; the order of its equations is ignored."""
     return tuple(sorted([tuple(system[:3]), tuple(system[3:6])]))
 
 
@@ -44,10 +44,10 @@ def _equation(a: int, b: int, c: int) -> str:
 
 
 def linear(rng: random.Random, split: str, level: tuple[int, int] = LEVELS["hard"], terse: float = 0.0) -> dict:
-    """Two equations in x and y with integer coefficients and solution and determinant not 0, solved by Cramer's rule.
+    """Two equations in x and y with integer coefficients and solution, determinant not 0, solved by Cramer's rule.
 
-    level: largest absolute coefficient, largest absolute solution. The working writes out every product; in a share
-    of `terse` of the problems it skips them and begins with their values, as people do who calculate in their head.
+    level: largest absolute coefficient, largest absolute solution. terse: fraction of the problems whose reasoning
+    begins with the values of the products; the others write out every product.
     """
     while True:
         a, b, d, e = (_nonzero(rng, level[0]) for _ in range(4))
@@ -82,7 +82,7 @@ def _sum(rng: random.Random) -> tuple[str, int]:
 
 
 def yes_no(rng: random.Random, split: str) -> dict:
-    """Is a sum or difference even, or greater than a number?"""
+    """Whether a sum or difference is even, or greater than a number."""
     while True:
         term, value = _sum(rng)
         if rng.random() < 0.5:
@@ -98,7 +98,7 @@ def yes_no(rng: random.Random, split: str) -> dict:
 
 
 def multiple_choice(rng: random.Random, split: str) -> dict:
-    """Four options, one right: the even number, the negative difference, or the word that belongs to a category."""
+    """Four options, one correct: the even number, the negative difference, or the word of a category."""
     while True:
         kind = rng.randrange(3)
         if kind == 0:
@@ -110,7 +110,7 @@ def multiple_choice(rng: random.Random, split: str) -> dict:
             stem, pairs = "Which of these is negative?", []
             while len(pairs) < 4:
                 a, b = rng.randint(1, 30), rng.randint(1, 30)
-                if a < b if not pairs else a > b:  # the first pair is the right one
+                if a < b if not pairs else a > b:  # the first pair is the correct one
                     pairs.append((f"{a} - {b}", f"{a} - {b} = {a - b}"))
             right, *wrong = pairs
         else:
@@ -154,12 +154,12 @@ def word_problem(rng: random.Random, split: str) -> dict:
         }
 
 
-# Shapes that no training stage sees: what is left of them tells forgetting from keeping.
+# Kinds of problems that no training stage sees: their accuracy shows forgetting.
 OTHER_SHAPES: dict[str, Callable] = {"yes_no": yes_no, "multiple_choice": multiple_choice, "word_problem": word_problem}
 
 
 def problems(make: Callable, split: str, n: int, seed: int, **options) -> list[dict]:
-    """n different problems of one split, always the same ones for the same seed."""
+    """n different problems of one split, the same ones for the same seed."""
     rng, found = random.Random(f"{seed}-{split}"), {}
     while len(found) < n:
         problem = make(rng, split, **options)

@@ -1,4 +1,4 @@
-"""Training: what every stage with a trainer does once its trainer is built."""
+"""Training: what every stage does with its trainer: train, resume, merge, save, record."""
 
 import json
 from collections.abc import Callable
@@ -9,25 +9,25 @@ from common import checkpoints, evaluation, models, runs
 
 
 class Run(NamedTuple):
-    """A run that is ready to train."""
+    """A run that is ready to train: data, tokenizer, model and folders."""
 
-    args: Any  # the settings of the script, which are the trainer's config too
-    base: str  # folder or hub name of the model to start from
+    args: Any  # the settings of the script; also the trainer's config
+    base: str  # folder or hub name of the initial model
     tokenizer: Any
     tag_set: str
-    rows: list[dict]  # of the data set, in the order of `dataset`
-    dataset: Any  # datasets.Dataset, as the trainer takes it
-    heldout: list[dict]  # rows for held-out accuracy; no training batch holds one
-    fingerprint: str  # of the rows
-    partial: Path  # the folder to work in
+    rows: list[dict]  # rows of the data set, in the order of `dataset`
+    dataset: Any  # datasets.Dataset for the trainer
+    heldout: list[dict]  # rows for held-out accuracy, never trained on
+    fingerprint: str  # of `rows`
+    partial: Path  # working folder
     model: Any
     lora: Any  # peft.LoraConfig, or None
 
 
 def train(run: Run, trainer, score: Callable = evaluation.score_answer, watch: type | None = None) -> None:
-    """Train with progress and held-out accuracy, resume, merge, save, and let the output appear.
+    """Train with progress and held-out accuracy, resume, merge, save, and rename the working folder to the output.
 
-    score: the scorer of held-out completions. watch: a progress.Watch, or a class derived from it.
+    score: the scorer of held-out completions. watch: progress.Watch or a subclass.
     """
     from common.progress import Watch
 
