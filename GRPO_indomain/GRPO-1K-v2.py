@@ -31,7 +31,7 @@ class Args(grpo.Args):
     num_generations: int = setting(8, "group size: completions of one problem, compared with each other")
     per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64)
     gradient_accumulation_steps: int = setting(4, "batches in one update of 32 completions", tiny=1)
-    temperature: float = setting(1.0, "of the rollouts; 1 samples from the policy itself")
+    temperature: float = setting(1.0, "sampling temperature of the rollouts")
     max_completion_length: int = setting(1536, "tokens; a longer completion is cut and loses its reward", tiny=144)
     beta: float = setting(0.0, "weight of the KL term; 0 needs no reference model in memory")
     lora_r: int = setting(32, "rank of LoRA; 0 trains every weight, for small models", tiny=0)

@@ -1,8 +1,8 @@
 """GRPO on 1000 problems: graded tag format with a penalty for each tag fault, and correct answer.
 
 reward = 0.6 * format_graded + 0.4 * answer_correct + 0.1 * tag_faults, where tag_faults is -4 to 0
-Differs from GRPO-1K-v2.py in tag_faults. Within a group that only raises the weight of the format, from 0.15 to 0.25 a
-tag: an advantage does not see what all completions of the group have in common.
+Differs from GRPO-1K-v2.py in tag_faults. Within a group this only raises the weight of each tag from 0.15 to
+0.25: an advantage ignores what all completions have in common.
 
 Input: outputs/data/<dataset>/, outputs/SFT/. Output: outputs/GRPO-1K-v3/.
 Command: python GRPO_indomain/GRPO-1K-v3.py
@@ -32,7 +32,7 @@ class Args(grpo.Args):
     num_generations: int = setting(8, "group size: completions of one problem, compared with each other")
     per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64)
     gradient_accumulation_steps: int = setting(4, "batches in one update of 32 completions", tiny=1)
-    temperature: float = setting(1.0, "of the rollouts; 1 samples from the policy itself")
+    temperature: float = setting(1.0, "sampling temperature of the rollouts")
     max_completion_length: int = setting(1536, "tokens; a longer completion is cut and loses its reward", tiny=144)
     beta: float = setting(0.0, "weight of the KL term; 0 needs no reference model in memory")
     lora_r: int = setting(32, "rank of LoRA; 0 trains every weight, for small models", tiny=0)

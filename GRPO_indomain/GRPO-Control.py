@@ -1,6 +1,6 @@
 """GRPO with a reward that does not depend on the answer: the control that every gain is compared with.
 
-reward = a coin toss (--reward random), or 1 if the format is exact and else 0 (--reward format)
+reward = 0 or 1 at random (--reward random), or 1 if the format is exact, else 0 (--reward format)
 Differs from GRPO-1K.py in the reward.
 
 Input: outputs/data/<dataset>/, outputs/SFT/. Output: outputs/GRPO-Control-<reward>/.
@@ -32,7 +32,7 @@ class Args(grpo.Args):
     num_generations: int = setting(8, "group size: completions of one problem, compared with each other")
     per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64)
     gradient_accumulation_steps: int = setting(4, "batches in one update of 32 completions", tiny=1)
-    temperature: float = setting(1.0, "of the rollouts; 1 samples from the policy itself")
+    temperature: float = setting(1.0, "sampling temperature of the rollouts")
     max_completion_length: int = setting(1536, "tokens; a longer completion is cut and loses its reward", tiny=144)
     beta: float = setting(0.0, "weight of the KL term; 0 needs no reference model in memory")
     lora_r: int = setting(32, "rank of LoRA; 0 trains every weight, for small models", tiny=0)
@@ -46,7 +46,7 @@ def format_exact(completions, tags, **columns):
 
 
 def random_reward(completions, **columns):
-    """0 or 1 by the toss of a coin; the trainer seeds Python's generator and a checkpoint keeps its state."""
+    """0 or 1 with equal probability; the trainer seeds Python's generator and a checkpoint keeps its state."""
     return [float(random.random() < 0.5) for _ in completions]
 
 

@@ -36,7 +36,7 @@ class Args(grpo.Args):
     num_generations: int = setting(8, "group size: completions of one problem, compared with each other")
     per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64)
     gradient_accumulation_steps: int = setting(4, "batches in one update of 32 completions", tiny=1)
-    temperature: float = setting(1.0, "of the rollouts; 1 samples from the policy itself")
+    temperature: float = setting(1.0, "sampling temperature of the rollouts")
     max_completion_length: int = setting(1024, "tokens; a longer completion is cut and loses its reward", tiny=144)
     beta: float = setting(0.0, "weight of the KL term; 0 needs no reference model in memory")
     lora_r: int = setting(64, "rank of LoRA; 0 trains every weight, for small models", tiny=0)
@@ -47,7 +47,7 @@ class Args(grpo.Args):
 
 
 def tag_count(completions, tags, **columns):
-    """The share of the four tags that stand exactly once: 0, 0.25, ..., 1."""
+    """Fraction of the four tags that stand exactly once: 0, 0.25, ..., 1."""
     return [sum(prompts.tags_once(text, asked)) / 4 for text, asked in prompts.texts(completions, tags)]
 
 
@@ -63,7 +63,7 @@ def soft_format(completions, tags, **columns):
 
 
 def strict_format(completions, tags, **columns):
-    """1 if the reply is the working between its tags and the answer between its own, and only space around; else 0."""
+    """1 if the completion is reasoning and answer, each between its tags, with only space around them; else 0."""
     rewards = []
     for text, asked in prompts.texts(completions, tags):
         before, _, rest = text.partition(asked.work_open)
@@ -73,7 +73,7 @@ def strict_format(completions, tags, **columns):
 
 
 def integer(completions, tags, **columns):
-    """1 if the answer is a whole number, as all of GSM8K's are, right or wrong; else 0."""
+    """1 if the answer is an integer, as all of GSM8K's are, correct or not; else 0."""
     found = [answers.extract_solution(text, asked) for text, asked in prompts.texts(completions, tags)]
     values = [answers.named_values(answer) or {} for answer in found]
     return [float("" in value and value[""].denominator == 1) for value in values]

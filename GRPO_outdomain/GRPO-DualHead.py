@@ -3,7 +3,7 @@
 reward = 0.7 * certainty + 0.3 * checked, checked = 0.4 * format + 0.6 * answer; plus 0.2 where both are above 0.8
     certainty = exp(mean log p of the solution's tokens)
     -10 if the format is bad; otherwise the format is 1, so `checked` is 0.4 or 1
-Differs from GRPO-1K-def.py in the reward, which is told the certainty of the policy. The thesis gives no figure for the
+Differs from GRPO-1K-def.py in the reward, which also gets the certainty of the policy. The thesis gives no figure for the
 bonus where both heads are high; 0.2 is ours.
 
 Input: outputs/data/<dataset>/, outputs/SFT/. Output: outputs/GRPO-DualHead/.
@@ -33,7 +33,7 @@ class Args(grpo.Args):
     num_generations: int = setting(8, "group size: completions of one problem, compared with each other")
     per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64)
     gradient_accumulation_steps: int = setting(4, "batches in one update of 32 completions", tiny=1)
-    temperature: float = setting(1.0, "of the rollouts; 1 samples from the policy itself")
+    temperature: float = setting(1.0, "sampling temperature of the rollouts")
     max_completion_length: int = setting(1536, "tokens; a longer completion is cut and loses its reward", tiny=144)
     beta: float = setting(0.0, "weight of the KL term; 0 needs no reference model in memory")
     lora_r: int = setting(32, "rank of LoRA; 0 trains every weight, for small models", tiny=0)

@@ -6,7 +6,7 @@ reward = a * certainty + b * correctness + 0.25 * calibration + 0.15 * process, 
     times 1.2 if correct and certainty > 0.7, times 0.7 if incorrect and certainty > 0.8
     -3 without a solution, -2 with a solution but without reasoning
 The best run of the thesis out of domain; the weight moves from the answer to the confidence during training. Differs
-from GRPO-1K-def.py in the reward, which is told the certainty of the policy.
+from GRPO-1K-def.py in the reward, which also gets the certainty of the policy.
 
 Input: outputs/data/<dataset>/, outputs/SFT/. Output: outputs/GRPO-Hybrid/.
 Command: python GRPO_outdomain/GRPO-Hybrid.py
@@ -35,7 +35,7 @@ class Args(grpo.Args):
     num_generations: int = setting(8, "group size: completions of one problem, compared with each other")
     per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64)
     gradient_accumulation_steps: int = setting(4, "batches in one update of 32 completions", tiny=1)
-    temperature: float = setting(1.0, "of the rollouts; 1 samples from the policy itself")
+    temperature: float = setting(1.0, "sampling temperature of the rollouts")
     max_completion_length: int = setting(1536, "tokens; a longer completion is cut and loses its reward", tiny=144)
     beta: float = setting(0.0, "weight of the KL term; 0 needs no reference model in memory")
     lora_r: int = setting(32, "rank of LoRA; 0 trains every weight, for small models", tiny=0)

@@ -96,7 +96,19 @@ GROUPS = {  # of --help; settings in none of them come first
         *("load_best_model_at_end", "metric_for_best_model", "heldout_every", "heldout_rows", "patience", "show"),
     ),
     "folders": (
-        *("base", "checkpoints", "dataset", "output", "results", "completions", "folder", "outputs", "profile", "resume", "overwrite"),
+        *(
+            "base",
+            "checkpoints",
+            "dataset",
+            "output",
+            "results",
+            "completions",
+            "folder",
+            "outputs",
+            "profile",
+            "resume",
+            "overwrite",
+        ),
         *("boolq", "commonsense_qa", "arc_challenge", "gsm8k", "openmath", "dapo", "math500"),
     ),
 }
