@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# The pipeline in order: data -> SFT -> four GRPO variants -> tests -> tables. Ten minutes on two cores without a GPU.
+# A finished stage is left as it is, so after an interruption the same command goes on.
+# Command: make run, which sets .venv up first; or, in an environment of your own, bash run.sh
+set -euo pipefail
+cd "$(dirname "$0")"
+source common/parallel.sh # stage, start, run, finish; PROFILE is gpu where there is one, else tiny
+
+if [ $PROFILE = gpu ]; then
+  BASE=Qwen/Qwen3-4B-Base DATA="openmath dapo" TEST=dapo VLLM=--use_vllm
+else
+  BASE=resources/tiny-base DATA=linear TEST=linear VLLM=
+fi
+
+# Questions, reasoning and answers in disjoint splits: outputs/data/
+stage "data"
+for dataset in $DATA; do
+  python SFT/dataset_creation.py --profile $PROFILE --dataset $dataset --resume
+done
+
+# Supervised fine-tuning teaches the format and, from a few examples, the task: outputs/SFT/
+stage "SFT; the base is tested meanwhile"
+start test-base python GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST --checkpoints $BASE --resume
+run SFT python SFT/SFT_train.py --profile $PROFILE --resume
+
+# Four rewards, each from outputs/SFT: outputs/GRPO-1K/ and so on
+stage "GRPO, four variants; SFT is tested meanwhile"
+start test-SFT python GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST --checkpoints outputs/SFT \
+  --resume
+start GRPO-1K python GRPO_indomain/GRPO-1K.py --profile $PROFILE --resume
+start GRPO-1K-v2 python GRPO_indomain/GRPO-1K-v2.py --profile $PROFILE --resume
+start GRPO-1K-v3 python GRPO_indomain/GRPO-1K-v3.py --profile $PROFILE --resume
+start GRPO-1K-def python GRPO_indomain/GRPO-1K-def.py --profile $PROFILE --resume
+finish
+
+# Accuracy on problems that no stage has seen: rows of resources/results.csv
+stage "tests of the four variants"
+for name in GRPO-1K GRPO-1K-v2 GRPO-1K-v3 GRPO-1K-def; do
+  start test-${name#GRPO-} python GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST \
+    --checkpoints outputs/$name --resume
+done
+finish
+
+# Tables and plots in resources/, and this run beside the committed figures
+stage "tables"
+python resources/make_tables.py
+python resources/show_run.py
