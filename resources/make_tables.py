@@ -39,7 +39,7 @@ class Args(settings.ProfileArgs):
     flips: int = setting(10_000, "sign flips of a test, samples of a bootstrap; p is at least 1 / (flips + 1)", low=1)
 
 
-SCRIPTS = {  # in the order of the tables, with a note below them; other scripts than these show in BFCL alone
+SCRIPTS = {  # in the order of the tables, with a note below them; other scripts come after these
     "never-calls": "a model that never makes a call, the floor",
     "base": "no training; its seeds are those of the sampling",
     "SFT": "",
@@ -155,7 +155,7 @@ def make_table(rows: list[dict], items: dict, flips: int) -> dict[str, dict[str,
 
 def pass_table(items: dict, samples: int) -> dict[str, dict[int, tuple]]:
     """script -> k -> (pass@k, low, high), for items as script -> seed -> (counts, completions an item)."""
-    scripts = sorted(items.keys() & set(ORDER), key=rank)
+    scripts = sorted(items, key=rank)
     return {script: comparisons.pass_at_each_k(items[script], samples) for script in scripts}
 
 
@@ -308,7 +308,6 @@ def pass_markdown(tables: dict, items: dict) -> str:
 def draw_tables(name: str, results: list[dict], items: dict, folder: Path, flips: int) -> list[str]:
     """The tables of that name as .md and .png."""
     rows = [row for row in results if belongs(row["dataset"], name) and row["decoding"] in plots.DECODINGS]
-    rows = [row for row in rows if row["script"] in ORDER or name == "BFCL"]
     sets = defaultdict(list)
     for base in sorted({row["base"] for row in rows} - {"none"}):  # the floor stands beside every base
         for row in sorted(rows, key=lambda row: rank_of_set(row["dataset"])):
@@ -344,7 +343,7 @@ def draw_side_by_side(tables: dict, title: str, picture: Path) -> None:
 
 def draw_pass_at_k(items: dict, folder: Path, samples: int) -> list[str]:
     asked = sorted((key for key in items if key[2] == "pass@k"), key=lambda key: (key[0], rank_of_set(key[1])))
-    tables = {key[:2]: pass_table(items[key], samples) for key in asked if items[key].keys() & set(ORDER)}
+    tables = {key[:2]: pass_table(items[key], samples) for key in asked}
     if not tables:
         return []
     (folder / "pass_at_k.md").write_text(pass_markdown(tables, items))
@@ -373,9 +372,6 @@ def main(args):
     drawn += draw_curves(curves, folder)
 
     print(f"{runs.shown(folder)}: drew {', '.join(drawn)}")
-    unknown = {row["script"] for row in results if not row["dataset"].startswith("bfcl")} - set(ORDER)
-    if unknown:
-        print(f"left out, as SCRIPTS does not name them: {', '.join(sorted(unknown))}")
 
 
 if __name__ == "__main__":
