@@ -138,8 +138,8 @@ def test_pass_at_k_agrees_with_every_draw():
 
 def test_pass_table_averages_seeds_and_ends_at_all_replies():
     counts = {"1": (np.array([6, 0]), 6), "2": (np.array([3, 0]), 6)}
-    table = tables.pass_table({"SFT": counts, "unheard-of": counts}, 100)
-    assert list(table) == ["SFT"] and list(table["SFT"]) == [1, 2, 4, 6]
+    table = tables.pass_table({"my-trial": counts, "SFT": counts}, 100)
+    assert list(table) == ["SFT", "my-trial"] and list(table["SFT"]) == [1, 2, 4, 6]
     assert table["SFT"][1][0] == pytest.approx((1 + 0.5) / 4) and table["SFT"][6] == (0.5, 0.0, 1.0)
     for k, pairs in ((2, 15), (4, 15)):
         missed = math.comb(3, k) / pairs if k <= 3 else 0
@@ -234,9 +234,10 @@ def test_results_alone_are_enough(tmp_path, capsys):
     (folder / "items.csv").unlink()
     (folder / "curves.csv").unlink()
     assert draw(folder) == both("GRPO_reward")
-    assert "vs SFT |" not in (folder / "GRPO_reward.md").read_text()
-    drew, left_out, end = capsys.readouterr().out.split("\n")
-    assert drew.endswith("drew GRPO_reward.md, GRPO_reward.png") and "my-trial" in left_out and not end
+    text = (folder / "GRPO_reward.md").read_text()
+    assert "vs SFT |" not in text and text.index("| GRPO-1K |") < text.index("| my-trial |")  # of one's own: the last
+    drew, end = capsys.readouterr().out.split("\n")
+    assert drew.endswith("drew GRPO_reward.md, GRPO_reward.png") and not end
 
 
 def test_curves_of_finished_runs_are_gathered(tmp_path):
