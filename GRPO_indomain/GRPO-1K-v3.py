@@ -62,14 +62,7 @@ def main(args):
     from trl import GRPOTrainer  # not needed for --help
 
     run = grpo.prepare(args, made_by="python SFT/SFT_train.py")
-    trainer = GRPOTrainer(
-        model=run.model,
-        reward_funcs=REWARDS,
-        args=args,
-        train_dataset=run.dataset,
-        processing_class=run.tokenizer,
-        peft_config=run.lora,
-    )
+    trainer = GRPOTrainer(run.model, REWARDS, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
     grpo.train(run, trainer)
 
 

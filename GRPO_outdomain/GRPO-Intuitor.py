@@ -82,14 +82,8 @@ def main(args):
     from trl import GRPOTrainer  # not needed for --help
 
     run = grpo.prepare(args, made_by="python SFT/SFT_train.py")
-    trainer = GRPOTrainer(
-        model=run.model,
-        reward_funcs=certainty.informed([REWARDS[args.reward]], run.model, run.tokenizer, args),
-        args=args,
-        train_dataset=run.dataset,
-        processing_class=run.tokenizer,
-        peft_config=run.lora,
-    )
+    rewards = certainty.informed([REWARDS[args.reward]], run.model, run.tokenizer, args)
+    trainer = GRPOTrainer(run.model, rewards, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
     grpo.train(run, trainer)
 
 

@@ -1,11 +1,15 @@
 """Training: what every stage does with its trainer: train, resume, merge, save, record."""
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from common import checkpoints, evaluation, models, runs
+
+# At the end it warns that lm_head.weight is missing, which is stored once with the embeddings where the two are tied.
+logging.getLogger("transformers.trainer").addFilter(lambda record: "missing keys" not in record.getMessage())
 
 
 class Run(NamedTuple):
