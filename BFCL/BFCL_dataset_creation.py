@@ -29,11 +29,11 @@ KINDS = {"single": single, "multi": multi}
 class Args(settings.RunArgs):
     kind: str = setting("single", "single: one turn; multi: several turns whose calls are executed", choices=KINDS)
     source: str = setting("synthetic", "synthetic, or split: BFCL's own entries", choices=("synthetic", "split"))
-    level: str = setting("medium", f"of the synthetic tasks: {', '.join(LEVELS)}", tiny="tiny", choices=LEVELS)
+    level: str = setting("medium", "difficulty of the synthetic tasks", tiny="tiny", choices=LEVELS)
     python: float = setting(
         0.5, "fraction of synthetic gold completions in Python's syntax; BFCL reads JSON", low=0, high=1
     )
-    seed: int = setting(3407, "draws the tasks, or the entries of each split; that of the thesis", low=0)
+    seed: int = setting(3407, "draws the tasks, or the entries of each split; that of the thesis")
     sft_rows: int = setting(1000, "rows with a gold completion, for SFT; BFCL's multi-turn entries have none", low=0)
     train_rows: int = setting(4000, "rows for GRPO, at most", tiny=1000, low=0)
     validation_rows: int = setting(200, "rows for held-out accuracy and for choosing settings", low=0)
@@ -92,9 +92,8 @@ def main(args):
         sizes["test"] = len(splits["test"])
 
     partial = runs.start(args)
-    with runs.disk_errors(partial):
-        facts = data.write_splits(partial, splits)
-        runs.finish(args, splits=facts)
+    facts = data.write_splits(partial, splits)
+    runs.finish(args, splits=facts)
     for name, fact in facts.items():
         less = f", {sizes[name]} were asked for" if fact["rows"] < sizes[name] else ""
         print(f"{name:11}{fact['rows']:6} rows{less}  fingerprint {fact['fingerprint']}")
@@ -105,4 +104,4 @@ def folder_of(args) -> Path:
 
 
 if __name__ == "__main__":
-    main(settings.parse(Args, __doc__, output=folder_of))
+    settings.run(main, Args, __doc__, output=folder_of)

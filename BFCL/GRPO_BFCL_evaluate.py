@@ -31,6 +31,14 @@ from common.settings import setting
 from common.tools import dialogues, entries, official_cli, scoring
 from common.tools.sandbox import Sandbox
 
+GROUPS = {  # the official ones, without Java and JavaScript apart
+    "non_live": ("simple_python", "simple_java", "simple_javascript", "multiple", "parallel", "parallel_multiple"),
+    "live": ("live_simple", "live_multiple", "live_parallel", "live_parallel_multiple"),
+    "irrelevance": ("irrelevance", "live_irrelevance"),
+    "multi_turn": entries.MULTI,
+}
+CATEGORIES = (*entries.SINGLE, *entries.MULTI)
+
 
 @dataclass
 class Args(settings.ProfileArgs):
@@ -42,43 +50,34 @@ class Args(settings.ProfileArgs):
     )
     categories: list[str] = setting(
         ["all"],
-        "official categories, or the groups non_live live irrelevance multi_turn, or none",
+        "official categories, the groups non_live live multi_turn, all or none",
         tiny=["simple_python", "multiple", "live_simple", "irrelevance"],
+        choices=("all", "none", *dict.fromkeys((*GROUPS, *CATEGORIES))),
     )
-    split: str = setting("test", "of the data sets: test, or validation to choose settings by")
+    split: str = setting("test", "split of the data sets: test, or validation to choose settings by")
     tags: str = setting("thesis", "tag set of a base that carries none; no tag is asked for here")
-    base: str = setting(
-        "Qwen/Qwen3-4B-Base", "the base that leads the default list of checkpoints", tiny="resources/tiny-base"
-    )
-    rows: int = setting(0, "of each data set and category, drawn with --draw; 0 takes all", tiny=100, low=0)
-    draw: int = setting(3407, "seed of that draw; not --seed, since checkpoints are compared on the same rows", low=0)
-    samples: int = setting(0, "sampled completions of each row of the data sets, 0 for none", tiny=5, low=0)
-    temperature: float = setting(0.7, "of the sampled completions")
-    top_p: float = setting(0.8, "of the sampled completions: from the most likely tokens of this total probability")
-    top_k: int = setting(20, "of the sampled completions: from so many most likely tokens", low=0)
+    base: str = setting("Qwen/Qwen3-4B-Base", "first of the default checkpoints", tiny="resources/tiny-base")
+    rows: int = setting(0, "rows of each data set and category, drawn with --draw; 0 takes all", tiny=100)
+    draw: int = setting(3407, "seed of that draw; not --seed, so that checkpoints are compared on the same rows")
     greedy: bool = setting(True, "one greedy completion of each row, as in the official test")
-    seed: int = setting(0, "of the sampled completions", low=0)
-    max_new_tokens: int = setting(1024, "tokens of a completion", tiny=100, low=1)
+    samples: int = setting(0, "sampled completions of each row of the data sets; 0 for none", tiny=5)
+    temperature: float = setting(0.7, "temperature of the samples")
+    top_p: float = setting(0.8, "nucleus of the samples")
+    top_k: int = setting(20, "likeliest tokens that samples are drawn from; 0 is no limit")
+    seed: int = setting(0, "seed of the samples")
+    max_new_tokens: int = setting(1024, "tokens of a completion", tiny=100)
+    max_turn_steps: int = setting(20, "completions with calls in one turn; 20 is the official limit", tiny=4, low=1)
     prompt_room: int = setting(
-        12288, "tokens of the longest prompt; several turns with all of a class need most", low=1
+        12288, "tokens of the longest prompt; dialogues with every method of a class need most", low=1
     )
-    max_turn_steps: int = setting(20, "completions with calls in one turn; the official limit", tiny=4, low=1)
-    batch_size: int = setting(64, "completions in memory at once", tiny=100, low=1)
+    batch_size: int = setting(64, "completions in memory at once", tiny=100)
     use_vllm: bool = setting(False, "generate with vLLM; needs CUDA")
-    results: str = setting("", "another results.csv, with items.csv and tests/ beside it [resources/results.csv]")
+    results: str = setting("", "another results.csv, with items.csv and completions beside it [resources/results.csv]")
+    resume: bool = setting(False, "skip what is tested already; --official does not")
     show: int = setting(1, "completions to print for each checkpoint and set", low=0)
-    resume: bool = setting(False, "skip what is tested already")
     official: bool = setting(False, "serve each checkpoint and run bfcl generate and bfcl evaluate on it instead")
     server: str = setting("", "for --official: use this server, such as http://127.0.0.1:8000, and start none")
-    minutes: float = setting(240, "for --official: limit for generating, and for evaluating", low=0)
-
-
-GROUPS = {  # the official ones, without Java and JavaScript apart
-    "non_live": ("simple_python", "simple_java", "simple_javascript", "multiple", "parallel", "parallel_multiple"),
-    "live": ("live_simple", "live_multiple", "live_parallel", "live_parallel_multiple"),
-    "irrelevance": ("irrelevance", "live_irrelevance"),
-    "multi_turn": entries.MULTI,
-}
+    minutes: float = setting(240, "for --official: time limit for generating, and for evaluating", low=0)
 
 
 def main(args):
@@ -108,11 +107,7 @@ def main(args):
 
 def chosen(names: list[str]) -> list[str]:
     """The categories of a list of categories and groups."""
-    known = dict.fromkeys((*entries.SINGLE, *entries.MULTI))
-    groups = GROUPS | {"all": tuple(known), "none": ()} | {name: (name,) for name in known}
-    for name in names:
-        if name not in groups:
-            runs.fail(f"--categories {name}: choose from {', '.join(groups)}")
+    groups = GROUPS | {"all": CATEGORIES, "none": ()} | {name: (name,) for name in CATEGORIES}
     return list(dict.fromkeys(category for name in names for category in groups[name]))
 
 
@@ -144,7 +139,7 @@ def test_checkpoint(folder: str, facts: dict, load: Callable, sets: list, sandbo
             key = evaluation.key_of(facts, name, split, plan)
             keys += [key] * (split == "official")
             if args.resume and evaluation.is_tested(key, folder, args):
-                print(f"{facts['script']} on {name}, {plan.decoding}: tested before, left as it is")
+                print(f"{facts['script']} on {name}, {plan.decoding}: already tested, skipped")
                 continue
             answer = answer or load()
             repeated = [row for row in rows for _ in range(plan.samples)]
@@ -196,4 +191,4 @@ def group_scores(found: dict[str, dict]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main(settings.parse(Args, __doc__))
+    settings.run(main, Args, __doc__)

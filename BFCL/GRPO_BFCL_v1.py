@@ -29,26 +29,24 @@ WEIGHTS = {"valid": 0.5, "call": 0.1, "name": 0.1, "arguments": 0.2, "no_extra":
 class Args(grpo.Args):
     base: str = setting("outputs/GRPO-Hybrid", "initial policy: a folder or a hub name", tiny="outputs/SFT-BFCL")
     dataset: str = setting("bfcl_single", "folder of outputs/data/, or a path")
-    seed: int = setting(3407, "order of the tasks, sampling, initial LoRA weights; that of the thesis", low=0)
-    reward_weights: list[float] = setting(list(WEIGHTS.values()), f"of {', '.join(WEIGHTS)}")
-    learning_rate: float = setting(
-        3e-5, "for LoRA (a bf16 merge loses the 1e-6 of the thesis); small models take larger steps", tiny=1e-4
-    )
-    lr_scheduler_type: str = setting("cosine", "falls to 0, as in the thesis")
-    warmup_steps: float = setting(0.05, "below 1 a fraction of all steps", low=0)
+    seed: int = setting(3407, "order of the tasks, sampling, initial LoRA weights; that of the thesis")
+    reward_weights: list[float] = setting(list(WEIGHTS.values()), f"weights of {', '.join(WEIGHTS)}")
+    learning_rate: float = setting(3e-5, "for LoRA; small models take larger steps", tiny=1e-4)
+    lr_scheduler_type: str = setting("cosine", "learning rate falls to 0, as in the thesis")
+    warmup_steps: float = setting(0.05, "steps of rising learning rate; below 1 a fraction of all steps")
     num_train_epochs: float = setting(1, "passes over the tasks")
     max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=16)
-    num_generations: int = setting(8, "group size: completions of one task, compared with each other", low=2)
-    per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64, low=1)
-    gradient_accumulation_steps: int = setting(4, "times that batch is one update: 32 completions", tiny=1, low=1)
-    temperature: float = setting(1.0, "of sampling; 1 is the policy itself")
-    max_completion_length: int = setting(512, "tokens; room for a short reasoning and several calls", tiny=80, low=1)
-    max_prompt_tokens: int = setting(3584, "a longer prompt ends the script; descriptions take room", tiny=512, low=1)
+    num_generations: int = setting(8, "group size: completions of one task, compared with each other")
+    per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64)
+    gradient_accumulation_steps: int = setting(4, "batches in one update of 32 completions", tiny=1)
+    temperature: float = setting(1.0, "sampling temperature of the rollouts")
+    max_completion_length: int = setting(512, "tokens; room for a short reasoning and several calls", tiny=80)
+    max_prompt_tokens: int = setting(3584, "a longer prompt ends the script; descriptions take room", tiny=512)
     beta: float = setting(0.0, "weight of the KL term; 0 needs no reference model in memory")
-    lora_r: int = setting(32, "rank of LoRA; 0 trains every weight, as small a model allows", tiny=0, low=0)
-    lora_alpha: int = setting(64, "scale of LoRA: twice the rank", low=1)
+    lora_r: int = setting(32, "rank of LoRA; 0 trains every weight, for small models", tiny=0)
+    lora_alpha: int = setting(64, "scale of LoRA, twice the rank")
     vllm_max_model_length: int = setting(4096, "tokens of prompt and completion that vLLM has room for", low=1)
-    heldout_rows: int = setting(50, "validation rows for held-out accuracy", tiny=100, low=1)
+    heldout_rows: int = setting(50, "validation rows for held-out accuracy", tiny=100)
 
 
 def valid(completions, log_metric=None, **columns):
@@ -102,4 +100,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(settings.parse(Args, __doc__))
+    settings.run(main, Args, __doc__)

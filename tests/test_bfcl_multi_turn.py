@@ -239,6 +239,7 @@ def qwen3(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [V1, V2])
 def test_two_steps_from_qwen3s_own_template(script, qwen3, tmp_path):
     """Every completion is made to end, so that both turns are played; the length counts the policy's tokens alone."""

@@ -126,6 +126,7 @@ def run(script: str, *words) -> None:
     module.main(settings.parse(module.Args, "", argv=["--profile", "tiny", *map(str, words)]))
 
 
+@pytest.mark.slow
 def test_sft_grpo_and_evaluation_run_on_calls(tmp_path, capsys):
     """The real trainers for a few steps, and the evaluation of what they leave."""
     sizes = ("--sft_rows", 16, "--train_rows", 16, "--validation_rows", 4, "--test_rows", 4)
@@ -163,7 +164,7 @@ def test_sft_grpo_and_evaluation_run_on_calls(tmp_path, capsys):
     results.write_text("".join(line for line in open(results) if "bfcl_irrelevance" not in line))
     capsys.readouterr()
     run("BFCL/GRPO_BFCL_evaluate.py", *words, "--resume", "true")
-    assert capsys.readouterr().out.count("tested before") == 8
+    assert capsys.readouterr().out.count("already tested") == 8
     again = list(csv.DictReader(open(results)))
     assert len(again) == 10 and [row["accuracy"] for row in again] == [row["accuracy"] for row in rows]
     assert [row["seconds"] for row in again if row["dataset"] != "bfcl_irrelevance"] == [
@@ -271,6 +272,7 @@ def server():
     listener.server_close()
 
 
+@pytest.mark.slow
 def test_the_official_command_line_says_the_same(server, tmp_path, monkeypatch):
     """The same completions through `bfcl generate` and `bfcl evaluate`, and through our own scorer, entry by entry."""
     stub, url = server
@@ -318,7 +320,8 @@ def test_a_server_that_dies_ends_the_script(tmp_path, monkeypatch, capsys):
 
 def test_bad_input(capsys):
     with pytest.raises(SystemExit):
-        EVALUATE.chosen(["sonnets"])
-    assert "choose from non_live" in capsys.readouterr().err
+        settings.parse(EVALUATE.Args, "", argv=["--categories", "sonnets"])
+    assert "choose all, none, non_live" in capsys.readouterr().err
+    assert EVALUATE.chosen(["irrelevance"]) == ["irrelevance"]
     assert EVALUATE.chosen(["live", "live_simple"]) == list(EVALUATE.GROUPS["live"])
     assert len(EVALUATE.chosen(["all"])) == 17 and EVALUATE.chosen(["none"]) == []
