@@ -6,7 +6,7 @@ test cases stay unseen. split: BFCL v4's own entries, one fifth for testing, as 
 question (kind single), or have the same index in the four multi-turn categories (kind multi), go into one split.
 
 Input: the data of the installed bfcl-eval. Output: outputs/data/bfcl_<kind>/ or outputs/data/bfcl_split_<kind>/ (sft,
-train, validation, test .jsonl and run.json; common/tool_tasks.py says what a row holds).
+train, validation, test .jsonl and run.json; common/tools/synthetic.py says what a row holds).
 Command: python BFCL/BFCL_dataset_creation.py --kind single
 """
 
@@ -17,34 +17,36 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, runs, settings, tasks, tool_tasks
+from common import data, runs, settings, tasks
 from common.settings import setting
+from common.tools import entries
+from common.tools.synthetic import LEVELS, multi, single
+
+KINDS = {"single": single, "multi": multi}
 
 
 @dataclass
 class Args(settings.RunArgs):
-    kind: str = setting("single", "single: one request, one reply; multi: several turns whose calls are executed")
-    source: str = setting("synthetic", "synthetic, or split: BFCL's own entries")
-    level: str = setting("medium", f"of the synthetic tasks: {', '.join(tool_tasks.LEVELS)}", tiny="tiny")
-    python: float = setting(0.5, "share of synthetic SFT replies in Python's syntax: sources differ; BFCL reads JSON")
-    seed: int = setting(3407, "draws the tasks, or the entries of each split; as elsewhere the thesis's")
-    sft_rows: int = setting(
-        1000, "rows with a gold reply, for SFT; of BFCL's own multi-turn entries there are none", tiny=1000
-    )  # half of them in the syntax that counts
-    train_rows: int = setting(
-        4000, "rows for GRPO, as far as there are so many", tiny=1000
-    )  # as many as linear systems
-    validation_rows: int = setting(200, "rows for held-out accuracy during training and for choosing settings")
-    test_rows: int = setting(
-        500, "synthetic rows for the result tables, used once", tiny=200
-    )  # an interval of at most 7 points either way
-    max_characters: int = setting(0, "longer prompts of BFCL do not train [single 12000, multi 40000]")
-    test_share: float = setting(0.2, "share of BFCL's questions, or indices, for the result tables; the thesis's")
+    kind: str = setting("single", "single: one turn; multi: several turns whose calls are executed", choices=KINDS)
+    source: str = setting("synthetic", "synthetic, or split: BFCL's own entries", choices=("synthetic", "split"))
+    level: str = setting("medium", "difficulty of the synthetic tasks", tiny="tiny", choices=LEVELS)
+    python: float = setting(
+        0.5, "fraction of synthetic gold completions in Python's syntax; BFCL reads JSON", low=0, high=1
+    )
+    seed: int = setting(3407, "draws the tasks, or the entries of each split; that of the thesis")
+    sft_rows: int = setting(1000, "rows with a gold completion, for SFT; BFCL's multi-turn entries have none", low=0)
+    train_rows: int = setting(4000, "rows for GRPO, at most", tiny=1000, low=0)
+    validation_rows: int = setting(200, "rows for held-out accuracy and for choosing settings", low=0)
+    test_rows: int = setting(500, "synthetic rows for the result tables, used once", tiny=200, low=0)
+    max_characters: int = setting(0, "longer prompts of BFCL do not train [single 12000, multi 40000]", low=0)
+    test_share: float = setting(
+        0.2, "fraction of BFCL's questions, or indices, for the result tables; that of the thesis", low=0.01, high=0.99
+    )
 
 
-def synthetic(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
+def synthetic_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
     """The splits of tasks made by code; those of SFT and GRPO are different tasks."""
-    make, how = getattr(tool_tasks, args.kind), {"level": tool_tasks.LEVELS[args.level], "python": args.python}
+    make, how = KINDS[args.kind], {"level": LEVELS[args.level], "python": args.python}
     made = {name: tasks.problems(make, name, sizes[name], args.seed, **how) for name in ("validation", "test")}
     trained = tasks.problems(make, "train", sizes["sft"] + sizes["train"], args.seed, **how)
     return made | {"sft": trained[: sizes["sft"]], "train": trained[sizes["sft"] :]}
@@ -60,7 +62,7 @@ def is_short(row: dict, limit: int) -> bool:
 
 
 def split_entries(rows: list[dict], sizes: dict[str, int], args) -> dict[str, list[dict]]:
-    """Disjoint splits of whole groups of entries; sft and validation take only those with a gold reply."""
+    """Disjoint splits of whole groups of entries; sft and validation take only those with a gold completion."""
     groups, limit = {}, args.max_characters or (12000 if args.kind == "single" else 40000)
     for row in rows:
         groups.setdefault(group_of(row), []).append(row)
@@ -77,32 +79,21 @@ def split_entries(rows: list[dict], sizes: dict[str, int], args) -> dict[str, li
 
 
 def main(args):
-    for name, choices in (
-        ("kind", ("single", "multi")),
-        ("source", ("synthetic", "split")),
-        ("level", tool_tasks.LEVELS),
-    ):
-        if getattr(args, name) not in choices:
-            runs.fail(f"--{name} {getattr(args, name)}: choose {', '.join(choices)}")
-    if not 0 <= args.python <= 1:
-        runs.fail(f"--python {args.python}: choose a share from 0 to 1")
-    if not 0 < args.test_share < 1:
-        runs.fail(f"--test_share {args.test_share}: choose a share between 0 and 1")
+    runs.check_output(args)
     sizes = {"sft": args.sft_rows, "train": args.train_rows}
     sizes |= {"validation": args.validation_rows, "test": args.test_rows}
     if args.source == "synthetic":
-        splits = synthetic(args, sizes)
+        splits = synthetic_splits(args, sizes)
     else:
-        categories = tool_tasks.SINGLE if args.kind == "single" else tool_tasks.MULTI
+        categories = entries.SINGLE if args.kind == "single" else entries.MULTI
         sizes["sft"] *= args.kind == "single"
-        rows = [row for category in categories for row in tool_tasks.official(category)]
+        rows = [row for category in categories for row in entries.rows_of(category)]
         splits = split_entries(rows, sizes, args)
         sizes["test"] = len(splits["test"])
 
     partial = runs.start(args)
-    with runs.disk_errors(partial):
-        facts = data.write_splits(partial, splits)
-        runs.finish(args, splits=facts)
+    facts = data.write_splits(partial, splits)
+    runs.finish(args, splits=facts)
     for name, fact in facts.items():
         less = f", {sizes[name]} were asked for" if fact["rows"] < sizes[name] else ""
         print(f"{name:11}{fact['rows']:6} rows{less}  fingerprint {fact['fingerprint']}")
@@ -113,4 +104,4 @@ def folder_of(args) -> Path:
 
 
 if __name__ == "__main__":
-    main(settings.parse(Args, __doc__, output=folder_of))
+    settings.run(main, Args, __doc__, output=folder_of)

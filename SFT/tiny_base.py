@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from common import data, generation, prompts, runs, settings, tasks
 from common.settings import setting
-from common.tool_tasks import spoken, words
+from common.tools.vocabulary import spoken, words
 
 
 @dataclass

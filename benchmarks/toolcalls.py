@@ -1,7 +1,7 @@
-"""What safe tool calls cost: scored replies a second for single-turn, replayed episodes a second for multi-turn.
+"""What safe tool calls cost: scored completions a second for single-turn, replayed episodes a second for multi-turn.
 
-Single-turn: the official decoder and checker alone, beside decode() and score_single() of common/toolcalls.py, which
-add the kind of reply and the graded parts. Multi-turn: BFCL's own executor, which evals the text of a call in this
+Single-turn: the official decoder and checker alone, beside decode() and score_single() of common/tools/, which add the
+kind of completion and the graded parts. Multi-turn: BFCL's own executor, which evals the text of a call in this
 process, beside our worker process, live (open, execute turn by turn, close) and as a verdict on a whole episode, for
 which ours remembers the results of a ground truth: the episodes of a group share it. Both of a pair take turns, so
 that other work on the machine meets both; the ratio is the median over the rounds.
@@ -21,7 +21,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import runs, toolcalls
+from common import runs
+from common.tools import calls, entries, scoring
+from common.tools.official import MODEL, bfcl
+from common.tools.sandbox import Sandbox
 
 OUTPUT = runs.ROOT / "benchmarks" / "results" / "toolcalls.json"
 ROUNDS = 9
@@ -36,24 +39,19 @@ def official_decoder(text: str) -> list[dict]:
     return QwenFCHandler.decode_ast(QwenFCHandler, text, None, False)
 
 
-def replies() -> list[tuple]:
+def completions() -> list[tuple]:
     """(text, documents, truth, category) of entries, every other one with its first argument's name spelt wrong."""
-    rows = []
+    made = []
     for category in SINGLE_TURN:
-        truths = toolcalls.bfcl().load_ground_truth_entry(category)
-        for i, (entry, truth) in enumerate(zip(toolcalls.bfcl().load_dataset_entry(category)[:ENTRIES], truths)):
-            calls = toolcalls.true_calls(truth["ground_truth"], entry["function"], category)
-            texts = [json.dumps({"name": name, "arguments": a}) for call in calls for name, a in call.items()]
-            text = "\n".join(f"<tool_call>\n{text}\n</tool_call>" for text in texts)
-            text = text.replace('"arguments": {"', '"arguments": {"x', i % 2)
-            rows.append((text, entry["function"], truth["ground_truth"], category))
-    return rows
+        for i, row in enumerate(entries.rows_of(category)[:ENTRIES]):
+            text = row["completion"][0]["content"].replace('"arguments": {"', '"arguments": {"x', i % 2)
+            made.append((text, json.loads(row["functions"]), json.loads(row["solution"]), category))
+    return made
 
 
 def episodes(category: str) -> list[tuple]:
-    truths = toolcalls.bfcl().load_ground_truth_entry(category)
-    entries = toolcalls.bfcl().load_dataset_entry(category)
-    return [(entry, truth["ground_truth"]) for entry, truth in zip(entries[:ENTRIES], truths)]
+    truths = bfcl().load_ground_truth_entry(category)
+    return [(entry, row["ground_truth"]) for entry, row in zip(bfcl().load_dataset_entry(category)[:ENTRIES], truths)]
 
 
 def compare(name: str, theirs: Callable, ours: Callable, rows: list[tuple]) -> dict:
@@ -78,7 +76,6 @@ def compare(name: str, theirs: Callable, ours: Callable, rows: list[tuple]) -> d
 
 
 def main() -> None:
-    official = toolcalls.bfcl()
     from bfcl_eval.eval_checker.multi_turn_eval import multi_turn_checker, multi_turn_utils
 
     def forget() -> None:
@@ -87,39 +84,37 @@ def main() -> None:
             delattr(multi_turn_utils, name)
 
     def check(text, functions, truth, category):
-        return official.ast_checker(
-            functions, official_decoder(text), truth, official.Language.PYTHON, category, toolcalls.MODEL
-        )
+        return bfcl().ast_checker(functions, official_decoder(text), truth, bfcl().Language.PYTHON, category, MODEL)
 
     def score(text, functions, truth, category):
-        return toolcalls.score_single(toolcalls.decode(text)[0], functions, truth, category)
+        return scoring.score_single(calls.decode(text)[0], functions, truth, category)
 
     def live_official(entry, truth):
         setting, long = (entry["initial_config"], entry["involved_classes"]), "long" in entry["id"]
-        for calls in truth:
-            multi_turn_utils.execute_multi_turn_func_call(calls, *setting, "benchmark", entry["id"], long)
+        for turn in truth:
+            multi_turn_utils.execute_multi_turn_func_call(turn, *setting, "benchmark", entry["id"], long)
         forget()
 
     def verdict_official(entry, truth):
-        multi_turn_checker.multi_turn_checker([[calls] for calls in truth], truth, entry, "", "benchmark")
+        multi_turn_checker.multi_turn_checker([[turn] for turn in truth], truth, entry, "", "benchmark")
         forget()
 
-    with toolcalls.Episodes() as worker:
+    with Sandbox() as sandbox:
 
         def live(entry, truth):
-            episode = worker.open(entry["initial_config"], entry["involved_classes"], "long" in entry["id"])
-            for calls in truth:
-                worker.execute(episode, calls)
-            worker.close(episode)
+            episode = sandbox.open(entry["initial_config"], entry["involved_classes"], "long" in entry["id"])
+            for turn in truth:
+                sandbox.execute(episode, turn)
+            sandbox.close(episode)
 
         def verdict(entry, truth):
-            toolcalls.score_multi(worker, entry, truth, truth)
+            scoring.score_multi(sandbox, entry, truth, truth)
 
-        rows = [compare("single-turn replies, decoded and scored", check, score, replies())]
+        rows = [compare("single-turn completions, decoded and scored", check, score, completions())]
         for category in ("multi_turn_base", "multi_turn_long_context"):
             rows.append(compare(f"{category} episodes, live", live_official, live, episodes(category)))
             rows.append(compare(f"{category} episodes, verdict", verdict_official, verdict, episodes(category)))
-        restarts = worker.restarts
+        restarts = sandbox.restarts
     models = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line]
     facts = {"cpu": models[0] if models else platform.machine(), "cores": len(models), "load": os.getloadavg()[0]}
     facts |= {"python": platform.python_version(), "commit": runs.commit(), "rounds": ROUNDS}

@@ -1,25 +1,31 @@
-"""Tool-call data: prompts as BFCL's own handler writes them, gold replies that its checkers accept, splits that share
-nothing, and synthetic tasks that share nothing with BFCL's own entries."""
+"""Tool-call data: prompts as BFCL's own handler writes them, gold completions that its checkers accept, splits that
+share nothing, and synthetic tasks that share nothing with BFCL's own entries."""
 
+import ast
 import json
 import random
 from pathlib import Path
 
 import pytest
 import trl
-from conftest import load_script
-from test_runs import call, one_line
+from conftest import ROOT, load_script
 
-from common import data, evaluation, prompts, runs, tasks, tool_tasks, toolcalls
+from common import data, prompts, runs, settings, tasks
+from common.tools import entries, synthetic
+from common.tools.calls import call_key, decode, tool_message
+from common.tools.official import DOCUMENTS, bfcl, described
+from common.tools.parse import parse_call
+from common.tools.sandbox import Sandbox
+from common.tools.scoring import score_calls, score_multi, score_single, with_reward
 
-SCRIPT = "BFCL/BFCL_dataset_creation.py"
-CREATION = load_script(SCRIPT)
-KINDS = {"single": tool_tasks.single, "multi": tool_tasks.multi}
+CREATION = load_script("BFCL/BFCL_dataset_creation.py")
+WEIGHTS = load_script("BFCL/GRPO_BFCL_v1.py").WEIGHTS
+KINDS = CREATION.KINDS
 QWEN3 = (Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja").read_text()
 
 
-def make(kind: str, n: int = 40, level: str = "tiny", split: str = "train") -> list[dict]:
-    return tasks.problems(KINDS[kind], split, n, 0, level=tool_tasks.LEVELS[level])
+def made(kind: str, n: int = 40, level: str = "tiny", split: str = "train") -> list[dict]:
+    return tasks.problems(KINDS[kind], split, n, 0, level=synthetic.LEVELS[level])
 
 
 def rendered(template: str, messages: list[dict]) -> str:
@@ -29,54 +35,58 @@ def rendered(template: str, messages: list[dict]) -> str:
 
 
 def handler():
-    toolcalls.bfcl()  # says where bfcl-eval may make its folders
+    bfcl()  # says where bfcl-eval may make its folders
     from bfcl_eval.model_handler.local_inference.qwen_fc import QwenFCHandler
 
     return object.__new__(QwenFCHandler)
 
 
 @pytest.fixture(scope="module")
-def entries() -> dict[str, list[dict]]:
+def rows_by_kind() -> dict[str, list[dict]]:
     """All of BFCL's entries of one turn, and those of several turns."""
     return {
-        "single": [row for name in tool_tasks.SINGLE for row in tool_tasks.official(name)],
-        "multi": [row for name in tool_tasks.MULTI for row in tool_tasks.official(name)],
+        "single": [row for name in entries.SINGLE for row in entries.rows_of(name)],
+        "multi": [row for name in entries.MULTI for row in entries.rows_of(name)],
     }
 
 
 def official_messages() -> set[str]:
     found = set()
-    for name in (*tool_tasks.SINGLE, *tool_tasks.MULTI):
-        for entry in runs.read_jsonl(data.bfcl_folder() / tool_tasks.FILE.format(name)):
+    for name in (*entries.SINGLE, *entries.MULTI):
+        for entry in runs.read_jsonl(data.bfcl_folder() / entries.FILE.format(name)):
             found |= {m["content"].strip().lower() for turn in entry["question"] for m in turn if m["role"] == "user"}
     return found
+
+
+def scored(text: str, row: dict) -> dict:
+    return with_reward(score_calls({"text": text}, row, prompts.THESIS), WEIGHTS)
 
 
 def calls_of(row: dict) -> list[tuple[str, dict]]:
     """Every call of a synthetic row."""
     truth = json.loads(row["solution"])
     if "turns" in row:
-        return [tuple(toolcalls.parse_call(one)) for turn in truth for one in turn]
+        return [tuple(parse_call(one)) for turn in truth for one in turn]
     return [(name, {k: v[0] for k, v in args.items() if v[-1] != ""}) for one in truth for name, args in one.items()]
 
 
 @pytest.mark.parametrize("template", [prompts.CHATML, QWEN3], ids=["ours", "qwen3"])
-def test_prompts_are_those_that_the_evaluation_sends(template, entries):
+def test_prompts_are_those_that_the_evaluation_sends(template, rows_by_kind):
     """Every entry of one turn, and the first turns of the others, character by character."""
     official = handler()
-    by_id = {row["id"]: row for row in entries["single"] + entries["multi"]}
-    for name in (*tool_tasks.SINGLE, "multi_turn_base", "multi_turn_miss_func"):
-        for entry in toolcalls.bfcl().load_dataset_entry(name)[::3]:
+    by_id = {row["id"]: row for row in rows_by_kind["single"] + rows_by_kind["multi"]}
+    for name in (*entries.SINGLE, "multi_turn_base", "multi_turn_miss_func"):
+        for entry in bfcl().load_dataset_entry(name)[::3]:
             row = by_id[entry["id"]]
             assert rendered(template, row["prompt"]) == official._format_prompt(entry["question"][0], entry["function"])
 
 
 @pytest.mark.parametrize("template", [prompts.CHATML, QWEN3], ids=["ours", "qwen3"])
 def test_a_conversation_is_the_one_that_the_evaluation_sends(template):
-    """At every reply of a gold conversation: the history with calls and results, as the official handler keeps it."""
+    """At every completion of a gold one: the history with calls and results, as the official handler keeps it."""
     official = handler()
-    for row in make("multi", 20) + make("multi", 5, "hard"):
-        note = tool_tasks.NOTE if tool_tasks.NOTE in row["prompt"][0]["content"] else ""
+    for row in made("multi", 20) + made("multi", 5, "hard"):
+        note = entries.NOTE if entries.NOTE in row["prompt"][0]["content"] else ""
         functions = [{**f, "description": f["description"] + note} for f in json.loads(row["functions"])]
         whole, history = row["prompt"] + row["completion"], []
         for place, message in enumerate(whole):
@@ -92,12 +102,12 @@ def test_a_conversation_is_the_one_that_the_evaluation_sends(template):
                 history.append(message)
 
 
-@pytest.mark.parametrize("level", tool_tasks.LEVELS)
-def test_gold_replies_are_perfect_and_others_are_not(level):
+@pytest.mark.parametrize("level", synthetic.LEVELS)
+def test_gold_completions_are_perfect_and_others_are_not(level):
     rng = random.Random(0)
-    for row in make("single", 40, level):
+    for row in made("single", 40, level):
         gold = row["completion"][0]["content"]
-        found = evaluation.score_row({"text": gold}, row, prompts.THESIS)
+        found = scored(gold, row)
         assert found["correct"] and found["well_formed"] and found["reward"] == pytest.approx(1), row
         calls = calls_of(row)
         name, args = rng.choice(calls)
@@ -111,20 +121,20 @@ def test_gold_replies_are_perfect_and_others_are_not(level):
             gold.replace("<tool_call>\n", "<tool_call>"),
             "",
         ):
-            found = evaluation.score_row({"text": wrong}, row, prompts.THESIS)
+            found = scored(wrong, row)
             assert not found["correct"] and 0 <= found["reward"] < 1, (wrong, row)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_gold_replies_in_pythons_syntax_hold_the_same_calls_and_are_refused(kind):
-    make_one, seen = getattr(tool_tasks, kind), 0
+def test_gold_completions_in_pythons_syntax_hold_the_same_calls_and_are_refused(kind):
+    make, seen = KINDS[kind], 0
     for seed in range(40):
-        row, other = (make_one(random.Random(seed), "train", python=share) for share in (0.0, 1.0))
+        row, other = (make(random.Random(seed), "train", python=fraction) for fraction in (0.0, 1.0))
         assert {**row, "completion": 0} == {**other, "completion": 0}
         for message, said in zip(row["completion"], other["completion"], strict=True):
-            calls, kind_of = toolcalls.decode(message["content"])
+            calls = decode(message["content"])[0]
             if message["role"] == "assistant" and calls:
-                assert toolcalls.decode(said["content"]) == ([], "bad_json")
+                assert decode(said["content"]) == ([], "bad_json")
                 assert all(f"{name}(" in said["content"] for call in calls for name in call)
                 seen += 1
             else:
@@ -132,46 +142,46 @@ def test_gold_replies_in_pythons_syntax_hold_the_same_calls_and_are_refused(kind
     assert seen >= 40
 
 
-def test_most_official_truths_make_a_gold_reply(entries):
-    wanted = [row for row in entries["single"] if row["category"] != "live_relevance"]
+def test_most_official_truths_make_a_gold_completion(rows_by_kind):
+    wanted = [row for row in rows_by_kind["single"] if row["category"] != "live_relevance"]
     gold = [row for row in wanted if "completion" in row]
     assert len(wanted) == 3625 and len(gold) > 0.98 * len(wanted)
     for row in gold:
-        assert evaluation.score_row({"text": row["completion"][0]["content"]}, row, prompts.THESIS)["correct"]
+        assert scored(row["completion"][0]["content"], row)["correct"]
 
 
 @pytest.mark.parametrize("level", ["tiny", "medium"])
 def test_every_turn_matters(level):
-    """The truth replays as right with the results that the gold conversation shows; without one turn it is wrong."""
-    with toolcalls.Episodes() as worker:
-        for row in make("multi", 25, level):
+    """The truth replays as valid with the results that the gold conversation shows; without one turn it does not."""
+    with Sandbox() as sandbox:
+        for row in made("multi", 25, level):
             names = ("initial_config", "involved_classes", "solution")
             config, classes, truth = (json.loads(row[name]) for name in names)
             entry = {"id": row["id"], "initial_config": config, "involved_classes": classes}
-            episode = worker.open(config, classes)
-            results = [tool_tasks.tool_message(worker.execute(episode, turn)) for turn in truth]
+            episode = sandbox.open(config, classes)
+            results = [tool_message(sandbox.execute(episode, turn)) for turn in truth]
             assert results == [m for m in row["completion"] if m["content"].startswith("<tool_response>")]
-            assert toolcalls.score_multi(worker, entry, truth, truth)["valid"]
+            assert score_multi(sandbox, entry, truth, truth)["valid"]
             for place in range(len(truth)):
                 without = [[] if i == place else turn for i, turn in enumerate(truth)]
-                assert not toolcalls.score_multi(worker, entry, truth, without)["valid"]
+                assert not score_multi(sandbox, entry, truth, without)["valid"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_synthetic_tasks_share_nothing_with_bfcl(kind):
     """No sentence of an official user, no call of an official truth, so no sequence of calls either."""
-    said, called = official_messages(), tool_tasks.official_calls()
-    singles = [row for name in tool_tasks.SINGLE[:6] + tool_tasks.SINGLE[7:11] for row in tool_tasks.official(name)]
-    own = {name for owner in toolcalls.DOCUMENTS for name in tool_tasks.described(owner)}
+    said, called = official_messages(), entries.official_calls()
+    singles = [row for name in entries.SINGLE[:6] + entries.SINGLE[7:11] for row in entries.rows_of(name)]
+    own = {name for owner in DOCUMENTS for name in described(owner)}
     named = [one for row in singles for one in json.loads(row["solution"]) if next(iter(one)) in own]
     assert len(said) > 3000 and len(called) > 500
-    for row in (row for level in tool_tasks.LEVELS for split in tasks.SPLITS for row in make(kind, 20, level, split)):
+    for row in (row for level in synthetic.LEVELS for split in tasks.SPLITS for row in made(kind, 20, level, split)):
         turns = [m for turn in json.loads(row["turns"]) for m in turn] if "turns" in row else row["prompt"][1:]
         assert not said & {message["content"].strip().lower() for message in turns}
-        assert not called & {tool_tasks.call_key(*one) for one in calls_of(row)}
+        assert not called & {call_key(*one) for one in calls_of(row)}
         for name, args in calls_of(row):
             for answer in named:
-                right = toolcalls.score_single([{name: args}], json.loads(row["functions"]), [answer], "parallel")
+                right = score_single([{name: args}], json.loads(row["functions"]), [answer], "parallel")
                 assert not right["valid"]
 
 
@@ -180,56 +190,101 @@ def test_synthetic_splits_are_disjoint_and_repeatable(kind):
     """By the calls, whatever the level and the seed: a task of one split can appear in no other."""
     found = {}
     for split in tasks.SPLITS:
-        for row in make(kind, 60, "tiny", split) + make(kind, 30, "easy", split):
-            key = json.dumps([tool_tasks.call_key(*one) for one in calls_of(row)])
+        for row in made(kind, 60, "tiny", split) + made(kind, 30, "easy", split):
+            key = json.dumps([call_key(*one) for one in calls_of(row)])
             assert found.setdefault(key, split) == split
-    assert make(kind) == make(kind)
+    assert made(kind) == made(kind)
     if kind == "single":
-        assert len({row["completion"][0]["content"].split('"')[3] for row in make(kind, 200)}) > 45  # functions
-    rows = make(kind, 100)
+        assert len({row["completion"][0]["content"].split('"')[3] for row in made(kind, 200)}) > 45  # functions
+    rows = made(kind, 100)
     assert {len(json.loads(row["functions"])) for row in rows} == {1, 2}
     assert max(len(row["prompt"][0]["content"]) for row in rows) < 1600
 
 
 @pytest.mark.parametrize("kind", ["single", "multi"])
-def test_official_splits_are_disjoint(kind, entries):
+def test_official_splits_are_disjoint(kind, rows_by_kind):
     """No question, and of several turns no message and no index, stands in two splits; the test fifth is whole."""
     args = CREATION.Args(kind=kind)
     sizes = {"sft": 300 * (kind == "single"), "train": 10**6, "validation": 100}
-    splits = CREATION.split_entries(entries[kind], sizes, args)
+    splits = CREATION.split_entries(rows_by_kind[kind], sizes, args)
     groups = {name: {CREATION.group_of(row) for row in rows} for name, rows in splits.items()}
     ids = [row["id"] for rows in splits.values() for row in rows]
-    assert len(ids) == len(set(ids)) > 0.99 * len(entries[kind])
+    assert len(ids) == len(set(ids)) > 0.99 * len(rows_by_kind[kind])
     for name, others in ((a, b) for a in splits for b in splits if a < b):
         assert not groups[name] & groups[others]
         users = [{row["question"].split("\n")[0] for row in splits[split]} for split in (name, others)]
         assert kind == "single" or not users[0] & users[1]
-    total = len({CREATION.group_of(row) for row in entries[kind]})
+    total = len({CREATION.group_of(row) for row in rows_by_kind[kind]})
     assert len(groups["test"]) == round(0.2 * total)
     assert all("completion" in row for row in splits["sft"])
 
 
+def create(*words) -> None:
+    """The data set, made by the script's own parser and main() in this process."""
+    CREATION.main(settings.parse(CREATION.Args, "", argv=["--profile", "tiny", *map(str, words)]))
+
+
 @pytest.mark.parametrize("kind, examples", [("single", 6), ("multi", 24)])
-def test_the_script_makes_what_sft_and_grpo_read(kind, examples, tmp_path):
-    sizes = ("--sft_rows", 6, "--train_rows", 5, "--validation_rows", 4, "--test_rows", 3)
+def test_the_script_makes_what_sft_and_grpo_read(kind, examples, tmp_path, capsys):
+    sizes = ("--kind", kind, "--sft_rows", 6, "--train_rows", 5, "--validation_rows", 4, "--test_rows", 3)
     for name in ("one", "two"):
-        done = call(SCRIPT, "--kind", kind, "--output", tmp_path / f"bfcl_{name}", *sizes, "--profile", "tiny")
-        assert done.returncode == 0, done.stderr
+        create("--output", tmp_path / f"bfcl_{name}", *sizes)
     rows, first = data.read_split(str(tmp_path / "bfcl_one"), "sft", working=True)
     assert first == data.read_split(str(tmp_path / "bfcl_two"), "sft", working=True)[1]
-    sft = data.to_prompts(rows, "thesis", completions=True)
+    sft = data.to_examples(rows, "thesis")
     assert len(sft) == examples and {m["role"] for row in sft for m in row["completion"]} == {"assistant"}
     grpo = data.to_prompts(data.read_split(str(tmp_path / "bfcl_one"), "train")[0], "thesis")
     assert len(grpo) == 5 and {"prompt", "solution", "functions", "category", "tags"} <= set(grpo.column_names)
     assert all(row["prompt"][-1]["role"] == "user" for row in grpo)
 
+    def ending(*words) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as end:
+            create("--output", tmp_path / "bfcl_one", *words)
+        return end.value.code, "".join(capsys.readouterr())
 
-def test_bad_input(tmp_path):
-    output = ("--output", tmp_path / "out")
-    one_line(call(SCRIPT, "--kind", "triple", *output), "single, multi")
-    one_line(call(SCRIPT, "--source", "web", *output), "synthetic, split")
-    one_line(call(SCRIPT, "--level", "odd", *output), "tiny", "hard")
-    one_line(call(SCRIPT, "--test_share", "1.5", *output), "between 0 and 1")
+    code, said = ending(*sizes, "--resume")
+    assert code == 0 and "finished, with the same settings" in said
+    code, said = ending("--kind", kind, "--resume")
+    assert code == 2 and "--sft_rows" in said
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (("--kind", "triple"), "choose single, multi"),
+        (("--source", "web"), "choose synthetic, split"),
+        (("--level", "odd"), "choose tiny, easy, medium, hard"),
+        (("--test_share", 1.5), "at most 0.99"),
+        (("--test_share", 0), "at least 0.01"),
+        (("--python", -1), "at least 0"),
+    ],
+)
+def test_bad_input(words, said, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        create("--output", tmp_path / "out", *words)
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert end.value.code == 2 and len(errors) == 1 and said in errors[0]
     assert not list(tmp_path.iterdir())
-    missing = call("SFT/SFT_train.py", "--dataset", tmp_path / "bfcl_multi", *output)
-    one_line(missing, "does not exist", "BFCL_dataset_creation.py --kind multi")
+
+
+def test_a_missing_data_set_names_the_command_that_makes_it(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        data.read_split(str(tmp_path / "bfcl_multi"), "sft")
+    said = capsys.readouterr().err
+    assert "does not exist" in said and "BFCL_dataset_creation.py --kind multi" in said
+
+
+def test_mathematics_does_without_tool_calls():
+    """No module of common/ and no stage of mathematics imports common/tools/; SFT does so late, for rows with calls."""
+    stages = ("common/*.py", "SFT/dataset_creation.py", "GRPO_indomain/*.py", "GRPO_outdomain/*.py")
+    for path in (path for pattern in stages for path in ROOT.glob(pattern)):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            assert not any(name.startswith("common.tools") for name in names), f"{path}: {names}"
+    sft = ast.parse((ROOT / "SFT" / "SFT_train.py").read_text())
+    assert not any(isinstance(n, ast.ImportFrom) and n.module.startswith("common.tools") for n in sft.body)

@@ -1,15 +1,18 @@
 """bfcl-eval in this environment: it imports beside newer packages than it pins, its own truths pass its checkers, and
-our executor and scores say what its own say."""
+our sandbox and scores say what its own say."""
 
+import importlib.util
 import random
 import re
-import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
-from common import tool_worker, toolcalls
+from common.tools import worker
+from common.tools.official import MODEL, bfcl
+from common.tools.sandbox import Sandbox
+from common.tools.scoring import score_multi, score_single
 
 MULTI_TURN = ("multi_turn_base", "multi_turn_miss_func", "multi_turn_miss_param", "multi_turn_long_context")
 SINGLE_TURN = {  # entries with a ground truth
@@ -27,15 +30,62 @@ REFUSED = {
 
 def entries(category: str) -> list[tuple[dict, list]]:
     """Each entry of a category, with the documents that its checker reads, and its ground truth."""
-    official = toolcalls.bfcl()
-    truths = [row["ground_truth"] for row in official.load_ground_truth_entry(category)]
-    return list(zip(official.load_dataset_entry(category, include_language_specific_hint=False), truths))
+    truths = [row["ground_truth"] for row in bfcl().load_ground_truth_entry(category)]
+    return list(zip(bfcl().load_dataset_entry(category, include_language_specific_hint=False), truths))
+
+
+def true_calls(possible_answer: list[dict], functions: list[dict], category: str) -> list[dict]:
+    """What a correct completion decodes to: the first allowed value of every argument that may not be left out.
+
+    Arguments of Java and JavaScript functions are source text.
+    """
+    calls = []
+    for name, values in ((name, values) for answer in possible_answer for name, values in answer.items()):
+        parameters, given = bfcl().find_description(functions, name)["parameters"], {}
+        for key, allowed in values.items():
+            if allowed and ("" not in allowed or key in parameters["required"]):
+                value, document = first(allowed), parameters["properties"].get(key, {})
+                given[key] = source(value, document, category == "simple_java") if "java" in category else value
+        calls.append({name: given})
+    return calls
+
+
+def first(allowed: list):
+    """The first allowed value that is not "" (left out); dictionaries hold lists of allowed values again."""
+    value = next((value for value in allowed if value != ""), "")
+    if isinstance(value, dict):
+        return {k: first(v) if isinstance(v, list) else v for k, v in value.items() if v != [""]}
+    return [first([item]) for item in value] if isinstance(value, list) else value
+
+
+def source(value, document: dict, java: bool) -> str:
+    """A value as Java or JavaScript text, in a form that the official converters of the two read."""
+    kind = document.get("type")
+    if isinstance(value, (bool, str)):
+        return value if isinstance(value, str) else str(value).lower()
+    if isinstance(value, (int, float)):
+        return f"{value}{({'float': 'f', 'long': 'L'} if java else {'Bigint': 'n'}).get(kind, '')}"
+
+    def item(value) -> str:
+        text = source(value, document.get("items", {}), java)
+        return f'"{text}"' if isinstance(value, str) and kind != "Array" else text  # its quotes would stay in the value
+
+    if isinstance(value, dict):
+        if java:
+            return f"new HashMap<>() {{{{ {' '.join(f'put({item(k)}, {item(v)});' for k, v in value.items())} }}}}"
+        return f"{{{', '.join(f'{k}: {item(v)}' for k, v in value.items())}}}"
+    items = ", ".join(map(item, value))
+    if not java:
+        return f"[{items}]"
+    if kind == "Array":
+        return f"new Object[]{{{items}}}"
+    return f"new ArrayList<>(Arrays.asList({items}))" if items else "new ArrayList<>()"
 
 
 @pytest.fixture(scope="module")
-def worker():
-    with toolcalls.Episodes() as worker:
-        yield worker
+def sandbox():
+    with Sandbox() as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
@@ -49,37 +99,35 @@ def fresh():
         delattr(multi_turn_utils, name)
 
 
-def test_the_command_line_imports_after_our_own_import():
-    """It loads the handlers of all models; the table that stood in for theirs is gone by then."""
-    code = (
-        "from common import toolcalls; toolcalls.bfcl()\n"
-        "import bfcl_eval.__main__, bfcl_eval.eval_checker.eval_runner\n"
-        "from bfcl_eval.constants.model_config import MODEL_CONFIG_MAPPING as table\n"
-        "assert len(table) > 50 and not table[toolcalls.MODEL].underscore_to_dot"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_the_row_that_stands_in_for_the_table_of_models_says_what_the_table_says():
+    """And it is gone after our import, so that whoever needs the table, such as the command line, gets all of it."""
+    bfcl()
+    name = "bfcl_eval.constants.model_config"
+    table = Path(importlib.util.find_spec(name).origin).read_text()
+    (row,) = re.findall(rf'"{MODEL}": ModelConfig\((.*?)\n    \)', table, re.DOTALL)
+    assert "underscore_to_dot=False" in row
+    assert name not in sys.modules or len(sys.modules[name].MODEL_CONFIG_MAPPING) > 50
 
 
 def test_its_folders_are_not_among_the_packages():
-    toolcalls.bfcl()
+    bfcl()
     from bfcl_eval.constants.eval_config import PACKAGE_ROOT, PROJECT_ROOT
 
     assert PROJECT_ROOT.is_dir() and PROJECT_ROOT != PACKAGE_ROOT.parent
 
 
 @pytest.mark.parametrize("category", SINGLE_TURN)
-def test_single_turn_truths_score_as_right(category):
+def test_single_turn_truths_score_as_valid(category):
     rows = entries(category)
     assert len(rows) == SINGLE_TURN[category]
     for entry, truth in rows:
-        calls = toolcalls.true_calls(truth, entry["function"], category)
-        scored = toolcalls.score_single(calls, entry["function"], truth, category)
+        calls = true_calls(truth, entry["function"], category)
+        scored = score_single(calls, entry["function"], truth, category)
         assert scored["valid"] == (entry["id"] not in REFUSED) == (set(scored.values()) == {1.0}), entry["id"]
 
 
 @pytest.mark.parametrize("category", MULTI_TURN)
-def test_multi_turn_truths_replay_alike(category, worker, fresh):
+def test_multi_turn_truths_replay_alike(category, sandbox, fresh):
     """All 800: valid by the official checker and by ours, with the same results and the same last state."""
     from bfcl_eval.eval_checker.multi_turn_eval.multi_turn_checker import multi_turn_checker
     from bfcl_eval.eval_checker.multi_turn_eval.multi_turn_utils import execute_multi_turn_func_call
@@ -89,22 +137,22 @@ def test_multi_turn_truths_replay_alike(category, worker, fresh):
     for entry, truth in rows:
         steps = [[calls] if calls else [] for calls in truth]
         assert multi_turn_checker(steps, truth, entry, category, fresh())["valid"], entry["id"]
-        assert toolcalls.score_multi(worker, entry, truth, truth) == {
+        assert score_multi(sandbox, entry, truth, truth) == {
             **{"valid": True, "turns": 1, "prefix": 1, "state": 1, "responses": 1, "extra": 0}
         }, entry["id"]
-        setting = entry["initial_config"], entry["involved_classes"]
-        name, episode = fresh(), worker.open(*setting, long_context=long)
+        scenario = entry["initial_config"], entry["involved_classes"]
+        name, episode = fresh(), sandbox.open(*scenario, long_context=long)
         for calls in truth:
-            results, instances = execute_multi_turn_func_call(calls, *setting, name, entry["id"], long)
-            assert worker.execute(episode, calls) == results, entry["id"]
-        state = worker.state(episode)
-        assert state is not None and state == tool_worker.public_state(instances), entry["id"]
-        worker.close(episode)
-    assert worker.restarts == 0
+            results, instances = execute_multi_turn_func_call(calls, *scenario, name, entry["id"], long)
+            assert sandbox.execute(episode, calls) == results, entry["id"]
+        state = sandbox.state(episode)
+        assert state is not None and state == worker.public_state(instances), entry["id"]
+        sandbox.close(episode)
+    assert sandbox.restarts == 0
 
 
 @pytest.mark.parametrize("category", MULTI_TURN)
-def test_multi_turn_verdicts_agree_on_wrong_episodes(category, worker, fresh):
+def test_multi_turn_verdicts_agree_on_changed_episodes(category, sandbox, fresh):
     """A call dropped, repeated, moved or changed, or a turn left out: valid exactly where the official checker is."""
     from bfcl_eval.eval_checker.multi_turn_eval.multi_turn_checker import multi_turn_checker
 
@@ -125,7 +173,7 @@ def test_multi_turn_verdicts_agree_on_wrong_episodes(category, worker, fresh):
             turns[turn] = []
         steps = [[calls] if calls else [] for calls in turns]
         official = multi_turn_checker(steps, truth, entry, category, fresh())["valid"]
-        scored = toolcalls.score_multi(worker, entry, truth, turns)
+        scored = score_multi(sandbox, entry, truth, turns)
         assert scored["valid"] == official == (scored["turns"] == 1), entry["id"]
         verdicts.append(official)
     assert 10 < sum(verdicts) < 150

@@ -1,4 +1,4 @@
-"""What GRPO_BFCL_v2.py plays, masks and pays; and that v1 and v2 train from Qwen3's own chat template."""
+"""Dialogues, rollouts and rewards of GRPO_BFCL_v2.py; and that v1 and v2 train from Qwen3's own chat template."""
 
 import json
 import types
@@ -6,7 +6,12 @@ import types
 import pytest
 from conftest import ROOT, load_script
 
-from common import data, episodes, models, runs, tool_tasks, toolcalls
+from common import data, models, runs, settings
+from common.tools import dialogues
+from common.tools.calls import KINDS, call_text, offer, tool_message
+from common.tools.rollout import rollout
+from common.tools.sandbox import Sandbox
+from common.tools.scoring import with_reward
 
 V1, V2 = load_script("BFCL/GRPO_BFCL_v1.py"), load_script("BFCL/GRPO_BFCL_v2.py")
 STRING = {"type": "dict", "properties": {"dir_name": {"type": "string"}}, "required": ["dir_name"]}
@@ -16,7 +21,7 @@ ROW = {
     "id": "multi_turn_synthetic_1",
     "category": "multi_turn_synthetic",
     "question": "Make a folder music.\nMake a folder maps.",
-    "prompt": tool_tasks.offer(TURNS[0], FUNCTIONS),
+    "prompt": offer(TURNS[0], FUNCTIONS),
     "functions": json.dumps(FUNCTIONS),
     "solution": json.dumps([["mkdir(dir_name='music')"], ["mkdir(dir_name='maps')"]]),
     "turns": json.dumps(TURNS),
@@ -32,7 +37,7 @@ SINGLE = {name: ROW[name] for name in ("prompt", "functions")} | {
 
 
 def call(name: str, *folders: str) -> str:
-    return tool_tasks.call_text([(name, {"dir_name": folder}) for folder in folders])
+    return call_text([(name, {"dir_name": folder}) for folder in folders])
 
 
 MUSIC, MAPS = call("mkdir", "music"), call("mkdir", "maps")
@@ -46,18 +51,18 @@ HOSTILE = {
     "deep": "<tool_call>\n" + "[" * 10**5 + "\n</tool_call>",
     "unknown tool": call("open", "music"),
     "private method": call("_load_scenario", "music"),
-    "arguments of another type": tool_tasks.call_text([("mkdir", {"dir_name": [{"a": None}]})]),
-    "other arguments": tool_tasks.call_text([("mkdir", {"folder": "music", "self": 1})]),
+    "arguments of another type": call_text([("mkdir", {"dir_name": [{"a": None}]})]),
+    "other arguments": call_text([("mkdir", {"folder": "music", "self": 1})]),
     "many calls": call("mkdir", *map(str, range(500))),
     "nul and surrogate": "\0\ud800" + MUSIC,
 }
 
 
 @pytest.fixture(scope="module")
-def worker():
-    with toolcalls.Episodes() as worker:
-        yield worker
-        assert not worker._settings  # every episode was closed
+def sandbox():
+    with Sandbox() as sandbox:
+        yield sandbox
+        assert not sandbox._scenarios  # every episode was closed
 
 
 @pytest.fixture(scope="module")
@@ -65,38 +70,39 @@ def tokenizer():
     return models.load_tokenizer(str(ROOT / "resources" / "tiny-base"), default="thesis")[0]
 
 
-def played(worker, *scripts: list[str], max_steps: int = 3) -> list[dict]:
-    """The verdicts on episodes whose replies are given; where they run out, the last one is repeated."""
+def played(sandbox, *scripts: list[str], max_steps: int = 3) -> list[dict]:
+    """The verdicts on episodes whose completions are given; where they run out, the last one is repeated."""
     order, said = [], {}
 
-    def answer(games):
-        order.extend(games if not order else ())
-        for game in games:
-            said[game] = said.get(game, -1) + 1
-        chosen = [(scripts[order.index(game)], said[game]) for game in games]
+    def answer(going):
+        order.extend(going if not order else ())
+        for dialogue in going:
+            said[dialogue] = said.get(dialogue, -1) + 1
+        chosen = [(scripts[order.index(dialogue)], said[dialogue]) for dialogue in going]
         return [{"text": s[min(n, len(s) - 1)], "tokens": 5, "truncated": False} for s, n in chosen]
 
-    return episodes.play([ROW] * len(scripts), answer, worker, max_steps)
+    verdicts = dialogues.play([ROW] * len(scripts), answer, sandbox, max_steps)
+    return [with_reward(verdict, V2.WEIGHTS) for verdict in verdicts]
 
 
-def test_a_right_episode_is_perfect_and_a_silent_one_worth_nothing(worker):
-    right, silent = played(worker, RIGHT, ["Done."])
+def test_a_correct_episode_is_perfect_and_a_silent_one_worth_nothing(sandbox):
+    right, silent = played(sandbox, RIGHT, ["Done."])
     assert right["correct"] and right["well_formed"] and right["reward"] == pytest.approx(1)
-    assert set(right["parts"].values()) == {1.0} and list(right["parts"]) == list(episodes.WEIGHTS)
+    assert set(right["parts"].values()) == {1.0} and list(right["parts"]) == list(V2.WEIGHTS)
     assert set(silent["parts"].values()) == {0.0} and silent["reward"] == 0 and silent["kinds"] == ["no_call"] * 2
     assert "<tool_response>" in right["text"] and right["kinds"] == ["call", "no_call"] * 2
 
 
-def test_episodes_do_not_touch_each_other(worker):
+def test_episodes_do_not_touch_each_other(sandbox):
     """All make the same folders, one step after another: in one file system the second would find them there."""
-    for verdict in played(worker, RIGHT, RIGHT, [MUSIC, "Done.", "Done."], RIGHT):
+    for verdict in played(sandbox, RIGHT, RIGHT, [MUSIC, "Done.", "Done."], RIGHT):
         assert "exists" not in verdict["text"] and verdict["parts"]["prefix"] >= 0.5
 
 
-def test_repeating_and_undoing_earn_nothing(worker):
+def test_repeating_and_undoing_earn_nothing(sandbox):
     undo = call("rmdir", "music")
     half, repeated, undone, again, late = played(
-        worker,
+        sandbox,
         [MUSIC, "Done."],
         [MUSIC, MUSIC, MUSIC, "Done."],
         [MUSIC, undo, "Done."],
@@ -109,29 +115,29 @@ def test_repeating_and_undoing_earn_nothing(worker):
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_any_text_gives_a_reward(kind, worker):
+def test_any_text_gives_a_reward(kind, sandbox):
     text = HOSTILE[kind]
-    whole, after = played(worker, [text], [*RIGHT[:2], text])
+    whole, after = played(sandbox, [text], [*RIGHT[:2], text])
     for verdict in (whole, after):
         assert 0 <= verdict["reward"] < 0.5 and not verdict["correct"]
         assert all(0 <= part <= 1 for part in verdict["parts"].values())
-        assert set(verdict["kinds"]) <= set(toolcalls.KINDS)
+        assert set(verdict["kinds"]) <= set(KINDS)
         json.dumps(verdict)
 
 
-def test_an_endless_dialogue_ends(worker):
-    (endless,) = played(worker, [MUSIC], max_steps=3)
+def test_an_endless_dialogue_ends(sandbox):
+    (endless,) = played(sandbox, [MUSIC], max_steps=3)
     assert len(endless["kinds"]) == 4 and not endless["correct"]
 
 
-def test_an_error_closes_the_episodes(worker):
+def test_an_error_closes_the_episodes(sandbox):
     with pytest.raises(ZeroDivisionError):
-        episodes.play([ROW, ROW], lambda games: 1 / 0, worker, 3)
-    assert not worker._settings
+        dialogues.play([ROW, ROW], lambda going: 1 / 0, sandbox, 3)
+    assert not sandbox._scenarios
 
 
 def scripted(tokenizer, *scripts: list[str]) -> types.SimpleNamespace:
-    """What rollout() needs of a trainer; its policy gives each prompt of a step the next reply of the script in its
+    """What rollout() needs of a trainer; its policy gives each prompt of a step the next text of the script in its
     place, end token included. All scripts have the same length."""
     trainer = types.SimpleNamespace(
         processing_class=tokenizer,
@@ -144,30 +150,30 @@ def scripted(tokenizer, *scripts: list[str]) -> types.SimpleNamespace:
     def generate(asked, images, fields, num_generations):
         texts = [script[len(trainer.asked)] + tokenizer.eos_token for script in scripts]
         trainer.asked.append(asked)
-        replies = tokenizer(texts, add_special_tokens=False).input_ids
-        return [ids[: trainer.generation_config.max_new_tokens] for ids in replies], None
+        completions = tokenizer(texts, add_special_tokens=False).input_ids
+        return [ids[: trainer.generation_config.max_new_tokens] for ids in completions], None
 
     trainer._generate_single_turn = generate
     return trainer
 
 
-def roll(tokenizer, worker, *scripts, **limits) -> tuple[dict, types.SimpleNamespace]:
+def roll(tokenizer, sandbox, *scripts, **limits) -> tuple[dict, types.SimpleNamespace]:
     limits = {"max_reply_tokens": 100, "max_turn_steps": 3, "max_completion_length": 1000} | limits
     trainer = scripted(tokenizer, *scripts)
     prompt = [*ROW["prompt"][:-1], ROW["prompt"][-1] | {"name": "0"}]
     args = types.SimpleNamespace(**limits)
-    return V2.rollout([prompt] * len(scripts), trainer, [ROW], worker, args), trainer
+    return rollout([prompt] * len(scripts), trainer, [ROW], sandbox, args), trainer
 
 
-def test_the_mask_marks_the_tokens_of_the_policy(tokenizer, worker):
-    made, _ = roll(tokenizer, worker, RIGHT, RIGHT)
+def test_the_mask_marks_the_tokens_of_the_policy(tokenizer, sandbox):
+    made, _ = roll(tokenizer, sandbox, RIGHT, RIGHT)
 
     def there_and_back(text: str) -> str:
         return tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids)
 
-    conversation, news = list(ROW["prompt"]), [tool_tasks.tool_message(["None"])]
-    for reply, said in zip(RIGHT, (news, TURNS[1], news, [])):
-        conversation += [{"role": "assistant", "content": reply}, *said]
+    conversation, news = list(ROW["prompt"]), [tool_message(["None"])]
+    for text, said in zip(RIGHT, (news, TURNS[1], news, [])):
+        conversation += [{"role": "assistant", "content": text}, *said]
     whole = tokenizer.apply_chat_template(conversation, tokenize=False).removesuffix("\n")
     for prompt, completion, mask in zip(made["prompt_ids"], made["completion_ids"], made["env_mask"], strict=True):
         own = [token for token, one in zip(completion, mask, strict=True) if one]
@@ -177,40 +183,40 @@ def test_the_mask_marks_the_tokens_of_the_policy(tokenizer, worker):
     assert made["logprobs"] is None and [part["valid"] for part in made["parts"]] == [1.0, 1.0]
 
 
-def test_episodes_keep_their_order(tokenizer, worker):
-    made, trainer = roll(tokenizer, worker, ["Done.", "Done."], ["Done.", "No."])
+def test_episodes_keep_their_order(tokenizer, sandbox):
+    made, trainer = roll(tokenizer, sandbox, ["Done.", "Done."], ["Done.", "No."])
     assert [len(asked) for asked in trainer.asked] == [2, 2]
     assert [tokenizer.decode(ids).count("No.") for ids in made["completion_ids"]] == [0, 1]
 
 
-def test_an_episode_that_outgrows_its_limit_is_cut(tokenizer, worker):
+def test_an_episode_that_outgrows_its_limit_is_cut(tokenizer, sandbox):
     """At any place: it ends with a token of the policy, within the limit, and is not valid."""
-    whole = len(roll(tokenizer, worker, RIGHT)[0]["completion_ids"][0])
+    whole = len(roll(tokenizer, sandbox, RIGHT)[0]["completion_ids"][0])
     for limit in (*range(1, whole, 7), whole - 1, whole):
-        made, _ = roll(tokenizer, worker, RIGHT, max_completion_length=limit)
+        made, _ = roll(tokenizer, sandbox, RIGHT, max_completion_length=limit)
         (ids,), (mask,), (parts,) = made["completion_ids"], made["env_mask"], made["parts"]
         assert 0 < len(ids) <= limit and mask[-1] == 1 and len(ids) == len(mask)
         assert parts["valid"] == parts["concise"] == (limit == whole)
 
 
-def test_the_calls_of_a_cut_reply_are_not_made(tokenizer, worker):
+def test_the_calls_of_a_cut_completion_are_not_made(tokenizer, sandbox):
     """Not even those that stand whole in it."""
     made, _ = roll(
-        tokenizer, worker, [MUSIC], max_reply_tokens=len(tokenizer(MUSIC, add_special_tokens=False).input_ids)
+        tokenizer, sandbox, [MUSIC], max_reply_tokens=len(tokenizer(MUSIC, add_special_tokens=False).input_ids)
     )
     assert set(made["parts"][0].values()) == {0.0} and made["kinds"] == [[]] and len(made["env_mask"][0]) > 5
 
 
 def test_rewards_are_the_parts():
     logged = {}
-    parts = [{name: 0.1 * place for place, name in enumerate(episodes.WEIGHTS)}, dict.fromkeys(episodes.WEIGHTS, 1.0)]
+    parts = [{name: 0.1 * place for place, name in enumerate(V2.WEIGHTS)}, dict.fromkeys(V2.WEIGHTS, 1.0)]
     columns = {"kinds": [["call", "no_call"], []], "turns": ["[]", "[]"], "id": ["a", "b"]}
-    paid = [reward(["", ""], parts=parts, log_metric=logged.__setitem__, **columns) for reward in V2.REWARDS]
-    assert [reward.__name__ for reward in V2.REWARDS] == list(episodes.WEIGHTS)
-    assert paid == [[part[name] for part in parts] for name in episodes.WEIGHTS]
-    assert logged["replies/call"] == 0.5 and logged["replies/per_episode"] == 1
-    assert sum(episodes.WEIGHTS.values()) == pytest.approx(1)
-    assert V2.Args.__dataclass_fields__["reward_weights"].default_factory() == list(episodes.WEIGHTS.values())
+    values = [reward(["", ""], parts=parts, log_metric=logged.__setitem__, **columns) for reward in V2.REWARDS]
+    assert [reward.__name__ for reward in V2.REWARDS] == list(V2.WEIGHTS)
+    assert values == [[part[name] for part in parts] for name in V2.WEIGHTS]
+    assert logged["completions/call"] == 0.5 and logged["completions/per_episode"] == 1
+    assert sum(V2.WEIGHTS.values()) == pytest.approx(1)
+    assert V2.Args.__dataclass_fields__["reward_weights"].default_factory() == list(V2.WEIGHTS.values())
 
 
 @pytest.fixture(scope="module")
@@ -233,9 +239,10 @@ def qwen3(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [V1, V2])
 def test_two_steps_from_qwen3s_own_template(script, qwen3, tmp_path):
-    """Every reply is made to end, so that both turns are played; the length counts the tokens of the policy alone."""
+    """Every completion is made to end, so that both turns are played; the length counts the policy's tokens alone."""
     multi = script is V2
     rows = [(ROW if multi else SINGLE) | {"id": f"multi_turn_synthetic_{i}"} for i in range(3)]
     (tmp_path / "data").mkdir()
@@ -245,7 +252,7 @@ def test_two_steps_from_qwen3s_own_template(script, qwen3, tmp_path):
     words |= {"per_device_train_batch_size": 4, "num_generations": 2, "max_prompt_tokens": 2000, "heldout_every": 2}
     words |= {"max_reply_tokens": 6} if multi else {"max_completion_length": 6}
     argv = [word for name, value in words.items() for word in (f"--{name}", str(value))]
-    args = runs.parse(script.Args, script.TINY, script.__doc__, argv=["--profile", "tiny", *argv])
+    args = settings.parse(script.Args, "", argv=["--profile", "tiny", *argv])
     closing = models.load_tokenizer(str(qwen3), "thesis")[0].eos_token_id
     args.generation_kwargs = {"forced_eos_token_id": closing}
     script.main(args)
@@ -255,16 +262,19 @@ def test_two_steps_from_qwen3s_own_template(script, qwen3, tmp_path):
     assert [row["step"] for row in held] == [0, 2]
     for row in metrics:
         assert row["completions/max_length"] <= (12 if multi else 6) and 0 <= row["reward"] <= 1
-        assert not multi or row["replies/per_episode"] == 2
+        assert not multi or row["completions/per_episode"] == 2
 
 
-def test_bad_input(qwen3, tmp_path, capsys):
+@pytest.mark.parametrize("script, row, kind", [(V1, ROW, "single"), (V2, SINGLE, "multi"), (V2, {}, "multi")])
+def test_another_kind_of_data_set_is_refused(script, row, kind, qwen3, tmp_path, capsys):
+    rows = [row or {"question": "1 + 1", "solution": "2"}]
     (tmp_path / "data").mkdir()
-    facts = data.write_splits(tmp_path / "data", {"train": [SINGLE], "validation": [SINGLE]})
+    facts = data.write_splits(tmp_path / "data", {"train": rows, "validation": rows})
     runs.write_json(tmp_path / "data" / "run.json", {"splits": facts})
     words = ["--profile", "tiny", "--base", str(qwen3), "--dataset", str(tmp_path / "data"), "--output"]
-    args = runs.parse(V2.Args, V2.TINY, V2.__doc__, argv=[*words, str(tmp_path / "out")])
-    with pytest.raises(SystemExit):
-        V2.main(args)
+    args = settings.parse(script.Args, "", argv=[*words, str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as end:
+        script.main(args)
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
-    assert len(errors) == 1 and "--kind multi" in errors[0] and not (tmp_path / "out").exists()
+    assert end.value.code == 2 and len(errors) == 1 and f"--kind {kind}" in errors[0]
+    assert not (tmp_path / "out").exists()

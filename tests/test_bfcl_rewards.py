@@ -1,4 +1,4 @@
-"""What GRPO_BFCL_v1.py pays, and that our evaluation says of stored replies what BFCL's own command line says."""
+"""Rewards of GRPO_BFCL_v1.py, and that our evaluation says of stored completions what BFCL's own command line says."""
 
 import csv
 import json
@@ -9,7 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from conftest import ROOT, load_script, run_script
 
-from common import evaluation, models, runs, tool_tasks, toolcalls
+from common import generation, models, prompts, runs, settings
+from common.tools import entries, official_cli
+from common.tools.calls import KINDS, call_text, decode
+from common.tools.parse import parse_call
+from common.tools.sandbox import Sandbox
 
 V1 = load_script("BFCL/GRPO_BFCL_v1.py")
 EVALUATE = load_script("BFCL/GRPO_BFCL_evaluate.py")
@@ -31,7 +35,7 @@ COLUMNS = {
 
 
 def written(name: str = "send_message", **arguments) -> str:
-    return tool_tasks.call_text([(name, {"receiver_id": "USR101", "message": "the lamp is late"} | arguments)])
+    return call_text([(name, {"receiver_id": "USR101", "message": "the lamp is late"} | arguments)])
 
 
 RIGHT = written()
@@ -58,7 +62,7 @@ HOSTILE = {
 }
 
 
-def pay(text: str, **columns) -> dict[str, float]:
+def rated(text: str, **columns) -> dict[str, float]:
     asked = {name: [value] for name, value in (COLUMNS | columns).items()}
     completions = [[{"role": "assistant", "content": text}]]
     return {reward.__name__: reward(completions=completions, **asked, tags=["thesis"])[0] for reward in V1.REWARDS}
@@ -66,10 +70,10 @@ def pay(text: str, **columns) -> dict[str, float]:
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_bounded_and_silent_on_hostile_text(kind):
-    paid = pay(HOSTILE[kind])
-    assert all(0 <= value <= 1 for value in paid.values())
+    rewards = rated(HOSTILE[kind])
+    assert all(0 <= value <= 1 for value in rewards.values())
     if kind != "think first" and "surrogate" not in kind:
-        assert paid["perfect"] == 0
+        assert rewards["valid"] == 0
 
 
 def test_random_edits_are_bounded():
@@ -78,75 +82,71 @@ def test_random_edits_are_bounded():
         text = list(RIGHT)
         for _ in range(rng.randint(1, 6)):
             text[rng.randrange(len(text))] = rng.choice(["", "{", '"', "\n", "<", "x", "}", "\\"])
-        assert all(0 <= value <= 1 for value in pay("".join(text)).values())
+        assert all(0 <= value <= 1 for value in rated("".join(text)).values())
 
 
-def test_each_part_is_paid():
-    assert set(pay(RIGHT).values()) == {1.0}
-    assert set(pay("Let me see.\n" + RIGHT).values()) == {1.0}, "the official decoder reads calls among other text"
-    assert set(pay("no call").values()) == {0.0}
-    wrong = {"perfect": 0, "call_found": 1, "name": 1, "arguments": 0.5, "no_extra": 1}
-    assert pay(written(receiver_id="USR102")) == wrong
-    assert pay(written("send_mail")) == {"perfect": 0, "call_found": 1, "name": 0, "arguments": 0, "no_extra": 1}
-    assert pay(f"{RIGHT}\n{RIGHT}") == {"perfect": 0, "call_found": 1, "name": 1, "arguments": 1, "no_extra": 0.5}
+def test_each_part_is_rewarded():
+    assert set(rated(RIGHT).values()) == {1.0}
+    assert set(rated("Let me see.\n" + RIGHT).values()) == {1.0}, "the official decoder reads calls among other text"
+    assert set(rated("no call").values()) == {0.0}
+    wrong = {"valid": 0, "call": 1, "name": 1, "arguments": 0.5, "no_extra": 1}
+    assert rated(written(receiver_id="USR102")) == wrong
+    assert rated(written("send_mail")) == {"valid": 0, "call": 1, "name": 0, "arguments": 0, "no_extra": 1}
+    assert rated(f"{RIGHT}\n{RIGHT}") == {"valid": 0, "call": 1, "name": 1, "arguments": 1, "no_extra": 0.5}
     none = {"solution": "[]", "category": "irrelevance"}
-    assert set(pay("I cannot do this.", **none).values()) == {1.0} and set(pay(RIGHT, **none).values()) == {0.0}
+    assert set(rated("I cannot do this.", **none).values()) == {1.0} and set(rated(RIGHT, **none).values()) == {0.0}
 
 
-def test_kinds_of_replies_are_logged():
-    logged, replies = {}, [RIGHT, "no", HOSTILE["not JSON"], HOSTILE["unclosed"]]
+def test_kinds_of_completions_are_logged():
+    logged, texts = {}, [RIGHT, "no", HOSTILE["not JSON"], HOSTILE["unclosed"]]
     columns = {name: [value] * 4 for name, value in COLUMNS.items()}
-    V1.perfect(completions=replies, **columns, log_metric=logged.__setitem__)
-    assert set(logged) == {f"replies/{kind}" for kind in toolcalls.KINDS} and sum(logged.values()) == 1
-    assert logged["replies/call"] == logged["replies/bad_json"] == logged["replies/unclosed"] == 0.25
-    assert {toolcalls.decode(text)[1] for text in HOSTILE.values()} <= set(toolcalls.KINDS)
+    V1.valid(completions=texts, **columns, log_metric=logged.__setitem__)
+    assert set(logged) == {f"completions/{kind}" for kind in KINDS} and sum(logged.values()) == 1
+    assert logged["completions/call"] == logged["completions/bad_json"] == logged["completions/unclosed"] == 0.25
+    assert {decode(text)[1] for text in HOSTILE.values()} <= set(KINDS)
 
 
-def test_the_reward_of_the_tables_is_what_v1_pays():
+def test_the_reward_of_the_tables_is_that_of_v1():
     weights = V1.Args.__dataclass_fields__["reward_weights"].default_factory()
-    assert weights == list(evaluation.CALL_WEIGHTS.values()) and sum(weights) == pytest.approx(1)
+    assert list(V1.WEIGHTS) == [reward.__name__ for reward in V1.REWARDS]
+    assert weights == list(V1.WEIGHTS.values()) and sum(weights) == pytest.approx(1)
     for text in (RIGHT, written(receiver_id="USR102"), f"{RIGHT}\n{RIGHT}", "no call"):
-        reward = evaluation.score_calls({"text": text}, COLUMNS)["reward"]
-        assert reward == pytest.approx(sum(w * value for w, value in zip(weights, pay(text).values())))
+        reward = EVALUATE.score({"text": text}, COLUMNS, prompts.THESIS)["reward"]
+        assert reward == pytest.approx(sum(w * value for w, value in zip(weights, rated(text).values())))
 
 
 def test_columns_must_be_as_many_as_completions():
     with pytest.raises(ValueError):
-        V1.perfect(completions=["a", "b"], **{name: [value] for name, value in COLUMNS.items()})
+        V1.valid(completions=["a", "b"], **{name: [value] for name, value in COLUMNS.items()})
 
 
-@pytest.fixture(scope="module")
-def calls_data(tmp_path_factory):
-    """A small data set of each kind, made by the script itself."""
-    folder = tmp_path_factory.mktemp("data")
-    sizes = ("--sft_rows", 16, "--train_rows", 16, "--validation_rows", 4, "--test_rows", 4, "--profile", "tiny")
-    for kind in ("single", "multi"):
-        words = ("--kind", kind, "--output", folder / f"bfcl_{kind}", *sizes)
-        done = run_script("BFCL/BFCL_dataset_creation.py", *words)
-        assert done.returncode == 0, done.stderr
-    return folder
+def run(script: str, *words) -> None:
+    """A script's own parser and main() in this process."""
+    module = load_script(script)
+    module.main(settings.parse(module.Args, "", argv=["--profile", "tiny", *map(str, words)]))
 
 
-def test_sft_grpo_and_evaluation_run_on_calls(calls_data, tmp_path):
+@pytest.mark.slow
+def test_sft_grpo_and_evaluation_run_on_calls(tmp_path, capsys):
     """The real trainers for a few steps, and the evaluation of what they leave."""
-    few = ("--heldout_every", 2, "--heldout_rows", 2, "--max_completion_length", 8, "--profile", "tiny")
+    sizes = ("--sft_rows", 16, "--train_rows", 16, "--validation_rows", 4, "--test_rows", 4)
+    single, multi = sets = [tmp_path / f"bfcl_{kind}" for kind in ("single", "multi")]
+    for folder in sets:
+        run("BFCL/BFCL_dataset_creation.py", "--kind", folder.name[5:], "--output", folder, *sizes)
+    few = ("--heldout_every", 2, "--heldout_rows", 2, "--max_completion_length", 8, "--max_steps", 2)
     sft, v1 = tmp_path / "SFT-BFCL", tmp_path / "GRPO_BFCL_v1"
-    words = ("--dataset", calls_data / "bfcl_multi", "--max_length", 2048, "--max_steps", 2, "--eval_steps", 2)
-    done = run_script("SFT/SFT_train.py", "--output", sft, *words, "--save_steps", 2, *few)
-    assert done.returncode == 0, done.stderr
-    words = ("--dataset", calls_data / "bfcl_single", "--base", sft, "--max_steps", 2, "--max_prompt_tokens", 1500)
-    words += ("--per_device_train_batch_size", 8, "--num_generations", 4, "--patience", 0)
-    done = run_script("BFCL/GRPO_BFCL_v1.py", "--output", v1, *words, *few)
-    assert done.returncode == 0, done.stderr
+    saved = ("--eval_steps", 2, "--save_steps", 2)
+    run("SFT/SFT_train.py", "--dataset", multi, "--output", sft, "--max_length", 2048, *saved, *few)
+    words = ("--dataset", single, "--base", sft, "--output", v1, "--max_prompt_tokens", 1500, "--patience", 0)
+    run("BFCL/GRPO_BFCL_v1.py", *words, "--per_device_train_batch_size", 8, "--num_generations", 4, *few)
     assert json.loads((v1 / "run.json").read_text())["lineage"] == ["tiny-base", "SFT-BFCL", "GRPO_BFCL_v1"]
     rows = runs.read_jsonl(v1 / "metrics.jsonl")
-    assert any("replies/no_call" in row for row in rows) and "heldout_reward" in rows[0]
+    assert any("completions/no_call" in row for row in rows) and "heldout_reward" in rows[0]
 
     results = tmp_path / "results.csv"
-    sets = [calls_data / f"bfcl_{kind}" for kind in ("single", "multi")]
     words = ("--checkpoints", v1, "--dataset", *sets, "--categories", "irrelevance", "multi_turn_base", "--rows", 2)
-    words += ("--max_new_tokens", 8, "--results", results, "--profile", "tiny")
-    done = run_script("BFCL/GRPO_BFCL_evaluate.py", *words)
+    words += ("--max_new_tokens", 8, "--results", results)
+    done = run_script("BFCL/GRPO_BFCL_evaluate.py", *words, "--profile", "tiny")
     assert done.returncode == 0, done.stderr
     assert "do not fit into the context" in done.stdout
     rows = list(csv.DictReader(open(results)))
@@ -161,21 +161,33 @@ def test_sft_grpo_and_evaluation_run_on_calls(calls_data, tmp_path):
     items = list(csv.DictReader(open(tmp_path / "items.csv")))
     assert len(items) == 10 and all(len(row["correct"].split()) == 2 for row in items)
 
+    results.write_text("".join(line for line in open(results) if "bfcl_irrelevance" not in line))
+    capsys.readouterr()
+    run("BFCL/GRPO_BFCL_evaluate.py", *words, "--resume", "true")
+    assert capsys.readouterr().out.count("already tested") == 8
+    again = list(csv.DictReader(open(results)))
+    assert len(again) == 10 and [row["accuracy"] for row in again] == [row["accuracy"] for row in rows]
+    assert [row["seconds"] for row in again if row["dataset"] != "bfcl_irrelevance"] == [
+        row["seconds"] for row in rows if row["dataset"] != "bfcl_irrelevance"
+    ]
 
-def test_a_prompt_that_does_not_fit_is_wrong(monkeypatch):
+
+def test_a_prompt_that_does_not_fit_is_incorrect(monkeypatch):
     """Also where no call is wanted, and in a later turn; what fits is answered."""
     tokenizer, _ = models.load_tokenizer(str(BASE))
-    monkeypatch.setattr(evaluation, "context_length", lambda folder, args: 100)
-    args = EVALUATE.Args(max_new_tokens=50)
+    monkeypatch.setattr(generation, "context_length", lambda folder, args: 100)
+    monkeypatch.setattr(generation, "generator", lambda *what: EVALUATE.silent)
     asked = [[{"role": "user", "content": "1+1"}], [{"role": "user", "content": "1+1 " * 200}]]
-    answer = EVALUATE.bounded(EVALUATE.silent, tokenizer, "", args)
-    assert ["too_long" in one for one in answer(asked)] == [False, True]
-    rows = [COLUMNS | {"solution": "[]", "category": "irrelevance"}] * 2
-    assert [one["correct"] for one in EVALUATE.scored(answer, rows)(asked)] == [True, False]
+    completions = EVALUATE.loaded_model("", tokenizer, EVALUATE.Args(max_new_tokens=50))(asked)
+    assert ["too_long" in one for one in completions] == [False, True]
+    row = COLUMNS | {"solution": "[]", "category": "irrelevance"}
+    scored = [EVALUATE.score(one, row, prompts.THESIS) for one in completions]
+    assert [one["correct"] for one in scored] == [True, False]
+    assert [one["reward"] for one in scored] == [pytest.approx(1), 0]
 
 
 def test_group_scores_are_the_official_means():
-    found = {name: {"accuracy": 0.0, "n": 100} for name in (*tool_tasks.SINGLE, *tool_tasks.MULTI)}
+    found = {name: {"accuracy": 0.0, "n": 100} for name in (*entries.SINGLE, *entries.MULTI)}
     found["simple_java"]["accuracy"] = 0.9
     found["parallel"]["accuracy"] = 0.4
     found["live_simple"] = {"accuracy": 1.0, "n": 300}
@@ -190,12 +202,12 @@ CATEGORIES, ROWS, DRAW = ("simple_python", "live_multiple", "irrelevance", "mult
 
 
 class Stub:
-    """Answers a prompt from the ground truth: every third entry right, every third wrong, every third malformed."""
+    """Answers from the ground truth: every third entry correctly, every third incorrectly, every third malformed."""
 
     def __init__(self):
         self.asked, self.single, self.multi = 0, {}, []
         for category in CATEGORIES:
-            rows = EVALUATE.sample(tool_tasks.official(category), ROWS, DRAW)
+            rows = EVALUATE.sample(entries.rows_of(category), ROWS, DRAW)
             for place, row in enumerate(rows):
                 prompt = self.rendered(row["prompt"])
                 if category == "multi_turn_base":
@@ -213,7 +225,7 @@ class Stub:
         wrong, malformed = text.replace('"arguments": {', '"arguments": {"x": 1, '), text.replace("<tool_call>\n", "")
         return (text, wrong, malformed)[kind]
 
-    def reply(self, prompt: str) -> str:
+    def complete(self, prompt: str) -> str:
         self.asked += 1
         if prompt in self.single:
             return self.single[prompt]
@@ -221,9 +233,9 @@ class Stub:
         turns = prompt.count("<|im_start|>user\n") - prompt.count("<|im_start|>user\n<tool_response>")
         if prompt.endswith("</tool_response><|im_end|>\n<|im_start|>assistant\n"):
             return "Done."
-        calls = [tuple(toolcalls.parse_call(one)) for one in json.loads(row["solution"])[turns - 1]]
+        calls = [tuple(parse_call(one)) for one in json.loads(row["solution"])[turns - 1]]
         calls = calls[:-1] if kind == 1 and turns == 2 else calls
-        return self.variant(tool_tasks.call_text(calls), 2 if kind == 2 else 0)
+        return self.variant(call_text(calls), 2 if kind == 2 else 0)
 
 
 @pytest.fixture
@@ -245,7 +257,7 @@ def server():
 
         def do_POST(self):
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            choice = {"index": 0, "text": stub.reply(asked["prompt"]), "finish_reason": "stop", "logprobs": None}
+            choice = {"index": 0, "text": stub.complete(asked["prompt"]), "finish_reason": "stop", "logprobs": None}
             usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
             head = {"id": "1", "object": "text_completion", "created": 0, "model": asked["model"]}
             self.answer({**head, "choices": [choice], "usage": usage})
@@ -260,8 +272,9 @@ def server():
     listener.server_close()
 
 
+@pytest.mark.slow
 def test_the_official_command_line_says_the_same(server, tmp_path, monkeypatch):
-    """The same replies through `bfcl generate` and `bfcl evaluate`, and through our own scorer, entry by entry."""
+    """The same completions through `bfcl generate` and `bfcl evaluate`, and through our own scorer, entry by entry."""
     stub, url = server
     monkeypatch.setattr(runs, "OUTPUTS", tmp_path)
     results = tmp_path / "results.csv"
@@ -272,18 +285,19 @@ def test_the_official_command_line_says_the_same(server, tmp_path, monkeypatch):
     assert stub.asked > ROWS * len(CATEGORIES)
     for category in CATEGORIES:
         score = next((tmp_path / "bfcl").rglob(f"BFCL_v4_{category}_score.json"))
-        wrong = {json.loads(line)["id"] for line in score.read_text().splitlines()[1:]}
-        rows = EVALUATE.sample(tool_tasks.official(category), ROWS, DRAW)
+        incorrect = {json.loads(line)["id"] for line in score.read_text().splitlines()[1:]}
+        rows = EVALUATE.sample(entries.rows_of(category), ROWS, DRAW)
 
         def answer(asked, **how):
-            return [{"text": stub.reply(stub.rendered(one)), "tokens": 1, "truncated": False} for one in asked]
+            return [{"text": stub.complete(stub.rendered(one)), "tokens": 1, "truncated": False} for one in asked]
 
-        with toolcalls.Episodes() as worker:
-            ours = (
-                EVALUATE.episodes(answer, rows, worker, args) if "turns" in rows[0] else EVALUATE.scored(answer, rows)
-            )
-            verdicts = [one["correct"] for one in ours([row["prompt"] for row in rows])]
-        assert {row["id"] for row, right in zip(rows, verdicts) if not right} == wrong, category
+        rows_asked = [row["prompt"] for row in rows]
+        with Sandbox() as sandbox:
+            turns = "turns" in rows[0]
+            made = EVALUATE.play(answer, rows, sandbox, args, rows_asked) if turns else answer(rows_asked)
+        scored = [EVALUATE.score(one, row, prompts.THESIS) for one, row in zip(made, rows)]
+        verdicts = [one["correct"] for one in scored]
+        assert {row["id"] for row, correct in zip(rows, verdicts) if not correct} == incorrect, category
         assert float(official[f"bfcl_{category}"]["accuracy"]) == pytest.approx(sum(verdicts) / ROWS, abs=1e-4)
         assert official[f"bfcl_{category}"]["n"] == str(ROWS)
         assert 0 < sum(verdicts) < ROWS or category == "irrelevance"
@@ -292,7 +306,7 @@ def test_the_official_command_line_says_the_same(server, tmp_path, monkeypatch):
 def test_a_server_that_dies_ends_the_script(tmp_path, monkeypatch, capsys):
     """One line, nothing left running, and no other process touched."""
     monkeypatch.setattr(runs, "OUTPUTS", tmp_path)
-    monkeypatch.setattr(EVALUATE.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(official_cli.sys, "executable", str(tmp_path / "python"))
     program = tmp_path / "transformers"
     program.write_text("#!/bin/sh\nexit 3\n")
     program.chmod(0o755)
@@ -306,7 +320,8 @@ def test_a_server_that_dies_ends_the_script(tmp_path, monkeypatch, capsys):
 
 def test_bad_input(capsys):
     with pytest.raises(SystemExit):
-        EVALUATE.chosen(["sonnets"])
-    assert "choose from non_live" in capsys.readouterr().err
+        settings.parse(EVALUATE.Args, "", argv=["--categories", "sonnets"])
+    assert "choose all, none, non_live" in capsys.readouterr().err
+    assert EVALUATE.chosen(["irrelevance"]) == ["irrelevance"]
     assert EVALUATE.chosen(["live", "live_simple"]) == list(EVALUATE.GROUPS["live"])
     assert len(EVALUATE.chosen(["all"])) == 17 and EVALUATE.chosen(["none"]) == []

@@ -1,4 +1,4 @@
-"""Tool calls: decoding, scores and the executor, against right, wrong, malformed and hostile text."""
+"""Tool calls: decoding, scores and the sandbox, against correct, incorrect, malformed and hostile text."""
 
 import json
 import math
@@ -6,7 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from common import toolcalls
+from common import runs
+from common.tools.calls import decode
+from common.tools.official import documented
+from common.tools.parse import ERROR, MAX_COST, MAX_NUMBER, parse_call
+from common.tools.sandbox import KILLED, Sandbox
+from common.tools.scoring import score_multi, score_single
 
 FUNCTIONS = [
     {
@@ -59,7 +64,7 @@ def block(value) -> str:
 
 
 CALL = {"name": "cd", "arguments": {"folder": "old"}}
-TEXTS = {  # kind of reply by our decoder
+TEXTS = {  # kind of completion by our decoder
     "call": [block(CALL), block(CALL) + "\n" + block({"name": "ls", "arguments": {}}) + "\n", block(CALL) * 3]
     + [f"<think>\n{block({'name': 'rm', 'arguments': {}})}\n</think>\n\n{block(CALL)}"]
     + [block({"name": None, "arguments": {}}), block({"name": 5, "arguments": {"a": [1, None, True]}})]
@@ -83,9 +88,9 @@ TEXTS = {  # kind of reply by our decoder
 
 
 @pytest.mark.parametrize("kind", TEXTS)
-def test_decode_tells_the_kind_of_reply(kind):
+def test_decode_tells_the_kind_of_completion(kind):
     for text in TEXTS[kind]:
-        assert toolcalls.decode(text)[1] == kind, text[:200]
+        assert decode(text)[1] == kind, text[:200]
 
 
 def test_decode_agrees_with_the_official_handler():
@@ -93,10 +98,10 @@ def test_decode_agrees_with_the_official_handler():
     from bfcl_eval.model_handler.local_inference.qwen_fc import QwenFCHandler
 
     def official(text):
-        reply = SimpleNamespace(
+        raw = SimpleNamespace(
             choices=[SimpleNamespace(text=text)], usage=SimpleNamespace(prompt_tokens=0, completion_tokens=0)
         )
-        response = QwenFCHandler._parse_query_response_prompting(QwenFCHandler, reply)["model_responses"]
+        response = QwenFCHandler._parse_query_response_prompting(QwenFCHandler, raw)["model_responses"]
         try:
             return QwenFCHandler.decode_ast(QwenFCHandler, response, None, False)
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -104,18 +109,18 @@ def test_decode_agrees_with_the_official_handler():
 
     for text in (text for texts in TEXTS.values() for text in texts):
         if text.count("<tool_call>\n") < 1000:  # the official expression is quadratic in the number of openings
-            assert repr(toolcalls.decode(text)[0]) == repr(official(text)), text[:200]
-    assert toolcalls.decode(None) == ([], "not_text")
+            assert repr(decode(text)[0]) == repr(official(text)), text[:200]
+    assert decode(None) == ([], "not_text")
 
 
 def score(decoded, answer=(TRIANGLE,), category="simple_python") -> dict:
-    scored = toolcalls.score_single(decoded, FUNCTIONS, list(answer), category)
+    scored = score_single(decoded, FUNCTIONS, list(answer), category)
     assert set(scored) == {"valid", "call", "name", "arguments", "no_extra"} and isinstance(scored["valid"], bool)
     assert all(0 <= value <= 1 and math.isfinite(value) for value in scored.values())
     return scored
 
 
-def test_score_single_pays_by_parts():
+def test_score_single_gives_graded_parts():
     everything = {"valid": True, "call": 1, "name": 1, "arguments": 1, "no_extra": 1}
     assert score([RIGHT]) == everything
     assert score([{"area.triangle": {"base": 10, "height": 5.0, "unit": "CM", "tags": ["a", "b"]}}]) == everything
@@ -177,7 +182,7 @@ def test_source_text_cannot_make_the_checker_backtrack(kind):
     document = {"name": "f", "parameters": {"properties": {"x": spec}, "required": ["x"]}}
     for text in texts:
         for cut in (50, 390, None):
-            scored = toolcalls.score_single([{"f": {"x": text[:cut]}}], [document], [{"f": {"x": [["a"]]}}], category)
+            scored = score_single([{"f": {"x": text[:cut]}}], [document], [{"f": {"x": [["a"]]}}], category)
             assert not scored["valid"]
 
 
@@ -240,17 +245,17 @@ HARMLESS = [
 
 
 @pytest.fixture(scope="module")
-def worker():
-    with toolcalls.Episodes() as worker:
-        yield worker
+def sandbox():
+    with Sandbox() as sandbox:
+        yield sandbox
 
 
-def opened(worker) -> int:
-    return worker.open(SCENARIO, CLASSES)
+def opened(sandbox) -> int:
+    return sandbox.open(SCENARIO, CLASSES)
 
 
-def test_calls_are_executed(worker):
-    episode = opened(worker)
+def test_calls_are_executed(sandbox):
+    episode = opened(sandbox)
     calls = [
         {"ls": {}},
         {"cat": {"file_name": "notes.txt"}},
@@ -258,61 +263,61 @@ def test_calls_are_executed(worker):
         "mv('a\ud800', 'old')",
     ]
     calls += [{"cd": {"folder": "new"}}, {"add": {"a": 1, "b": 2.5}}, {"square_root": {"number": 2, "precision": 5}}]
-    assert worker.execute(episode, [*calls, {"fly": {}}, {"cd": {}}]) == [
+    assert sandbox.execute(episode, [*calls, {"fly": {}}, {"cd": {}}]) == [
         '{"current_directory_content": ["notes.txt", "old"]}',
         '{"file_content": "one\\ntwo"}',
         "None",
-        toolcalls.ERROR + "'utf-8' codec can't encode character '\\ud800' in position 5: surrogates not allowed",
+        ERROR + "'utf-8' codec can't encode character '\\ud800' in position 5: surrogates not allowed",
         '{"error": "cd: \'new\': No such file or directory"}',
         '{"result": 3.5}',
         "{'result': Decimal('1.4142')}",
-        toolcalls.ERROR + "name 'fly' is not defined",
-        toolcalls.ERROR + "GorillaFileSystem.cd() missing 1 required positional argument: 'folder'",
+        ERROR + "name 'fly' is not defined",
+        ERROR + "GorillaFileSystem.cd() missing 1 required positional argument: 'folder'",
     ]
-    assert worker.state(episode)["GorillaFileSystem"]["root"] == {"notes.txt": "one\ntwo", "old": {}, "a\ud800": ""}
-    worker.close(episode)
+    assert sandbox.state(episode)["GorillaFileSystem"]["root"] == {"notes.txt": "one\ntwo", "old": {}, "a\ud800": ""}
+    sandbox.close(episode)
     with pytest.raises(ValueError, match="MemoryAPI_kv"):
-        worker.open({}, ["MemoryAPI_kv"])
+        sandbox.open({}, ["MemoryAPI_kv"])
 
 
-def test_hostile_calls_are_refused(worker):
+def test_hostile_calls_are_refused(sandbox):
     """None gets through, none hangs, none kills the worker, and no state changes, of this episode or of another."""
-    mine, other = opened(worker), opened(worker)
-    worker.execute(other, [{"cd": {"folder": "old"}}, {"post_tweet": {"content": "hello"}}])
-    before = worker.state(mine), worker.state(other), worker.restarts
+    mine, other = opened(sandbox), opened(sandbox)
+    sandbox.execute(other, [{"cd": {"folder": "old"}}, {"post_tweet": {"content": "hello"}}])
+    before = sandbox.state(mine), sandbox.state(other), sandbox.restarts
     for call in HOSTILE_CALLS:
-        assert isinstance(toolcalls.parse_call(call), str), str(call)[:200]
-        (result,) = worker.execute(mine, [call])
-        assert result.startswith(toolcalls.ERROR) and len(result) < 300, str(call)[:200]
+        assert isinstance(parse_call(call), str), str(call)[:200]
+        (result,) = sandbox.execute(mine, [call])
+        assert result.startswith(ERROR) and len(result) < 300, str(call)[:200]
     for call in HARMLESS:
-        assert worker.execute(mine, [call])[0].startswith(toolcalls.ERROR), call
-    assert (worker.state(mine), worker.state(other), worker.restarts) == before
-    assert not (toolcalls.runs.ROOT / "pwned").exists()
-    assert worker.execute(other, [{"pwd": {}}]) == ['{"current_working_directory": "/home/old"}']
+        assert sandbox.execute(mine, [call])[0].startswith(ERROR), call
+    assert (sandbox.state(mine), sandbox.state(other), sandbox.restarts) == before
+    assert not (runs.ROOT / "pwned").exists()
+    assert sandbox.execute(other, [{"pwd": {}}]) == ['{"current_working_directory": "/home/old"}']
 
 
 def test_text_and_dictionary_are_the_same_call():
-    assert toolcalls.parse_call("mv('a', destination='b')") == ["mv", {"source": "a", "destination": "b"}]
-    assert toolcalls.parse_call({"mv": {"source": "a", "destination": "b"}}) == toolcalls.parse_call("mv('a', 'b')")
-    assert toolcalls.parse_call("ls(a=True)") == ["ls", {"a": True}]
-    assert toolcalls.parse_call("mean(numbers=[1, -2.5, None])") == ["mean", {"numbers": [1, -2.5, None]}]
+    assert parse_call("mv('a', destination='b')") == ["mv", {"source": "a", "destination": "b"}]
+    assert parse_call({"mv": {"source": "a", "destination": "b"}}) == parse_call("mv('a', 'b')")
+    assert parse_call("ls(a=True)") == ["ls", {"a": True}]
+    assert parse_call("mean(numbers=[1, -2.5, None])") == ["mean", {"numbers": [1, -2.5, None]}]
 
 
 def test_only_documented_methods_can_be_called():
-    names = [method for methods in toolcalls.documented().values() for method in methods]
+    names = [method for methods in documented().values() for method in methods]
     assert len(names) == len(set(names)) == 128 and not any(name.startswith("_") for name in names)
-    assert toolcalls.parse_call("purchase_insurance('t', 'type', 'id', 5, 'card')")[1]["booking_id"] == "id"
+    assert parse_call("purchase_insurance('t', 'type', 'id', 5, 'card')")[1]["booking_id"] == "id"
 
 
-def test_the_costliest_calls_within_the_bounds_are_quick(worker):
+def test_the_costliest_calls_within_the_bounds_are_quick(sandbox):
     """Every documented method of MathAPI, with every number at its bound, and one tree that holds much."""
-    episode = opened(worker)
-    for method, parameters in toolcalls.documented()["MathAPI"].items():
+    episode, before = opened(sandbox), sandbox.restarts
+    for method, parameters in documented()["MathAPI"].items():
         for sign in (1, -1):
-            value = {key: sign * toolcalls.MAX_COST.get(key, toolcalls.MAX_NUMBER - 1) for key in parameters}
+            value = {key: sign * MAX_COST.get(key, MAX_NUMBER - 1) for key in parameters}
             value |= {"numbers": [sign * 1e17] * 500} if "numbers" in parameters else {}
-            worker.execute(episode, [{method: value}, {method: {k: v for k, v in value.items() if k != "numbers"}}])
-    assert worker.restarts == 0
+            sandbox.execute(episode, [{method: value}, {method: {k: v for k, v in value.items() if k != "numbers"}}])
+    assert sandbox.restarts == before
 
 
 def doubling(times: int) -> list[dict]:
@@ -324,110 +329,109 @@ def doubling(times: int) -> list[dict]:
     return calls
 
 
-def test_a_hang_ends_its_own_episode_alone():
-    with toolcalls.Episodes() as worker:
-        mine, other, third = opened(worker), opened(worker), opened(worker)
-        worker.execute(other, [{"cd": {"folder": "old"}}, {"touch": {"file_name": "b"}}, "post_tweet('x')"])
-        state = worker.state(other)
-        results = worker.execute(mine, [*doubling(26), {"du": {}}, {"ls": {}}])
-        assert worker.restarts == 1 and results[-2:] == [toolcalls.KILLED] * 2
-        assert not any(result.startswith(toolcalls.ERROR) for result in results[:-2])
-        assert worker.execute(mine, [{"pwd": {}}]) == [toolcalls.KILLED] and worker.state(mine) is None
-        assert worker.state(other) == state
-        assert worker.execute(other, [{"pwd": {}}]) == ['{"current_working_directory": "/home/old"}']
-        assert worker.state(third) == worker.state(opened(worker)) and worker.restarts == 1
-        for episode in (mine, other, third):
-            worker.close(episode)
-        turns = [[*doubling(26), {"du": {}}], [], []]
-        assert not any(value for name, value in multi(worker, turns).items() if name != "extra")
-        assert multi(worker, TRUTH)["valid"] and worker.restarts == 2
+def test_a_hang_ends_its_own_episode_alone(sandbox):
+    mine, other, third, before = opened(sandbox), opened(sandbox), opened(sandbox), sandbox.restarts
+    sandbox.execute(other, [{"cd": {"folder": "old"}}, {"touch": {"file_name": "b"}}, "post_tweet('x')"])
+    state = sandbox.state(other)
+    results = sandbox.execute(mine, [*doubling(26), {"du": {}}, {"ls": {}}])
+    assert sandbox.restarts == before + 1 and results[-2:] == [KILLED] * 2
+    assert not any(result.startswith(ERROR) for result in results[:-2])
+    assert sandbox.execute(mine, [{"pwd": {}}]) == [KILLED] and sandbox.state(mine) is None
+    assert sandbox.state(other) == state
+    assert sandbox.execute(other, [{"pwd": {}}]) == ['{"current_working_directory": "/home/old"}']
+    assert sandbox.state(third) == sandbox.state(opened(sandbox)) and sandbox.restarts == before + 1
+    for episode in (mine, other, third):
+        sandbox.close(episode)
+    turns = [[*doubling(26), {"du": {}}], [], []]
+    assert not any(value for name, value in multi(sandbox, turns).items() if name != "extra")
+    assert multi(sandbox, TRUTH)["valid"] and sandbox.restarts == before + 2
 
 
-def test_a_worker_that_someone_kills_is_replaced():
-    with toolcalls.Episodes() as worker:
-        episode = opened(worker)
-        worker.execute(episode, ["cd('old')", "touch('b')"])
-        state = worker.state(episode)
-        for _ in range(2):
-            worker._worker.kill()
-            worker._worker.wait()
-            assert worker.execute(episode, ["ls()"]) == ['{"current_directory_content": ["b"]}']
-            assert worker.state(episode) == state
-        worker._worker.kill()
-        worker.close(episode)
+def test_a_worker_that_someone_kills_is_replaced(sandbox):
+    episode = opened(sandbox)
+    sandbox.execute(episode, ["cd('old')", "touch('b')"])
+    state = sandbox.state(episode)
+    for _ in range(2):
+        sandbox._worker.kill()
+        sandbox._worker.wait()
+        assert sandbox.execute(episode, ["ls()"]) == ['{"current_directory_content": ["b"]}']
+        assert sandbox.state(episode) == state
+    sandbox._worker.kill()
+    sandbox.close(episode)
 
 
-def test_a_tree_that_holds_itself(worker):
+def test_a_tree_that_holds_itself(sandbox):
     """cp of a directory into itself makes an endless tree: no recursion reaches the caller."""
-    episode = opened(worker)
+    episode = opened(sandbox)
     call = {"cp": {"source": "old", "destination": "old"}}
-    results = worker.execute(episode, [call, {"find": {}}, {"du": {}}, {"ls": {}}])
-    assert results[1].startswith(toolcalls.ERROR) and results[3].startswith("{")
-    assert worker.state(episode) is None
-    assert multi(worker, [[call]])["state"] == multi(worker, [[*TRUTH[0], call], *TRUTH[1:]])["turns"] == 0
-    worker.close(episode)
+    results = sandbox.execute(episode, [call, {"find": {}}, {"du": {}}, {"ls": {}}])
+    assert results[1].startswith(ERROR) and results[3].startswith("{")
+    assert sandbox.state(episode) is None
+    assert multi(sandbox, [[call]])["state"] == multi(sandbox, [[*TRUTH[0], call], *TRUTH[1:]])["turns"] == 0
+    sandbox.close(episode)
 
 
-def test_nothing_is_left_behind_for_the_next_episode(worker):
+def test_nothing_is_left_behind_for_the_next_episode(sandbox):
     """BFCL's own post_tweet keeps the lists of its defaults, and its long context the cards of its module."""
     calls = [{"post_tweet": {"content": "x"}}, {"mention": {"tweet_id": 0, "mentioned_usernames": ["@eve"]}}]
-    first, second = opened(worker), opened(worker)
-    worker.execute(first, calls)
-    assert worker.state(first)["TwitterAPI"]["tweets"]["0"]["mentions"] == ["@eve"]
-    assert json.loads(worker.execute(second, calls[:1])[0])["mentions"] == []
+    first, second = opened(sandbox), opened(sandbox)
+    sandbox.execute(first, calls)
+    assert sandbox.state(first)["TwitterAPI"]["tweets"]["0"]["mentions"] == ["@eve"]
+    assert json.loads(sandbox.execute(second, calls[:1])[0])["mentions"] == []
 
     scenario = {"TravelAPI": {"access_token": "1", "token_expires_in": 2}}
-    first, second = (worker.open(scenario, ["TravelAPI"], long_context=True) for _ in range(2))
-    cards = worker.state(first)["TravelAPI"]["credit_card_list"]
+    first, second = (sandbox.open(scenario, ["TravelAPI"], long_context=True) for _ in range(2))
+    cards = sandbox.state(first)["TravelAPI"]["credit_card_list"]
     card = max(cards, key=lambda name: cards[name]["balance"])
     booking = {"card_id": card, "travel_from": "SFO", "travel_to": "LAX", "travel_date": "2024-01-01"}
     booking |= {"access_token": "1", "travel_class": "economy"}
-    booked = worker.execute(first, [{"book_flight": booking}])[0]
-    assert '"booking_status": true' in booked and worker.state(first)["TravelAPI"]["credit_card_list"] != cards
-    assert worker.state(second)["TravelAPI"]["credit_card_list"] == cards
+    booked = sandbox.execute(first, [{"book_flight": booking}])[0]
+    assert '"booking_status": true' in booked and sandbox.state(first)["TravelAPI"]["credit_card_list"] != cards
+    assert sandbox.state(second)["TravelAPI"]["credit_card_list"] == cards
 
 
-def multi(worker, turns, truth=TRUTH) -> dict:
+def multi(sandbox, turns, truth=TRUTH) -> dict:
     entry = {"id": "multi_turn_base_0", "initial_config": SCENARIO, "involved_classes": CLASSES}
-    scored = toolcalls.score_multi(worker, entry, truth, turns)
+    scored = score_multi(sandbox, entry, truth, turns)
     assert set(scored) == {"valid", "turns", "prefix", "state", "responses", "extra"}
     assert all(0 <= value <= 1 for value in scored.values())
     return scored
 
 
-def test_score_multi_pays_states_and_responses(worker):
-    right = {"valid": True, "turns": 1, "prefix": 1, "state": 1, "responses": 1, "extra": 0}
+def test_score_multi_counts_states_and_responses(sandbox):
+    perfect = {"valid": True, "turns": 1, "prefix": 1, "state": 1, "responses": 1, "extra": 0}
     ls, mv, cat = {"ls": {}}, {"mv": {"source": "notes.txt", "destination": "old"}}, {"cat": {"file_name": "notes.txt"}}
     cd = {"cd": {"folder": "old"}}
-    assert multi(worker, TRUTH) == multi(worker, [[ls, mv], [cd, cat], []]) == right
-    assert multi(worker, [[mv, ls, cd], [cat], []])["valid"] is False, "ls gives another result after mv"
-    assert multi(worker, [[ls, mv, cd], [cat], []])["valid"], "a result of an earlier turn counts"
-    nothing = dict.fromkeys(right, 0)
-    assert multi(worker, [[], [], []]) == multi(worker, []) == nothing
-    assert multi(worker, [[ls, mv], [cd, cat]]) == right | {"valid": False}, "a turn is missing"
+    assert multi(sandbox, TRUTH) == multi(sandbox, [[ls, mv], [cd, cat], []]) == perfect
+    assert multi(sandbox, [[mv, ls, cd], [cat], []])["valid"] is False, "ls gives another result after mv"
+    assert multi(sandbox, [[ls, mv, cd], [cat], []])["valid"], "a result of an earlier turn counts"
+    nothing = dict.fromkeys(perfect, 0)
+    assert multi(sandbox, [[], [], []]) == multi(sandbox, []) == nothing
+    assert multi(sandbox, [[ls, mv], [cd, cat]]) == perfect | {"valid": False}, "a turn is missing"
     half = {"valid": False, "turns": 1 / 2, "prefix": 1 / 2, "responses": 1 / 2}
-    assert multi(worker, [[ls, mv], [], []]) == right | half
-    late = multi(worker, [[mv], [cd, cat], []])
+    assert multi(sandbox, [[ls, mv], [], []]) == perfect | half
+    late = multi(sandbox, [[mv], [cd, cat], []])
     assert late["turns"] == 1 / 2 and late["prefix"] == 0
-    assert multi(worker, [[ls], [], []])["state"] == 0
+    assert multi(sandbox, [[ls], [], []])["state"] == 0
 
 
-def test_progress_cannot_be_farmed(worker):
-    """Repeating, undoing and calling at random never pay more than the same episode without them."""
+def test_progress_cannot_be_farmed(sandbox):
+    """Repeating, undoing and calling at random never score more than the same episode without them."""
     ls, mv = {"ls": {}}, {"mv": {"source": "notes.txt", "destination": "old"}}
     undo = [{"cd": {"folder": "old"}}, {"mv": {"source": "notes.txt", "destination": "x"}}, {"rm": {"file_name": "x"}}]
-    paid = ("turns", "prefix", "state", "responses")
-    base = multi(worker, [[ls, mv], [], []])
+    parts = ("turns", "prefix", "state", "responses")
+    base = multi(sandbox, [[ls, mv], [], []])
     for turns in ([[ls, mv] * 9], [[ls, mv, ls, ls, ls]], [[ls, mv], [ls] * 50], [[ls, mv], [], [ls] * 50]):
-        scored = multi(worker, turns)
-        assert all(scored[name] <= base[name] for name in paid) and scored["extra"] > 0
-    assert all(multi(worker, [[ls, mv, *undo], [], []])[name] == 0 for name in paid)
-    nothing = multi(worker, [[], [], []])
+        scored = multi(sandbox, turns)
+        assert all(scored[name] <= base[name] for name in parts) and scored["extra"] > 0
+    assert all(multi(sandbox, [[ls, mv, *undo], [], []])[name] == 0 for name in parts)
+    nothing = multi(sandbox, [[], [], []])
     for turns in ([[{"pwd": {}}] * 50, [{"touch": {"file_name": "x"}}], []], [["nonsense("] * 9, [None], [{}]]):
-        assert all(multi(worker, turns)[name] <= nothing[name] for name in paid)
+        assert all(multi(sandbox, turns)[name] <= nothing[name] for name in parts)
 
 
-def test_score_multi_never_raises(worker):
+def test_score_multi_never_raises(sandbox):
+    before = sandbox.restarts
     for turns in ([HOSTILE_CALLS], [[call] for call in HOSTILE_CALLS], [[{"ls": {}}] * 10**4], [[]] * 50):
-        assert not multi(worker, turns)["valid"]
-    assert worker.restarts == 0
+        assert not multi(sandbox, turns)["valid"]
+    assert sandbox.restarts == before

@@ -1,4 +1,4 @@
-"""The process in which calls of a model are executed: python -m common.tool_worker, started by toolcalls.Episodes.
+"""The process in which calls of a model are executed: python -m common.tools.worker, started by Sandbox.
 
 It holds instances of BFCL's classes and calls their documented methods with literal arguments; there is nothing else it
 can be asked for. Requests and answers are lines of JSON on stdin and stdout. Each call has half a second of CPU time,
@@ -13,7 +13,8 @@ import resource
 import signal
 import sys
 
-from common import toolcalls
+from common.tools import official
+from common.tools.parse import ERROR
 
 CPU_SECONDS = 0.5  # for one call or one comparison of states; no ground truth takes 0.1
 MEMORY = 2**30
@@ -21,7 +22,7 @@ MAX_RESULT = 10**6  # characters of one result; the longest of a ground truth ha
 
 
 def main() -> None:
-    toolcalls.documented(), checkers()  # everything is imported before files and memory are limited
+    official.documented(), checkers()  # everything is imported before files and memory are limited
     for limit, size in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
         with contextlib.suppress(ValueError, OSError):  # not every system has every limit
             resource.setrlimit(limit, (size, size))
@@ -36,8 +37,8 @@ def main() -> None:
     for line in sys.stdin:
         action, *rest = json.loads(line)
         if action == "open":
-            number, *setting = rest
-            episodes[number] = instances(*setting)
+            number, *scenario = rest
+            episodes[number] = instances(*scenario)
             answer("open")
         elif action == "execute":
             for call in rest[1]:
@@ -77,7 +78,7 @@ def instances(config: str, classes: list[str], long_context: bool) -> dict:
     """
     made, config = {}, json.loads(config)
     for name in classes:
-        made[name] = toolcalls.executable(name)()
+        made[name] = official.executable(name)()
         if name != "MathAPI":  # it has no state
             made[name]._load_scenario(config.get(name, {}), long_context=long_context)
     return copy.deepcopy(made) if long_context and "TravelAPI" in made else made
@@ -86,14 +87,14 @@ def instances(config: str, classes: list[str], long_context: bool) -> dict:
 @functools.cache
 def defaults_of(name: str, method: str) -> tuple | None:
     """The default values of a method, if one of them can be changed by a call (post_tweet keeps its empty lists)."""
-    values = getattr(toolcalls.executable(name), method).__defaults__
+    values = getattr(official.executable(name), method).__defaults__
     return values if any(isinstance(value, (list, dict, set)) for value in values or ()) else None
 
 
 @functools.cache
 def owners(classes: tuple[str, ...]) -> dict[str, str]:
     """{method: class} of the documented methods of some classes."""
-    return {method: name for name in classes for method in toolcalls.documented()[name]}
+    return {method: name for name in classes for method in official.documented()[name]}
 
 
 def execute(made: dict, call: list | str) -> str:
@@ -103,16 +104,16 @@ def execute(made: dict, call: list | str) -> str:
     method, arguments = call
     name = owners(tuple(made)).get(method)
     if name is None:
-        return f"{toolcalls.ERROR}name '{method}' is not defined"
+        return f"{ERROR}name '{method}' is not defined"
     if defaults := defaults_of(name, method):
-        getattr(toolcalls.executable(name), method).__defaults__ = copy.deepcopy(defaults)
+        getattr(official.executable(name), method).__defaults__ = copy.deepcopy(defaults)
     with limited():
         try:
             result = getattr(made[name], method)(**arguments)
             text = result if isinstance(result, str) else as_text(result)
         except Exception as error:
-            text = f"{toolcalls.ERROR}{error}"
-    return text if len(text) <= MAX_RESULT else f"{toolcalls.ERROR}the result is too long"
+            text = f"{ERROR}{error}"
+    return text if len(text) <= MAX_RESULT else f"{ERROR}the result is too long"
 
 
 def as_text(result) -> str:
@@ -150,9 +151,9 @@ def same(made: dict, truth: dict) -> bool:
 
 
 @functools.lru_cache(512)
-def true_steps(setting: str, truth: str) -> list[tuple[list[str], bool]]:
+def true_steps(scenario: str, truth: str) -> list[tuple[list[str], bool]]:
     """For each turn of a ground truth: its results, and whether it changes the public state."""
-    made, before = instances(*json.loads(setting)), instances(*json.loads(setting))
+    made, before = instances(*json.loads(scenario)), instances(*json.loads(scenario))
     steps = []
     for calls in json.loads(truth):
         results = [execute(made, call) for call in calls]
@@ -162,10 +163,10 @@ def true_steps(setting: str, truth: str) -> list[tuple[list[str], bool]]:
     return steps
 
 
-def score(setting: list, truth: list[list], turns: list[list]) -> list[dict]:
-    """For each turn with calls in the ground truth, what scored in toolcalls.score_multi; on instances of their own."""
-    made, true = instances(*setting), instances(*setting)
-    steps = true_steps(json.dumps(setting), json.dumps(truth))
+def score(scenario: list, truth: list[list], turns: list[list]) -> list[dict]:
+    """For each turn with calls in the ground truth, what scoring.score_multi reads off; on instances of their own."""
+    made, true = instances(*scenario), instances(*scenario)
+    steps = true_steps(json.dumps(scenario), json.dumps(truth))
     results, rows = [], []
     for calls, true_calls, (true_results, moved) in zip(turns, truth, steps):
         results += [execute(made, call) for call in calls]

@@ -1,0 +1,34 @@
+"""Progress of a run whose rollouts are whole dialogues."""
+
+from common import generation
+from common.progress import Watch
+from common.tools import dialogues, scoring
+from common.tools.sandbox import Sandbox
+
+
+class DialogueWatch(Watch):
+    """Shows and records a run; held-out accuracy is the fraction of episodes that are valid, played greedily.
+
+    weights: of the parts in the held-out reward.
+    """
+
+    measured = "episodes valid"
+
+    def __init__(self, trainer, run, score, sandbox: Sandbox, weights: dict[str, float]):
+        self.sandbox, self.weights = sandbox, weights
+        super().__init__(trainer, run, score)
+
+    def answer_heldout(self) -> list[dict]:
+        model, args = self.trainer.accelerator.unwrap_model(self.trainer.model), self.run.args
+
+        def complete(asked):
+            return generation.generate(model, self.run.tokenizer, asked, args.max_reply_tokens, batch_size=128)
+
+        room = args.max_prompt_tokens + args.max_completion_length - args.max_reply_tokens
+        complete = dialogues.within(complete, self.run.tokenizer, room)
+
+        def answer(going):
+            return complete([dialogue.messages for dialogue in going])
+
+        verdicts = dialogues.play(self.run.heldout, answer, self.sandbox, args.max_turn_steps)
+        return [scoring.with_reward(verdict, self.weights) for verdict in verdicts]
