@@ -88,14 +88,7 @@ def main(args):
 
     made_by = "python SFT/SFT_train.py --dataset bfcl_single --output outputs/SFT-BFCL, for --base outputs/SFT-BFCL"
     run = grpo.prepare(args, made_by, check=functools.partial(scoring.check_turns, kind="single"))
-    trainer = GRPOTrainer(
-        model=run.model,
-        reward_funcs=REWARDS,
-        args=args,
-        train_dataset=run.dataset,
-        processing_class=run.tokenizer,
-        peft_config=run.lora,
-    )
+    trainer = GRPOTrainer(run.model, REWARDS, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
     grpo.train(run, trainer, score)
 
 

@@ -84,7 +84,7 @@ RANGES = {  # of settings that mean the same everywhere, options of the trainer'
 GROUPS = {  # of --help; settings in none of them come first
     "sampling": (
         *("temperature", "top_p", "top_k", "num_generations", "max_completion_length", "max_prompt_tokens", "samples"),
-        *("greedy", "max_new_tokens", "pass_k", "pass_rows", "max_reply_tokens", "max_turn_steps", "max_steps_a_turn"),
+        *("greedy", "max_new_tokens", "pass_k", "pass_rows", "max_reply_tokens", "max_turn_steps"),
     ),
     "memory and engine": (
         *("load_in_4bit", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"),

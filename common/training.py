@@ -28,10 +28,10 @@ class Run(NamedTuple):
     lora: Any  # peft.LoraConfig, or None
 
 
-def train(run: Run, trainer, score: Callable = evaluation.score_answer, watch: type | None = None) -> None:
+def train(run: Run, trainer, score: Callable = evaluation.score_answer, watch: Callable | None = None) -> None:
     """Train with progress and held-out accuracy, resume, merge, save, and rename the working folder to the output.
 
-    score: the scorer of held-out completions. watch: progress.Watch or a subclass.
+    score: the scorer of held-out completions. watch: makes the progress.Watch, for a stage that has one of its own.
     """
     from common.progress import Watch
 
