@@ -6,6 +6,7 @@ import importlib.util
 import io
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BASE = ROOT / "resources" / "tiny-base"
 sys.path.insert(0, str(ROOT))
 
+from common import runs
 from common.prompts import THESIS
 
 A, B, C, D = THESIS
@@ -100,7 +102,7 @@ def run_script(path: str, *words, cwd=ROOT) -> subprocess.CompletedProcess:
 
 def call(path: str | Path, *words) -> subprocess.CompletedProcess:
     """The same script, first line to last, in this process, which has imported the libraries already."""
-    out, errors, code = io.StringIO(), io.StringIO(), 0
+    out, errors, code, terminate = io.StringIO(), io.StringIO(), 0, signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [str(ROOT / path), *map(str, words)])
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
@@ -108,13 +110,17 @@ def call(path: str | Path, *words) -> subprocess.CompletedProcess:
                 runpy.run_path(sys.argv[0], run_name="__main__")
             except SystemExit as end:
                 code = end.code
+            finally:  # what ends with a process
+                signal.signal(signal.SIGTERM, terminate)
+                while runs._locks:
+                    runs._locks.pop().release()
     return subprocess.CompletedProcess(words, code, out.getvalue(), errors.getvalue())
 
 
-def one_line(done: subprocess.CompletedProcess, *words: str) -> None:
-    """The script ended with code 2 and one line of error that holds the words."""
+def one_line(done: subprocess.CompletedProcess, *words: str, code: int = 2) -> None:
+    """The script ended with the exit code and one line of error that holds the words."""
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    assert done.returncode == 2 and len(errors) == 1 and "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == code and len(errors) == 1 and "Traceback" not in done.stderr, done.stderr
     for word in words:
         assert word in errors[0], errors[0]
 

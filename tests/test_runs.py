@@ -1,5 +1,6 @@
 """The contract between stages: outputs whole or absent, one clear line for bad input, exact resume after a kill."""
 
+import errno
 import hashlib
 import json
 import os
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 from conftest import BASE, FEW, GRPO, ROOT, SFT, call, load_script, one_line, run_script
+from filelock import FileLock
 
-from common import data, generation, models, prompts, results, runs, settings
+from common import checkpoints, data, generation, models, prompts, results, runs, settings
 
 CREATE = "SFT/dataset_creation.py"
 TEST = "GRPO_indomain/GRPO_test.py"
@@ -49,25 +51,28 @@ def test_outputs_are_whole(sft, grpo):
 @pytest.mark.slow
 @pytest.mark.parametrize("script", [SFT, GRPO])
 def test_a_killed_run_resumes_to_the_same_weights(script, linear_data, sft, grpo, tmp_path):
-    """kill -9 after a checkpoint, a half-written checkpoint beside it, --resume: the bits of an uninterrupted run."""
+    """kill -9 after a checkpoint, then a damaged and a half-written one beside it: the bits of an uninterrupted run."""
     output, whole = tmp_path / "run", {SFT: sft, GRPO: grpo}[script]
     words = ["--dataset", linear_data, "--output", output, *FEW[script]]
     words += ["--base", sft] if script == GRPO else []
     command = [sys.executable, str(ROOT / script), *map(str, words)]
     killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    second = runs.partial_of(output) / "checkpoint-4" / "trainer_state.json"
-    while not second.exists() and killed.poll() is None:
+    whole_one, damaged, cut_off = (runs.partial_of(output) / f"checkpoint-{step}" for step in (4, 5, 6))
+    while not (whole_one / checkpoints.MANIFEST).exists() and killed.poll() is None:
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL, "the run ended before it could be killed"
     assert not output.exists()
-    shutil.copytree(second.parent, second.parent.with_name("checkpoint-5"))
-    (second.parent.with_name("checkpoint-5") / "trainer_state.json").write_text('{"global_st')
+    shutil.copytree(whole_one, damaged)
+    (damaged / "trainer_state.json").write_text('{"global_st')
+    shutil.copytree(damaged, cut_off)
+    (cut_off / checkpoints.MANIFEST).unlink()
 
     one_line(call(script, *words), "interrupted run", "--resume")
     one_line(call(script, *words, "--resume", "--learning_rate", 0.5), "learning_rate")
     done = run_script(script, *words, "--resume")
     assert done.returncode == 0, done.stderr
+    assert "checkpoint-5 is damaged (trainer_state.json); continuing from checkpoint-4" in done.stdout
     assert weights(output) == weights(whole)
 
     def logged(folder):
@@ -85,7 +90,9 @@ def test_a_finished_output_is_kept(script, linear_data, sft, grpo):
     words += ["--base", sft] if script == GRPO else []
     before = {path: path.stat().st_mtime_ns for path in output.iterdir()}
     one_line(call(script, *words), "exists", "--overwrite")
-    one_line(call(script, *words, "--resume", "--learning_rate", 0.5), "--learning_rate", "now it is 0.5", "--overwrite")
+    one_line(
+        call(script, *words, "--resume", "--learning_rate", 0.5), "--learning_rate", "now it is 0.5", "--overwrite"
+    )
     done = call(script, *words, "--resume")
     assert done.returncode == 0 and "finished, with the same settings" in done.stdout and not done.stderr
     assert before == {path: path.stat().st_mtime_ns for path in output.iterdir()}
@@ -173,6 +180,34 @@ def test_bad_sources(tmp_path):
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.parametrize(
+    "error, code, words",
+    [
+        (KeyboardInterrupt(), 130, ["interrupted; continue with: python SFT/dataset_creation.py", "--resume"]),
+        (signal.SIGTERM, 143, ["terminated; continue with: python SFT/dataset_creation.py", "--resume"]),
+        (PermissionError(errno.EACCES, "Permission denied", "a.jsonl"), 2, ["could not open a.jsonl", "permissions"]),
+        (OSError(errno.ENOSPC, "No space left on device"), 2, ["free some disk space", "then repeat: python SFT/"]),
+    ],
+)
+def test_what_stops_a_script_is_said_in_one_line(error, code, words, tmp_path, monkeypatch):
+    def stop(*_):
+        if isinstance(error, signal.Signals):
+            signal.raise_signal(error)
+        raise error
+
+    monkeypatch.setattr(data, "write_splits", stop)
+    one_line(call(CREATE, "--dataset", "linear", "--output", tmp_path / "out"), *words, code=code)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_do_not_write_to_one_output(tmp_path):
+    output = tmp_path / "out"
+    with FileLock(f"{runs.partial_of(output)}.lock"):
+        one_line(run_script(CREATE, "--dataset", "linear", "--output", output), "another process is writing to")
+    assert not output.exists()
+
+
 @pytest.mark.slow
 def test_a_full_disk_while_saving(linear_data, sft, tmp_path):
     """A limit on the size of a file stands in for the full disk; the run ends in one line and can be resumed."""
@@ -202,17 +237,20 @@ def test_a_sample_holds_the_truth_of_its_own_row(tmp_path, monkeypatch):
     def told(completions, solution, **columns):
         return [float(truth) for truth in solution]
 
+    def nothing(completions, **columns):
+        return [0.0] * len(completions)
+
     rows = [{"question": "1+1?", "solution": str(n)} for n in range(8)]
     folder, script = tmp_path / "set", load_script(GRPO)
     folder.mkdir()
     runs.write_json(folder / "run.json", {"splits": data.write_splits(folder, {"train": rows, "validation": rows})})
-    monkeypatch.setattr(script, "REWARDS", [told])
-    words = ["--dataset", folder, "--base", BASE, "--output", tmp_path / "out", *FEW[GRPO], "--reward_weights", 1]
+    monkeypatch.setattr(script, "REWARDS", [told, nothing])
+    words = ["--dataset", folder, "--base", BASE, "--output", tmp_path / "out", *FEW[GRPO]]
     words += ["--max_steps", 4, "--max_completion_length", 8, "--patience", 0]
     script.main(settings.parse(script.Args, "", argv=[str(word) for word in words]))
     samples = runs.read_jsonl(tmp_path / "out" / "samples.jsonl")
     assert len({sample["truth"] for sample in samples}) == 4
-    assert all(sample["rewards"] == {"told": float(sample["truth"])} for sample in samples)
+    assert all(sample["rewards"]["told"] == float(sample["truth"]) for sample in samples)
 
 
 @pytest.mark.slow
@@ -243,13 +281,13 @@ def test_resume_skips_what_is_tested(linear_data, tmp_path, monkeypatch):
     assert call(*words).returncode == 0
     before, asked, generator = table.read_text(), [], generation.generator
     monkeypatch.setattr(generation, "generator", lambda folder, *rest: asked.append(folder) or generator(folder, *rest))
-    assert call(*words).stdout.count("tested before, left as it is") == 2 and not asked
+    assert call(*words).stdout.count("already tested, skipped") == 2 and not asked
     assert table.read_text() == before
     assert call(*words, "--samples", 1).returncode == 0 and asked == [str(one), str(other)]
     assert [row["decoding"] for row in results.read(table)] == ["greedy", "sampled"] * 2
     for path in (tmp_path / "tests").glob("*other*greedy.jsonl"):
         os.utime(path, (0, 0))  # older than its checkpoint, which was trained again since
-    assert call(*words).stdout.count("tested before") == 1 and asked[2:] == [str(other)]
+    assert call(*words).stdout.count("already tested, skipped") == 1 and asked[2:] == [str(other)]
 
 
 def test_a_row_may_hold_characters_that_look_like_line_ends(tmp_path):
