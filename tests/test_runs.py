@@ -82,6 +82,27 @@ def test_a_killed_run_resumes_to_the_same_weights(script, linear_data, sft, grpo
     assert logged(output) == logged(whole)
 
 
+def test_settings_are_recorded_as_they_are_given(linear_data, tmp_path, monkeypatch):
+    """Those that follow from the base too, such as vLLM's stop tokens: --resume compares the record with a command."""
+
+    class Reached(Exception):
+        pass
+
+    def load_model(base, args):
+        assert args.generation_kwargs["stop_token_ids"]
+        raise Reached
+
+    monkeypatch.setattr(models, "check_device", lambda args: None)  # as if there were a GPU
+    monkeypatch.setattr(models, "load_model", load_model)
+    script, output = load_script(GRPO), tmp_path / "out"
+    words = ["--dataset", linear_data, "--base", BASE, "--output", output, "--use_vllm"]
+    args, again = (settings.parse(script.Args, "", argv=[str(word) for word in words]) for _ in range(2))
+    with pytest.raises(Reached):
+        script.main(args)
+    recorded = json.loads((runs.partial_of(output) / "settings.json").read_text())
+    assert runs.changed(recorded, runs.settings_of(again)) is None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("script", [SFT, GRPO])
 def test_a_finished_output_is_kept(script, linear_data, sft, grpo):
