@@ -1,13 +1,13 @@
-"""What certainty costs: all completions of a batch at once against one sample at a time, and its share of a GRPO step.
+"""The time that certainty takes: a whole batch against one sample at a time, and as a fraction of a GRPO step.
 
 ratio = median seconds one at a time / median seconds of common/certainty.py, on the same completions, in turns
     kept states: the model generated them itself, and the states of generation are known
-    one batch: vLLM generated them, and they go through the model in one forward
-    one at a time: each sample through the whole model once; three times: once each for the solution, the response and
-    the entropy, as the thesis did it
+    one batch: vLLM generated them, and they go through the model in one forward pass
+    one at a time: a forward pass for each sample; three times: one each for the solution, the response and the entropy,
+    as in the thesis
 keeping = median seconds of generating them with the states kept / without
 share = median over the steps of a real run of (seconds in common/certainty.py / seconds of the step)
-All ways have to give the same figures: to 1e-5 in float32 on the CPU; for bfloat16 the largest difference is reported.
+All ways must give the same figures: to 1e-5 in float32 on the CPU; for bfloat16 the largest difference is reported.
 
 Input: outputs/data/<dataset>/ and a checkpoint. Output: benchmarks/results/certainty.json.
 Command: python benchmarks/certainty.py
@@ -34,15 +34,13 @@ RESULTS = runs.ROOT / "benchmarks" / "results" / "certainty.json"
 @dataclass
 class Args(settings.ProfileArgs):
     base: str = setting("outputs/SFT", "checkpoint that writes the completions: a folder or a hub name")
-    dataset: str = setting(
-        "dapo", "a folder of outputs/data/, made by dataset_creation.py, or a path to one", tiny="linear"
-    )
-    tags: str = setting("", "tag set, thesis or think [the one that the base was trained on]")
-    completions: int = setting(64, "completions measured, eight of a problem")
-    repeats: int = setting(7, "times that each way is measured; the median counts")
-    steps: int = setting(6, "steps of each run; the first one is not counted")
-    scripts: list[str] = setting(["GRPO-Intuitor", "GRPO-Hybrid"], "whose step it is a share of")
-    use_vllm: bool = setting(False, "generate with vLLM in those runs; needs CUDA")
+    dataset: str = setting("dapo", "folder of outputs/data/, or a path", tiny="linear")
+    tags: str = setting("", "tag set, thesis or think [that of the base]")
+    completions: int = setting(64, "completions to measure, eight of each problem", low=8)
+    repeats: int = setting(7, "measurements of each way; the median counts", low=1)
+    steps: int = setting(6, "steps of each run; the first one is not counted", low=2)
+    scripts: list[str] = setting(["GRPO-Intuitor", "GRPO-Hybrid"], "scripts whose steps are timed")
+    use_vllm: bool = setting(False, "generate with vLLM in the runs of these scripts; needs CUDA")
 
 
 def one_at_a_time(model, tokenizer, prompt_ids, completion_ids, tag_set: str, forwards: int = 1) -> list:
@@ -65,8 +63,8 @@ def one_at_a_time(model, tokenizer, prompt_ids, completion_ids, tag_set: str, fo
             own = [taken[n] for n in places if ends[n] < start + len(solution) and ends[n + 1] > start]
         entropy = -(logp.exp() * logp).sum(1).mean().item() / math.log(logp.shape[1])
         divergence = -math.log(logp.shape[1]) - logp.mean().item()
-        sure = math.exp(statistics.fmean(own)) if solution is not None else None
-        found.append(certainty.Certainty(sure, math.exp(statistics.fmean(taken)), entropy, divergence))
+        confidence = math.exp(statistics.fmean(own)) if solution is not None else None
+        found.append(certainty.Certainty(confidence, math.exp(statistics.fmean(taken)), entropy, divergence))
     return found
 
 
@@ -91,7 +89,7 @@ def clock() -> str:
     return "wall" if torch.cuda.is_available() or torch.get_num_threads() > 1 else "process"
 
 
-def compare(base: str, tokenizer, tag_set: str, rows: list[dict], settings, args) -> dict:
+def compare(base: str, tokenizer, tag_set: str, rows: list[dict], config, args) -> dict:
     """Every way on the same completions: medians, ratios and the largest difference."""
     import torch
 
@@ -105,11 +103,11 @@ def compare(base: str, tokenizer, tag_set: str, rows: list[dict], settings, args
         for name, model.generate in (("without", plain), ("with", keeping)):
             torch.manual_seed(turn)
             started = now()
-            ids = written(model, tokenizer, asked, settings.max_completion_length)
+            ids = written(model, tokenizer, asked, config.max_completion_length)
             took[name] += [now() - started] * (turn > 0)
     cost = statistics.median(took["with"]) / statistics.median(took["without"])
     rendered = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=True, return_dict=True)
-    given = model.eval(), tokenizer, settings, asked, ids, [tag_set] * len(ids)
+    given = model.eval(), tokenizer, config, asked, ids, [tag_set] * len(ids)
     found, ways = (
         {},
         {
@@ -152,21 +150,21 @@ def written(model, tokenizer, asked: list, max_new_tokens: int) -> list[list[int
     return [row[: row.index(end) + 1] if end in row else row for row in rows]
 
 
-def settings_of(name: str, folder: str, args):
-    """The script as a module, and the arguments that it would be run with."""
+def script_and_config(name: str, folder: str, args):
+    """The script as a module, and the settings that it would be run with."""
     spec = importlib.util.spec_from_file_location(name.replace("-", "_"), runs.ROOT / "GRPO_outdomain" / f"{name}.py")
     script = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = script
     spec.loader.exec_module(script)
     words = ["--profile", args.profile, "--base", args.base, "--dataset", args.dataset, "--output", folder]
     words += ["--use_vllm", str(args.use_vllm), "--max_steps", str(args.steps), "--save_strategy", "no"]
-    settings = runs.parse(script.Args, script.TINY, "", argv=words)
-    settings.output_dir = folder
-    return script, settings
+    config = settings.parse(script.Args, "", argv=words)
+    config.output_dir = folder
+    return script, config
 
 
 def share(name: str, base: str, tokenizer, dataset, args) -> dict:
-    """Seconds of each step of a real run, those in common/certainty.py among them, and their share."""
+    """Seconds of each step of a real run, and the fraction of them that common/certainty.py takes."""
     from transformers import PrinterCallback, ProgressCallback, TrainerCallback
     from trl import GRPOTrainer
 
@@ -186,17 +184,17 @@ def share(name: str, base: str, tokenizer, dataset, args) -> dict:
             took["step"][-1] = now() - took["step"][-1]
 
     with tempfile.TemporaryDirectory() as folder:
-        script, settings = settings_of(name, folder, args)
-        rewards = script.REWARDS if isinstance(script.REWARDS, list) else [script.REWARDS[settings.reward]]
-        models.set_stop_tokens(settings, tokenizer)
-        model = models.load_model(base, settings)
+        script, config = script_and_config(name, folder, args)
+        rewards = script.REWARDS if isinstance(script.REWARDS, list) else [script.REWARDS[config.reward]]
+        models.set_stop_tokens(config, tokenizer)
+        model = models.load_model(base, config)
         trainer = GRPOTrainer(
             model=model,
-            reward_funcs=certainty.informed(rewards, model, tokenizer, settings),
-            args=settings,
+            reward_funcs=certainty.informed(rewards, model, tokenizer, config),
+            args=config,
             train_dataset=dataset,
             processing_class=tokenizer,
-            peft_config=models.lora_config(settings),
+            peft_config=models.lora_config(config),
             callbacks=[Steps()],
         )
         trainer.remove_callback(ProgressCallback)
@@ -207,7 +205,7 @@ def share(name: str, base: str, tokenizer, dataset, args) -> dict:
         finally:
             certainty.measure = measured
     shares = [spent / step for spent, step in zip(took["certainty"][1:], took["step"][1:], strict=True)]
-    return {"share": statistics.median(shares), "seconds": took, "completions": settings.generation_batch_size}
+    return {"share": statistics.median(shares), "seconds": took, "completions": config.generation_batch_size}
 
 
 def machine() -> dict:
@@ -234,8 +232,8 @@ def main(args):
     tokenizer, tag_set = models.load_tokenizer(base, args.tags)
     dataset = data.to_prompts(rows, tag_set)
     with tempfile.TemporaryDirectory() as folder:
-        _, settings = settings_of(args.scripts[0], folder, args)
-    compared = compare(base, tokenizer, tag_set, rows, settings, args)
+        _, config = script_and_config(args.scripts[0], folder, args)
+    compared = compare(base, tokenizer, tag_set, rows, config, args)
     if compared["dtype"] == "float32" and not compared["largest_difference"] <= 1e-5:
         runs.fail(f"the ways differ by {compared['largest_difference']:.2g}: common/certainty.py is wrong")
     steps = {name: share(name, base, tokenizer, dataset, args) for name in args.scripts}
@@ -255,4 +253,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(settings.parse(Args, __doc__))
+    settings.run(main, Args, __doc__)

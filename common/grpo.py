@@ -60,7 +60,8 @@ def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Ca
     tokenizer, tag_set = models.load_tokenizer(base, args.tags, default=default_tags)
     dataset = data.to_prompts(rows, tag_set)
     models.check_lengths(tokenizer, dataset, args.max_prompt_tokens, "--max_prompt_tokens")
-    models.set_stop_tokens(args, tokenizer)
+    partial = runs.start(args)
+    models.set_stop_tokens(args, tokenizer)  # after the settings are recorded: --resume compares those with the command
     return Run(
         args=args,
         base=base,
@@ -70,7 +71,7 @@ def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Ca
         dataset=dataset,
         heldout=heldout[: args.heldout_rows],
         fingerprint=fingerprint,
-        partial=runs.start(args),
+        partial=partial,
         model=models.load_model(base, args),
         lora=models.lora_config(args),
     )

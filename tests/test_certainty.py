@@ -1,35 +1,36 @@
 """Certainty: the batched figures against one sample at a time, where the solution's tokens stand, and what it leaves
 untouched."""
 
+import copy
+import functools
 import math
 from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import ROOT, load_script
+from conftest import BASE, CORRECT, call, load_script
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from common import answers, certainty, models, prompts, runs
 
-BASE = ROOT / "resources" / "tiny-base"
 A, B, C, D = prompts.THESIS
-RIGHT = f"{A}2*21=42{B}{C}42{D}"
 one_at_a_time = load_script("benchmarks/certainty.py").one_at_a_time
 SETTINGS = SimpleNamespace(chat_template_kwargs=None, per_device_train_batch_size=3, bf16=False, fp16=False)
 
 # What was asked (of different lengths, one of them holding a solution of its own) and what was written.
 BATCH = [
-    ("1+1?", RIGHT),
+    ("1+1?", CORRECT),
     ("1+1?", f"{A}2*21=43{B}{C}x=4, y=-3{D}"),
     ("1+1?", f"{A}2*21=4"),
-    (f"{RIGHT} Is this right, and if not, what is? Think twice.", f"{A}w{B}{C}7{D}"),
-    (f"{RIGHT} Is this right, and if not, what is? Think twice.", f"{A}w{B}{C}{D}"),
+    (f"{CORRECT} Is this right, and if not, what is? Think twice.", f"{A}w{B}{C}7{D}"),
+    (f"{CORRECT} Is this right, and if not, what is? Think twice.", f"{A}w{B}{C}{D}"),
     ("1+1?", f"{C}{C}42{D}"),
     ("2+2?", "4"),
     ("2+2?", f"{C} 4 {D} and more" * 20),
 ]
 
 
+@functools.cache
 def tokenizer_of(kind: str):
     """The tiny base's tokenizer, where a tag is one token, or one where tags are several and join with what is near."""
     if kind == "one":
@@ -209,7 +210,7 @@ def test_rewards_share_one_forward_and_let_go_of_it(monkeypatch):
 
 
 def written(model, tokenizer, questions):
-    """(conversations, completion_ids) of replies that the model samples as the trainer lets it."""
+    """(conversations, completion_ids) of completions that the model samples as the trainer lets it."""
     conversations = [prompts.build_prompt(question) for question in questions]
     texts = tokenizer.apply_chat_template(conversations, add_generation_prompt=True, tokenize=False)
     given = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
@@ -223,7 +224,7 @@ def test_what_the_model_generated_needs_no_forward(monkeypatch):
     tokenizer = tokenizer_of("one")
     model = random_model(tokenizer).train()
     kept = certainty.keep_states(model)
-    conversations, ids = written(model, tokenizer, ["1+1?", f"{RIGHT} Is this right?", "2?", "2?", "3?", "4?"])
+    conversations, ids = written(model, tokenizer, ["1+1?", f"{CORRECT} Is this right?", "2?", "2?", "3?", "4?"])
     assert len(set(map(len, ids))) > 1
     with monkeypatch.context() as patch:
         patch.setattr(certainty, "token_figures", None)
@@ -247,7 +248,7 @@ def test_states_of_other_tokens_are_not_used():
     assert not kept
 
 
-def test_a_fault_is_raised_and_not_paid():
+def test_a_fault_is_raised_and_not_rewarded():
     tokenizer = tokenizer_of("one")
     (reward,) = certainty.informed([lambda **columns: [0.0]], random_model(tokenizer), tokenizer, SETTINGS)
     conversations, ids = batch(tokenizer)
@@ -261,6 +262,7 @@ def test_a_fault_is_raised_and_not_paid():
         certainty.informed([lambda **columns: [0.0]], capped, tokenizer, SETTINGS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lora_r, checkpointing, four_bit", [(0, False, False), (8, True, False), (8, True, True)])
 def test_in_the_trainer_it_is_the_policy_of_the_moment(tmp_path, lora_r, checkpointing, four_bit, monkeypatch):
     """The real trainer: at each step what a reward is told is what the trained model says one sample at a time."""
@@ -268,10 +270,11 @@ def test_in_the_trainer_it_is_the_policy_of_the_moment(tmp_path, lora_r, checkpo
     from trl import GRPOConfig, GRPOTrainer
 
     monkeypatch.setattr(certainty, "token_figures", None)  # the states of generation are enough
-    tokenizer = tokenizer_of("several")
+    tokenizer = copy.deepcopy(tokenizer_of("several"))
     random_model(tokenizer, hidden_size=64).save_pretrained(tmp_path / "base")
     how = dict(max_steps=3, learning_rate=0.05, per_device_train_batch_size=4, num_generations=2, report_to="none")
     how |= dict(max_completion_length=16, bf16=False, gradient_checkpointing=checkpointing, save_strategy="no")
+    how |= dict(dataloader_pin_memory=False)
     args = GRPOConfig(output_dir=str(tmp_path / "out"), **how)
     args.lora_r, args.lora_alpha, args.load_in_4bit = lora_r, 2 * lora_r, four_bit
     seen = []
@@ -302,30 +305,17 @@ def test_in_the_trainer_it_is_the_policy_of_the_moment(tmp_path, lora_r, checkpo
     assert len(seen) == 3 and trainer.state.log_history[0]["rewards/responses/mean"] < 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["GRPO-Hybrid", "GRPO-Intuitor", "GRPO-DualHead"])
 def test_the_scripts_run_and_log_their_parts(script, linear_data, tmp_path):
-    module = load_script(f"GRPO_outdomain/{script}.py")
-    words = ["--dataset", linear_data, "--base", BASE, "--tags", "thesis", "--output", tmp_path / "out"]
+    words = ["--dataset", linear_data, "--base", BASE, "--output", tmp_path / "out", "--heldout_rows", 2]
     words += ["--max_steps", 2, "--per_device_train_batch_size", 8, "--max_completion_length", 100]
-    words += ["--heldout_rows", 2, "--profile", "tiny", "--use_cpu", "true"]
-    module.main(runs.parse(module.Args, module.TINY, "", argv=[str(word) for word in words]))
+    done = call(f"GRPO_outdomain/{script}.py", *words)
+    assert done.returncode == 0, done.stderr
     rows = [row for row in runs.read_jsonl(tmp_path / "out" / "metrics.jsonl") if "reward" in row]
     parts = {"GRPO-Hybrid": "process", "GRPO-Intuitor": "response", "GRPO-DualHead": "format"}
     assert len(rows) == 2 and all(f"parts/{parts[script]}" in row for row in rows)
     assert (tmp_path / "out" / "run.json").exists()
-
-
-def test_an_unknown_reward_is_refused(capsys):
-    module = load_script("GRPO_outdomain/GRPO-Intuitor.py")
-    with pytest.raises(SystemExit) as end:
-        module.main(runs.parse(module.Args, module.TINY, "", argv=["--reward", "gut", "--profile", "tiny"]))
-    assert end.value.code == 2 and "intuitor or self_certainty" in capsys.readouterr().err
-
-
-def test_the_published_formula_has_its_own_folder():
-    module = load_script("GRPO_outdomain/GRPO-Intuitor.py")
-    named = {name: module.output(SimpleNamespace(reward=name)).name for name in module.REWARDS}
-    assert named == {"intuitor": "GRPO-Intuitor", "self_certainty": "GRPO-Intuitor-self_certainty"}
 
 
 def test_prompts_are_those_of_the_trainer():

@@ -4,10 +4,12 @@ import sys
 import types
 
 import pytest
-from conftest import ROOT, load_script
+from conftest import BASE, call, one_line
 
-from common import evaluation, judge, prompts, runs
+from common import evaluation, generation, judge, prompts, results, runs
 
+TEST = "GRPO_indomain/GRPO_test.py"
+GREEDY = evaluation.Plan("greedy", 1, {})
 A, B, C, D = prompts.THESIS
 ROW = {
     "script": "GRPO-1K",
@@ -24,7 +26,7 @@ def row(**facts) -> dict:
     return {**ROW, "accuracy": 0.8, "mean_tokens": 50.0, "judge": 8.36, **facts}
 
 
-def reply(text: str) -> dict:
+def completion(text: str) -> dict:
     return {"text": text, "tokens": 1, "truncated": False}
 
 
@@ -33,7 +35,7 @@ def reply(text: str) -> dict:
     [(0.80, 8.36, 0.92, 0.838), (0.82, 8.38, 0.91, 0.845), (0.82, 8.31, 0.90, 0.840), (0.84, 8.48, 0.92, 0.859)],
 )
 def test_final_gives_what_the_thesis_published(accuracy, judged, efficiency, final):
-    assert evaluation.final_score(accuracy, judged, efficiency) == pytest.approx(final, abs=1e-3)
+    assert results.final_score(accuracy, judged, efficiency) == pytest.approx(final, abs=1e-3)
 
 
 @pytest.mark.parametrize("first", ["SFT", "GRPO-1K"])
@@ -41,40 +43,40 @@ def test_efficiency_does_not_depend_on_the_order_of_testing(first, tmp_path):
     path = tmp_path / "results.csv"
     tested = {"SFT": row(script="SFT", mean_tokens=46.0), "GRPO-1K": row()}
     for script in sorted(tested, key=lambda name: name != first):
-        evaluation.save_results([tested[script]], path)
-    sft, grpo = sorted(evaluation.read_results(path), key=lambda r: r["script"] != "SFT")
+        results.save([tested[script]], path)
+    sft, grpo = sorted(results.read(path), key=lambda r: r["script"] != "SFT")
     assert grpo["efficiency"] == "0.9200" and grpo["final"] == "0.8384"
     assert sft["efficiency"] == "1.0000"
-    evaluation.save_results([row(script="SFT", mean_tokens=100.0)], path)
-    assert evaluation.read_results(path)[0]["efficiency"] == "2.0000"
+    results.save([row(script="SFT", mean_tokens=100.0)], path)
+    assert results.read(path)[0]["efficiency"] == "2.0000"
 
 
 def test_efficiency_is_empty_without_sft_on_the_same_items(tmp_path):
     path = tmp_path / "results.csv"
     others = [{"seed": 2}, {"base": "c"}, {"dataset": "gsm8k"}, {"split": "validation"}, {"decoding": "sampled"}]
-    evaluation.save_results([row(), row(script="SFT", n=100)] + [row(script="SFT", **other) for other in others], path)
-    grpo = evaluation.read_results(path)[0]
+    results.save([row(), row(script="SFT", n=100)] + [row(script="SFT", **other) for other in others], path)
+    grpo = results.read(path)[0]
     assert grpo["script"] == "GRPO-1K" and grpo["efficiency"] == grpo["final"] == ""
-    evaluation.save_results([row(script="SFT", mean_tokens=0.0)], path)
-    assert evaluation.read_results(path)[0]["efficiency"] == ""
-    evaluation.save_results([row(script="SFT"), {name: row()[name] for name in row() if name != "judge"}], path)
-    grpo = evaluation.read_results(path)[0]
+    results.save([row(script="SFT", mean_tokens=0.0)], path)
+    assert results.read(path)[0]["efficiency"] == ""
+    results.save([row(script="SFT"), {name: row()[name] for name in row() if name != "judge"}], path)
+    grpo = results.read(path)[0]
     assert grpo["efficiency"] == "1.0000" and grpo["judge"] == grpo["final"] == ""
 
 
 def test_items_stand_beside_the_results_and_are_replaced(tmp_path):
     path = tmp_path / "results.csv"
-    evaluation.save_results([row(samples=5, correct="5 0 3"), row(script="SFT", samples=1, correct="1 0 1")], path)
-    evaluation.save_results([row(samples=5, correct="4 1 3")], path)
-    items = evaluation.read_results(tmp_path / "items.csv")
-    assert list(items[0]) == [*evaluation.KEY, "samples", "correct"]
+    results.save([row(samples=5, correct="5 0 3"), row(script="SFT", samples=1, correct="1 0 1")], path)
+    results.save([row(samples=5, correct="4 1 3")], path)
+    items = results.read(tmp_path / "items.csv")
+    assert list(items[0]) == [*results.KEY, "samples", "correct"]
     assert [(item["script"], item["correct"]) for item in items] == [("GRPO-1K", "4 1 3"), ("SFT", "1 0 1")]
-    assert list(evaluation.read_results(path)[0]) == list(evaluation.COLUMNS)
+    assert list(results.read(path)[0]) == list(results.COLUMNS)
 
 
-def test_the_judge_reads_the_working():
+def test_the_judge_reads_the_reasoning():
     def judged(text):
-        return evaluation.score(reply(text), "4", prompts.THESIS)["judge"]
+        return evaluation.score(completion(text), "4", prompts.THESIS)["judge"]
 
     assert judged(f"{A}2+2=4{B}{C}4{D}") == 10.0
     assert judged(f"{A}2+2=5\n1+1=2{B}{C}4{D} 3+3=6") == 5.0
@@ -84,7 +86,7 @@ def test_the_judge_reads_the_working():
 
 
 def test_summary_leaves_out_what_was_not_judged():
-    scored = [evaluation.score(reply(""), "4", prompts.THESIS) for _ in range(3)]
+    scored = [evaluation.score(completion(""), "4", prompts.THESIS) for _ in range(3)]
     scored[0]["judge"], scored[1]["judge"], scored[2]["judge"] = 4.0, None, 6.0
     assert evaluation.summary(scored, 3)["judge"] == 5.0
     assert "judge" not in evaluation.summary([{**one, "judge": None} for one in scored], 3)
@@ -94,7 +96,7 @@ OPTIONS = ["6", "a dog", "8"]
 
 
 @pytest.mark.parametrize(
-    "answer, right",
+    "answer, correct",
     [
         ("A", True),
         ("a", True),
@@ -109,27 +111,27 @@ OPTIONS = ["6", "a dog", "8"]
     + [("B", False), ("6", False), ("A 6", False), ("D) 6", False), ("Z)", False), ("AA", False), ("not A", False)]
     + [("Ａ", False), ("да", False), ("А", False), ("١", False), ("", False), (")" * 400, False), ("A) " * 100, False)],
 )
-def test_an_option_is_named_by_its_letter(answer, right):
+def test_an_option_is_named_by_its_letter(answer, correct):
     text = f"{A}w{B}{C}{answer}{D}"
-    assert evaluation.score(reply(text), "A", prompts.THESIS, OPTIONS)["correct"] is right
+    assert evaluation.score(completion(text), "A", prompts.THESIS, OPTIONS)["correct"] is correct
 
 
 def test_a_letter_with_the_text_of_its_option():
     text = f"{A}w{B}{C}B)  A  Dog{D}"
-    scored = evaluation.score(reply(text), "B", prompts.THESIS, OPTIONS)
+    scored = evaluation.score(completion(text), "B", prompts.THESIS, OPTIONS)
     assert scored["correct"] and scored["solution"] == "B)  A  Dog"
-    assert not evaluation.score(reply(text), "B", prompts.THESIS)["correct"]
+    assert not evaluation.score(completion(text), "B", prompts.THESIS)["correct"]
 
 
 @pytest.mark.parametrize("answer", ["да", "ДА", "ｙｅｓ", "نعم", "はい", "yes or no", "yes, it is", "true", "1"])
 def test_yes_in_other_words_is_not_yes(answer):
-    assert not evaluation.score(reply(f"{A}w{B}{C}{answer}{D}"), "yes", prompts.THESIS)["correct"]
-    assert evaluation.score(reply(f"{A}w{B}{C}Yes.{D}"), "yes", prompts.THESIS)["correct"]
+    assert not evaluation.score(completion(f"{A}w{B}{C}{answer}{D}"), "yes", prompts.THESIS)["correct"]
+    assert evaluation.score(completion(f"{A}w{B}{C}Yes.{D}"), "yes", prompts.THESIS)["correct"]
 
 
 def test_numbers_in_other_digits_and_with_words_are_not_numbers():
     for answer in ("٤٢", "４２", "42 apples", "forty-two", "42 43"):
-        assert not evaluation.score(reply(f"{A}w{B}{C}{answer}{D}"), "42", prompts.THESIS)["correct"], answer
+        assert not evaluation.score(completion(f"{A}w{B}{C}{answer}{D}"), "42", prompts.THESIS)["correct"], answer
 
 
 def test_samples_of_one_problem_have_seeds_of_their_own_in_vllm(monkeypatch):
@@ -148,23 +150,18 @@ def test_samples_of_one_problem_have_seeds_of_their_own_in_vllm(monkeypatch):
     monkeypatch.setitem(sys.modules, "vllm", types.SimpleNamespace(SamplingParams=SamplingParams))
     from transformers import AutoTokenizer
 
-    tokenizer, llm = AutoTokenizer.from_pretrained(ROOT / "resources" / "tiny-base"), LLM()
-    replies = evaluation.generate_vllm(llm, tokenizer, [prompts.build_prompt("?")] * 4, 2, temperature=1.0, seed=5)
+    tokenizer, llm = AutoTokenizer.from_pretrained(BASE), LLM()
+    replies = generation.generate_vllm(llm, tokenizer, [prompts.build_prompt("?")] * 4, 2, temperature=1.0, seed=5)
     assert llm.seeds == [5, 6, 7, 8] and all(one["truncated"] and one["tokens"] == 2 for one in replies)
 
 
-def run_test(monkeypatch, *words) -> None:
-    module = load_script("GRPO_indomain/GRPO_test.py")
-    monkeypatch.setattr(sys, "argv", ["GRPO_test.py", "--profile", "tiny", *map(str, words)])
-    module.main(runs.parse(module.Args, module.TINY, ""))
-
-
-def test_pass_k_samples_and_a_data_set_named_by_its_path(linear_data, tmp_path, monkeypatch, capsys):
-    results = tmp_path / "here" / "results.csv"
-    words = ["--checkpoints", ROOT / "resources" / "tiny-base", "--dataset", f"{linear_data}/", "--results", results]
-    run_test(monkeypatch, *words, "--samples", 2, "--pass_k", 6, "--pass_rows", 3, "--max_new_tokens", 40)
-    rows = {r["decoding"]: r for r in evaluation.read_results(results)}
-    items = {r["decoding"]: r for r in evaluation.read_results(results.with_name("items.csv"))}
+def test_pass_k_samples_and_a_data_set_named_by_its_path(linear_data, tmp_path):
+    path = tmp_path / "here" / "results.csv"
+    words = ["--checkpoints", BASE, "--dataset", f"{linear_data}/", "--results", path]
+    words += ["--samples", 2, "--pass_k", 6, "--pass_rows", 3, "--max_new_tokens", 40]
+    assert call(TEST, *words).returncode == 0
+    rows = {r["decoding"]: r for r in results.read(path)}
+    items = {r["decoding"]: r for r in results.read(path.with_name("items.csv"))}
     assert rows.keys() == items.keys() == {"greedy", "sampled", "pass@k"}
     assert {r["dataset"] for r in rows.values()} == {"linear"}
     assert [rows[name]["n"] for name in ("greedy", "sampled", "pass@k")] == ["8", "8", "3"]
@@ -172,32 +169,64 @@ def test_pass_k_samples_and_a_data_set_named_by_its_path(linear_data, tmp_path, 
         correct = [int(count) for count in items[name]["correct"].split()]
         assert items[name]["samples"] == str(samples) and len(correct) == n and max(correct) <= samples
         assert float(rows[name]["accuracy"]) == pytest.approx(sum(correct) / (samples * n), abs=1e-4)
-    replies = runs.read_jsonl(next((results.parent / "tests").glob("*pass@k.jsonl")))
+    replies = runs.read_jsonl(next((path.parent / "tests").glob("*pass@k.jsonl")))
     assert len(replies) == 18 and len({one["text"] for one in replies[:6]}) > 1
     assert rows["greedy"]["judge"] and not rows["greedy"]["efficiency"]
 
 
-def test_a_judge_that_is_down_does_not_end_the_evaluation(linear_data, tmp_path, monkeypatch, capsys):
-    results = tmp_path / "results.csv"
+def test_a_judge_that_is_down_does_not_end_the_evaluation(linear_data, tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "OUTPUTS", tmp_path / "outputs")
     monkeypatch.setattr(judge, "TRIES", 1)
-    words = ["--checkpoints", ROOT / "resources" / "tiny-base", "--dataset", linear_data, "--results", results]
-    words += ["--samples", 0, "--max_new_tokens", 8, "--judge", "http://127.0.0.1:9/v1", "--judge_model", "m"]
-    run_test(monkeypatch, *words)
-    assert "0 judged, 8 failed" in capsys.readouterr().out
-    (only,) = evaluation.read_results(results)
+    words = ["--checkpoints", BASE, "--dataset", linear_data, "--results", tmp_path / "results.csv", "--samples", 0]
+    words += ["--max_new_tokens", 8, "--judge", "http://127.0.0.1:9/v1", "--judge_model", "m"]
+    done = call(TEST, *words)
+    assert done.returncode == 0 and "0 judged, 8 failed" in done.stdout
+    (only,) = results.read(tmp_path / "results.csv")
     assert only["judge"] == only["final"] == "" and only["accuracy"]
 
 
-def test_bad_input_ends_in_one_line(linear_data, tmp_path, monkeypatch, capsys):
-    words = ["--checkpoints", ROOT / "resources" / "tiny-base", "--dataset", linear_data]
+def test_bad_input_ends_in_one_line(linear_data, tmp_path):
+    words = ["--checkpoints", BASE, "--dataset", linear_data, "--results", tmp_path / "results.csv"]
     for more, said in (
         (["--greedy", "false", "--samples", 0], "nothing to test"),
         (["--judge", "ftp://x", "--judge_model", "m"], "address of a server"),
         (["--dataset", linear_data, f"{linear_data}/../linear"], "same folder name"),
         (["--dataset", tmp_path / "none"], "does not exist"),
     ):
-        with pytest.raises(SystemExit):
-            run_test(monkeypatch, *words, *more, "--results", tmp_path / "results.csv")
-        assert said in capsys.readouterr().err
+        one_line(call(TEST, *words, *more), said)
     assert not (tmp_path / "results.csv").exists()
+
+
+def test_wilson_matches_a_known_interval():
+    low, high = evaluation.wilson(0.8, 100)
+    assert low == pytest.approx(0.7112, abs=1e-3) and high == pytest.approx(0.8666, abs=1e-3)
+    assert evaluation.wilson(0.0, 10)[0] == 0.0 and evaluation.wilson(1.0, 10)[1] == pytest.approx(1.0)
+
+
+def test_a_score_is_found_by_key_and_a_base_answers_greedily_without_a_seed():
+    sampled = evaluation.Plan("sampled", 5, {})
+    base, trained = ({"script": name, "seed": 7, "base": "b"} for name in ("base", "SFT"))
+    for facts, plan, seed in ((base, GREEDY, 0), (base, sampled, 7), (trained, GREEDY, 7), (trained, sampled, 7)):
+        key = evaluation.key_of(facts, "linear", "test", plan)
+        assert tuple(key) == results.KEY and key["seed"] == seed and key["decoding"] == plan.decoding
+
+
+def test_the_scorer_that_is_handed_over_decides(tmp_path):
+    """Neither the columns of a row nor anything else chooses it; its reward is averaged and kept."""
+    rows, args = [{"question": "?", "solution": "4", "functions": "[]"}] * 2, types.SimpleNamespace(results="", show=0)
+    key = evaluation.key_of({"script": "SFT", "seed": 1, "base": "b"}, "linear", "test", GREEDY)
+    args.results = str(tmp_path / "results.csv")
+
+    def answer(conversations):
+        assert conversations == [prompts.build_prompt("?")] * 2
+        return [completion("even"), completion("odd")]
+
+    def score(found, row, tags):
+        assert row is rows[0] and tags == prompts.THESIS
+        return {**found, "correct": found["text"] == "even", "well_formed": True, "solution": "", "reward": 0.25}
+
+    figures = evaluation.test(answer, key, rows, "thesis", GREEDY, args, score)
+    assert (figures["accuracy"], figures["reward"], figures["correct"]) == (0.5, 0.25, "1 0")
+    assert "judge" not in figures
+    (kept,) = (tmp_path / "tests").iterdir()
+    assert [line["correct"] for line in runs.read_jsonl(kept)] == [True, False]

@@ -2,15 +2,12 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
-import pytest
-from conftest import ROOT, load_script
+from conftest import BASE, call, one_line
 
-from common import data, evaluation, runs, tasks
+from common import data, results, runs, tasks
 
-BASE = ROOT / "resources" / "tiny-base"
 TEST = "GRPO_outdomain/GRPO_outdomain_test.py"
 
 
@@ -62,54 +59,53 @@ def test_rows_without_a_usable_answer_or_option_are_left_out(tmp_path):
     assert [row["solution"] for row in found] == ["2"] and dropped == 3
 
 
-def run(monkeypatch, tmp_path, *words) -> list[dict]:
-    module = load_script(TEST)
-    words = ["--profile", "tiny", "--results", tmp_path / "results.csv", "--checkpoints", BASE, *words]
-    monkeypatch.setattr(sys, "argv", [TEST, *map(str, words)])
-    module.main(runs.parse(module.Args, module.TINY, ""))
-    return evaluation.read_results(tmp_path / "results.csv")
+def run(tmp_path, *words):
+    """The script on the base; what it says and the rows that it has written so far."""
+    table = tmp_path / "results.csv"
+    done = call(TEST, "--results", table, "--checkpoints", BASE, *words)
+    return done, results.read(table)
 
 
-def test_generated_shapes_make_rows_and_items(tmp_path, monkeypatch, capsys):
-    rows = run(monkeypatch, tmp_path, "--rows", 12, "--samples", 2, "--max_new_tokens", 24)
+def test_generated_shapes_make_rows_and_items(tmp_path):
+    done, rows = run(tmp_path, "--rows", 12, "--samples", 2, "--max_new_tokens", 24)
     assert {(row["dataset"], row["decoding"]) for row in rows} == {
         (name, decoding) for name in tasks.OTHER_SHAPES for decoding in ("greedy", "sampled")
     }
     assert all(row["n"] == "12" and row["split"] == "test" and row["script"] == "base" for row in rows)
-    items = evaluation.read_results(tmp_path / "items.csv")
+    items = results.read(tmp_path / "items.csv")
     assert len(items) == 6 and all(len(item["correct"].split()) == 12 for item in items)
-    assert "12 of 12 questions; dropped 0" in capsys.readouterr().out
+    assert "12 of 12 questions; dropped 0" in done.stdout
     asked = runs.read_jsonl(next((tmp_path / "tests").glob("*word_problem*greedy.jsonl")))
     held_out = {row["question"] for row in tasks.problems(tasks.word_problem, "test", 12, 3407)}
     assert {one["question"] for one in asked} == held_out
 
 
-def test_sets_in_folders_long_passages_and_the_draw(tmp_path, monkeypatch, capsys):
+def test_sets_in_folders_long_passages_and_the_draw(tmp_path):
     passages = [boolq(question=f"is it {n}", passage="long " * (3000 if n == 0 else 3)) for n in range(9)]
     sets = ["--boolq", write(tmp_path / "b", "validation", [*passages, boolq(answer=None)])]
     sets += ["--arc_challenge", write(tmp_path / "a", "test", [choice(question=f"{n}?") for n in range(9)])]
     words = [*sets, "--dataset", "boolq", "arc_challenge", "--max_new_tokens", 8]
 
     def asked(*more):
-        rows = run(monkeypatch, tmp_path, *words, *more)
+        done, rows = run(tmp_path, *words, *more)
         assert {(row["dataset"], row["split"]) for row in rows} == {("boolq", "validation"), ("arc_challenge", "test")}
-        return [[one["question"] for one in runs.read_jsonl(path)] for path in sorted((tmp_path / "tests").iterdir())]
+        kept = [runs.read_jsonl(path) for path in sorted((tmp_path / "tests").iterdir())]
+        return done.stdout, [[line["question"] for line in lines] for lines in kept]
 
-    first = asked("--rows", 4)
-    said = capsys.readouterr().out
+    said, first = asked("--rows", 4)
     assert "boolq, validation: 4 of 10 questions; dropped 1 without a usable answer or options, 1 too long" in said
     assert [len(questions) for questions in first] == [4, 4]
-    assert first == asked("--rows", 4, "--seed", 7) and first != asked("--rows", 4, "--draw", 7)
-    assert [len(questions) for questions in asked("--rows", 0)] == [9, 8]
+    assert first == asked("--rows", 4, "--seed", 7)[1] and first != asked("--rows", 4, "--draw", 7)[1]
+    assert [len(questions) for questions in asked("--rows", 0)[1]] == [9, 8]
 
 
-def test_bad_input_ends_in_one_line(tmp_path, monkeypatch, capsys):
+def test_bad_input_ends_in_one_line(tmp_path):
     write(tmp_path / "train-only", "train", [choice()])
     write(tmp_path / "other", "test", [{"question": "?", "answer": "1"}])
     write(tmp_path / "long", "validation", [boolq(passage="long " * 3000)])
     write(tmp_path / "empty", "test", [choice(key="Z")])
     for words, said in (
-        (["--dataset", "poems"], "choose of boolq"),
+        (["--dataset", "poems"], "choose boolq"),
         (["--dataset", "boolq", "--boolq", tmp_path / "none"], "no such folder"),
         (["--dataset", "arc_challenge", "--arc_challenge", tmp_path / "train-only"], "no split test"),
         (["--dataset", "arc_challenge", "--arc_challenge", tmp_path / "other"], "no column choices"),
@@ -121,9 +117,7 @@ def test_bad_input_ends_in_one_line(tmp_path, monkeypatch, capsys):
     ):
         if words[0] == "--tags":
             words = [*words, "--checkpoints", untagged(tmp_path / "untagged")]
-        with pytest.raises(SystemExit):
-            run(monkeypatch, tmp_path, *words)
-        assert said in capsys.readouterr().err
+        one_line(run(tmp_path, *words)[0], said)
     assert not (tmp_path / "results.csv").exists()
 
 
@@ -135,7 +129,7 @@ def untagged(folder: Path) -> Path:
     return folder
 
 
-def test_a_checkpoint_without_tags_is_asked_with_those_given(tmp_path, monkeypatch):
+def test_a_checkpoint_without_tags_is_asked_with_those_given(tmp_path):
     words = ["--dataset", "word_problem", "--rows", 4, "--max_new_tokens", 8, "--tags", "think"]
-    run(monkeypatch, tmp_path, *words, "--checkpoints", untagged(tmp_path / "untagged"))
+    assert run(tmp_path, *words, "--checkpoints", untagged(tmp_path / "untagged"))[0].returncode == 0
     assert len(runs.read_jsonl(next((tmp_path / "tests").iterdir()))) == 4

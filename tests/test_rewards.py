@@ -1,55 +1,22 @@
-"""Every reward of every GRPO script: right, wrong, malformed and hostile completions."""
+"""Every reward of the in-domain GRPO scripts: correct, incorrect, malformed and hostile completions."""
 
+import ast
 import math
 import random
+import re
+from pathlib import Path
 
 import pytest
-from conftest import ROOT, load_script
+from conftest import CORRECT, HOSTILE, ROOT, load_script, score
 
 from common import evaluation, prompts
 
 SCRIPTS = ["GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def", "GRPO-Linear", "GRPO-Control"]
 MODULES = {name: load_script(f"GRPO_indomain/{name}.py") for name in SCRIPTS}
 A, B, C, D = prompts.THESIS
-RIGHT = f"{A}2*21=42{B}{C}42{D}"
-
-HOSTILE = {
-    "empty": "",
-    "spaces": "  \n\t ",
-    "no tags": "the answer is 42",
-    "answer tags alone": f"{C}42{D}",
-    "unclosed": f"{A}2*21=42{B}{C}42",
-    "reversed": f"{D}42{C}{B}2*21{A}",
-    "repeated solution": f"{A}w{B}{C}42{D}{C}42{D}",
-    "repeated everything": RIGHT * 50,
-    "nested": f"{A}{C}42{D}{B}{C}42{D}",
-    "solution inside solution": f"{A}w{B}{C}{C}42{D}{D}",
-    "answer inside working": f"{A}{C}42{D}{B}",
-    "text after": f"{RIGHT} or maybe 43",
-    "several answers": f"{A}w{B}{C}42 or 43{D}",
-    "list of answers": f"{A}w{B}{C}1, 2, 3, 42{D}",
-    "long": "x" * 10**5,
-    "long solution": f"{A}w{B}{C}{'4' * 10**5}{D}",
-    "open tags by the thousand": A * 10**4 + C * 10**4,
-    "brackets": f"{A}w{B}{C}{'(' * 400}42{D}",
-    "power tower": f"{A}w{B}{C}9**9**9{D}",
-    "latex tower": f"{A}w{B}{C}9^{{9^{{9^9}}}}{D}",
-    "factorial": f"{A}w{B}{C}(99999!)!{D}",
-    "huge exponent": f"{A}w{B}{C}1e999999999{D}",
-    "code": f"{A}w{B}{C}__import__('os').system('touch pwned'){D}",
-    "nul": f"{A}\0{B}{C}42\0{D}",
-    "surrogate": f"{A}w{B}{C}\ud800{D}",
-    "nan": f"{A}w{B}{C}nan{D}",
-    "inf": f"{A}w{B}{C}inf{D}",
-    "minus inf": f"{A}w{B}{C}-Infinity{D}",
-    "other digits": f"{A}w{B}{C}٤٢{D}",
-    "division by zero": f"{A}w{B}{C}1/0{D}",
-    "wrong tag set": "<think>w</think><answer>42</answer>",
-    "special token text": f"{A}w{B}{C}42{D}<|im_end|><|im_start|>user",
-}
 BOUNDS = {
     "format_exact": (0, 1),
-    "answer_right": (0, 1),
+    "answer_correct": (0, 1),
     "tag_faults": (-4, 0),
     "answer_ladder": (-4.5, 5),
     "number": (-2.5, 3.5),
@@ -61,10 +28,6 @@ BOUNDS = {
 def functions(name: str) -> list:
     rewards = MODULES[name].REWARDS
     return list(rewards.values()) if isinstance(rewards, dict) else rewards
-
-
-def pay(reward, text: str, truth: str = "42", tags: str = "thesis") -> float:
-    return reward(completions=[[{"role": "assistant", "content": text}]], solution=[truth], tags=[tags])[0]
 
 
 def named(script: str, reward: str):
@@ -80,7 +43,7 @@ def test_bounded_and_silent_on_hostile_text(script, name):
     low, high = (-12, 4) if (script, name) == ("GRPO-1K-def", "format_graded") else BOUNDS.get(name, (0, 1))
     for truth in ("42", "x=2, y=-3", r"\frac{1}{2}", "(0, \\infty)", "not a number"):
         for kind, text in HOSTILE.items():
-            value = pay(named(script, name), text, truth)
+            value = score(named(script, name), text, truth)
             assert isinstance(value, float) and math.isfinite(value) and low <= value <= high, (kind, truth, value)
     assert not (ROOT / "pwned").exists()
 
@@ -90,66 +53,66 @@ def test_one_reward_a_completion_and_no_silent_cut(script, name):
     if name == "random_reward":
         return
     reward = named(script, name)
-    assert len(reward(completions=[RIGHT] * 3, solution=["42"] * 3, tags=["thesis"] * 3)) == 3
+    assert len(reward(completions=[CORRECT] * 3, solution=["42"] * 3, tags=["thesis"] * 3)) == 3
     with pytest.raises(ValueError):
-        reward(completions=[RIGHT] * 3, solution=["42"] * 3, tags=["thesis"] * 2)
+        reward(completions=[CORRECT] * 3, solution=["42"] * 3, tags=["thesis"] * 2)
     with pytest.raises(TypeError):
-        reward(completions=[RIGHT])
+        reward(completions=[CORRECT])
 
 
 @pytest.mark.parametrize("script", SCRIPTS[:4])
-def test_nothing_pays_more_than_the_right_reply(script):
+def test_nothing_earns_more_than_the_correct_completion(script):
     module, weights = MODULES[script], MODULES[script].Args.__dataclass_fields__["reward_weights"].default_factory()
 
     def total(text):
-        return sum(w * pay(reward, text) for w, reward in zip(weights, module.REWARDS))
+        return sum(w * score(reward, text) for w, reward in zip(weights, module.REWARDS))
 
-    best = total(RIGHT)
+    best = total(CORRECT)
     for kind, text in HOSTILE.items():
         assert total(text) <= best, kind
 
 
 def test_format_exact():
     reward = named("GRPO-1K", "format_exact")
-    assert pay(reward, RIGHT) == pay(reward, RIGHT + " \n") == 1
+    assert score(reward, CORRECT) == score(reward, CORRECT + " \n") == 1
     for kind in ("no tags", "unclosed", "reversed", "repeated solution", "nested", "text after", "answer tags alone"):
-        assert pay(reward, HOSTILE[kind]) == 0, kind
-    assert pay(reward, HOSTILE["wrong tag set"], tags="think") == 1
+        assert score(reward, HOSTILE[kind]) == 0, kind
+    assert score(reward, HOSTILE["wrong tag set"], tags="think") == 1
 
 
-def test_answer_right():
-    reward = named("GRPO-1K", "answer_right")
-    assert pay(reward, RIGHT) == pay(reward, f"{C}42{D}") == 1
-    assert pay(reward, HOSTILE["wrong tag set"], tags="think") == 1
+def test_answer_correct():
+    reward = named("GRPO-1K", "answer_correct")
+    assert score(reward, CORRECT) == score(reward, f"{C}42{D}") == 1
+    assert score(reward, HOSTILE["wrong tag set"], tags="think") == 1
     for kind in set(HOSTILE) - {"answer tags alone", "text after", "special token text"}:
-        assert pay(reward, HOSTILE[kind]) == 0, kind
-    assert pay(reward, f"{C}314{D}", "3.14") == 0 and pay(reward, f"{C}3.14{D}", "314") == 0
-    assert pay(reward, f"{C}y=-3, x=2{D}", "x=2, y=-3") == 1
-    assert pay(reward, f"{C}x=-3, y=2{D}", "x=2, y=-3") == 0
+        assert score(reward, HOSTILE[kind]) == 0, kind
+    assert score(reward, f"{C}314{D}", "3.14") == 0 and score(reward, f"{C}3.14{D}", "314") == 0
+    assert score(reward, f"{C}y=-3, x=2{D}", "x=2, y=-3") == 1
+    assert score(reward, f"{C}x=-3, y=2{D}", "x=2, y=-3") == 0
 
 
 def test_format_graded():
     reward = named("GRPO-1K-v2", "format_graded")
-    assert pay(reward, RIGHT) == 1
-    assert pay(reward, f"{A}w{B}{C}42") == 0.75
-    assert pay(reward, f"{C}42{D}") == 0.5
-    assert pay(reward, f"{A}{A}w{B}{C}42{D}") == 0.75
-    assert pay(reward, "42") == 0
+    assert score(reward, CORRECT) == 1
+    assert score(reward, f"{A}w{B}{C}42") == 0.75
+    assert score(reward, f"{C}42{D}") == 0.5
+    assert score(reward, f"{A}{A}w{B}{C}42{D}") == 0.75
+    assert score(reward, "42") == 0
 
 
 def test_tag_faults():
     reward = named("GRPO-1K-v3", "tag_faults")
-    assert pay(reward, RIGHT) == 0
-    assert pay(reward, f"{A}{A}w{B}{C}42") == -2
-    assert pay(reward, "42") == -4
+    assert score(reward, CORRECT) == 0
+    assert score(reward, f"{A}{A}w{B}{C}42") == -2
+    assert score(reward, "42") == -4
 
 
 def test_def_format_graded():
     reward = named("GRPO-1K-def", "format_graded")
-    assert pay(reward, RIGHT) == 4
-    assert pay(reward, f"{A}w{B}{C}42") == 1
-    assert pay(reward, f"{A}{A}w{B}{C}42{D}") == 0
-    assert pay(reward, "") == -8
+    assert score(reward, CORRECT) == 4
+    assert score(reward, f"{A}w{B}{C}42") == 1
+    assert score(reward, f"{A}{A}w{B}{C}42{D}") == 0
+    assert score(reward, "") == -8
 
 
 @pytest.mark.parametrize(
@@ -180,51 +143,89 @@ def test_def_format_graded():
     ],
 )
 def test_answer_ladder(answer, truth, expected):
-    assert pay(named("GRPO-1K-def", "answer_ladder"), f"{A}w{B}{C}{answer}{D}", truth) == expected
+    assert score(named("GRPO-1K-def", "answer_ladder"), f"{A}w{B}{C}{answer}{D}", truth) == expected
 
 
 def test_answer_ladder_without_an_answer():
     for kind in ("empty", "unclosed", "repeated solution", "reversed"):
-        assert pay(named("GRPO-1K-def", "answer_ladder"), HOSTILE[kind]) == -2
+        assert score(named("GRPO-1K-def", "answer_ladder"), HOSTILE[kind]) == -2
 
 
 def test_number():
     reward = named("GRPO-1K-def", "number")
-    assert pay(reward, f"{A}w{B}{C}about 42 apples{D}") == 3.5
-    assert pay(reward, f"{A}w{B}{C}42 or 43{D}") == -1.5
-    assert pay(reward, f"{A}w{B}{C}many{D}") == pay(reward, "42") == -2.5
-    assert pay(reward, f"{A}w{B}{C}x=2, y=-3{D}", "x=2, y=-3") == 3.5
-    assert pay(reward, f"{A}w{B}{C}y=-3, x=2{D}", "x=2, y=-3") == pay(reward, f"{A}w{B}{C}0.5{D}", "1/2") == 3.5
+    assert score(reward, f"{A}w{B}{C}about 42 apples{D}") == 3.5
+    assert score(reward, f"{A}w{B}{C}42 or 43{D}") == -1.5
+    assert score(reward, f"{A}w{B}{C}many{D}") == score(reward, "42") == -2.5
+    assert score(reward, f"{A}w{B}{C}x=2, y=-3{D}", "x=2, y=-3") == 3.5
+    assert score(reward, f"{A}w{B}{C}y=-3, x=2{D}", "x=2, y=-3") == score(reward, f"{A}w{B}{C}0.5{D}", "1/2") == 3.5
     for wrong in ("x=2, y=3", "y=2, x=-3", "2"):
-        assert pay(reward, f"{A}w{B}{C}{wrong}{D}", "x=2, y=-3") == -1.5
+        assert score(reward, f"{A}w{B}{C}{wrong}{D}", "x=2, y=-3") == -1.5
 
 
 def test_linear():
     reward, truth = named("GRPO-Linear", "answer"), "x=2, y=-3"
-    assert pay(reward, f"{C}x=2, y=-3{D}", truth) == 1
-    assert pay(reward, f"{C}x=2, y=3{D}", truth) == pytest.approx(0.1)
+    assert score(reward, f"{C}x=2, y=-3{D}", truth) == 1
+    assert score(reward, f"{C}x=2, y=3{D}", truth) == pytest.approx(0.1)
     for answer in ("x=2", "2", "x=2, y=three", "x=2, y=-3, z=1", "x=2, x=2"):
-        assert pay(reward, f"{C}{answer}{D}", truth) == 0, answer
+        assert score(reward, f"{C}{answer}{D}", truth) == 0, answer
 
 
-def test_control_pays_a_fair_coin_that_the_seed_repeats():
+def test_the_control_is_a_fair_coin_that_the_seed_repeats():
     reward = named("GRPO-Control", "random_reward")
     random.seed(5)
-    first = reward([RIGHT] * 4000)
+    first = reward([CORRECT] * 4000)
     random.seed(5)
-    assert first == reward([RIGHT] * 4000) and set(first) == {0.0, 1.0} and 0.45 < sum(first) / 4000 < 0.55
+    assert first == reward([CORRECT] * 4000) and set(first) == {0.0, 1.0} and 0.45 < sum(first) / 4000 < 0.55
 
 
 def test_training_and_evaluation_agree():
-    """What GRPO pays for as right and well-formed is what the tables count."""
-    for kind, text in {**HOSTILE, "right": RIGHT}.items():
+    """What GRPO rewards as correct and well-formed is what the tables count."""
+    for kind, text in {**HOSTILE, "correct": CORRECT}.items():
         scored = evaluation.score({"text": text}, "42", prompts.THESIS)
-        assert scored["correct"] == pay(named("GRPO-1K", "answer_right"), text), kind
-        assert scored["well_formed"] == pay(named("GRPO-1K", "format_exact"), text), kind
+        assert scored["correct"] == score(named("GRPO-1K", "answer_correct"), text), kind
+        assert scored["well_formed"] == score(named("GRPO-1K", "format_exact"), text), kind
 
 
-def test_variants_differ_in_docstring_hyperparameters_and_rewards_alone():
-    """From main() to the end, and the imports, the four GRPO-1K scripts are the same text."""
-    texts = [(ROOT / f"GRPO_indomain/{name}.py").read_text() for name in SCRIPTS[:4]]
-    assert len({text[text.index("def main(") :] for text in texts}) == 1
-    assert len({text[text.index("\nimport sys") : text.index("@dataclass")] for text in texts}) == 1
+def parts(path: Path) -> dict:
+    """A script cut into its imports (head), the fields of its Args, main() and its last line."""
+    cut = {"head": "", "main": "", "last": ""}
+    for node in ast.parse(path.read_text()).body[1:]:
+        if getattr(node, "name", "") == "Args":
+            cut |= {"from": ast.unparse(node.bases[0]), "fields": {f.target.id: ast.unparse(f) for f in node.body}}
+        elif isinstance(node, (ast.Import, ast.ImportFrom, ast.Expr)):
+            cut["head"] += ast.unparse(node) + "\n"
+        elif isinstance(node, ast.If) or getattr(node, "name", "") == "main":
+            cut["last" if isinstance(node, ast.If) else "main"] += ast.unparse(node)
+    return cut
+
+
+def test_the_four_on_1000_problems_differ_in_docstring_values_and_rewards_alone():
+    first, *others = [parts(ROOT / f"GRPO_indomain/{name}.py") for name in SCRIPTS[:4]]
+    for other in others:
+        for name in ("head", "main", "last"):
+            assert other[name] == first[name]
+        assert list(other["fields"]) == list(first["fields"])
+        assert {**other["fields"], "reward_weights": ""} == {**first["fields"], "reward_weights": ""}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("GRPO_*/GRPO-*.py")), ids=lambda path: path.stem)
+def test_all_variants_have_one_shape(path):
+    """Against GRPO-1K.py: main() up to its rewards and the tags of its base, imports up to modules of common/."""
+    first, other = parts(ROOT / "GRPO_indomain/GRPO-1K.py"), parts(path)
+
+    def plain(main):
+        return re.sub(r"made_by='[^']*'(, default_tags=[^)]*)?|reward_funcs=.*?, args=", "", main)
+
+    assert plain(other["main"]) == plain(first["main"]) and "reward_funcs=" in other["main"]
+    own = {line for line in other["head"].splitlines() if line not in first["head"].splitlines()}
+    assert all(line == "import random" or line.startswith("from common import ") for line in own)
+    assert re.sub(r", output=.*", ")", other["last"]) == first["last"] and other["from"] == first["from"]
+    shared = [name for name in first["fields"] if name in other["fields"]]
+    assert shared == [name for name in other["fields"] if name in first["fields"]], "the same order everywhere"
+
+
+@pytest.mark.parametrize("name", ["GRPO-Hybrid", "GRPO-Intuitor", "GRPO-DualHead"])
+def test_out_of_domain_the_values_are_those_of_the_best_in_domain(name):
+    paths = ROOT / "GRPO_indomain" / "GRPO-1K-def.py", ROOT / "GRPO_outdomain" / f"{name}.py"
+    best, other = ({k: v for k, v in parts(path)["fields"].items() if "reward" not in k} for path in paths)
+    assert other == best

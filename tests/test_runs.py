@@ -1,9 +1,7 @@
 """The contract between stages: outputs whole or absent, one clear line for bad input, exact resume after a kill."""
 
-import contextlib
-import csv
+import errno
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -14,61 +12,20 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, load_script, run_script
+from conftest import BASE, FEW, GRPO, ROOT, SFT, call, load_script, one_line, run_script
+from filelock import FileLock
 
-from common import data, evaluation, models, prompts, runs
+from common import checkpoints, data, generation, models, prompts, results, runs, settings
 
-SFT = "SFT/SFT_train.py"
-GRPO = "GRPO_indomain/GRPO-1K.py"
-BASE = ROOT / "resources" / "tiny-base"
-# A few steps of the real trainers on the real base.
-FEW = {
-    SFT: ["--max_steps", 8, "--save_steps", 2, "--eval_steps", 2, "--heldout_every", 4, "--heldout_rows", 4],
-    GRPO: ["--max_steps", 6, "--save_steps", 2, "--heldout_every", 2, "--heldout_rows", 4, "--num_generations", 4]
-    + ["--per_device_train_batch_size", 8, "--max_completion_length", 120, "--tags", "thesis"],
-}
-
-
-def one_line(done: subprocess.CompletedProcess, *words: str) -> None:
-    """The script ended with a code and one line on stderr that holds the words."""
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    assert done.returncode == 2 and len(errors) == 1 and "Traceback" not in done.stderr, done.stderr
-    for word in words:
-        assert word in errors[0], errors[0]
-
-
-def call(script: str, *words) -> subprocess.CompletedProcess:
-    """The script's own parser and main() in this process: a bad input ends them before anything heavy begins."""
-    module, errors, code = load_script(script), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(errors):
-        patch.setattr(sys, "argv", [script, *map(str, words)])
-        try:
-            module.main(runs.parse(module.Args, module.TINY, module.__doc__))
-        except SystemExit as end:
-            code = end.code
-    return subprocess.CompletedProcess(words, code, "", errors.getvalue())
+CREATE = "SFT/dataset_creation.py"
+TEST = "GRPO_indomain/GRPO_test.py"
 
 
 def weights(folder: Path) -> str:
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
-@pytest.fixture(scope="module")
-def sft(linear_data, tmp_path_factory):
-    output = tmp_path_factory.mktemp("sft") / "SFT"
-    done = run_script(SFT, "--dataset", linear_data, "--output", output, *FEW[SFT])
-    assert done.returncode == 0, done.stderr
-    return output
-
-
-@pytest.fixture(scope="module")
-def grpo(linear_data, sft, tmp_path_factory):
-    output = tmp_path_factory.mktemp("grpo") / "GRPO-1K"
-    done = run_script(GRPO, "--dataset", linear_data, "--base", sft, "--output", output, *FEW[GRPO])
-    assert done.returncode == 0, done.stderr
-    return output
-
-
+@pytest.mark.slow
 def test_outputs_are_whole(sft, grpo):
     from transformers import AutoModelForCausalLM
 
@@ -88,31 +45,34 @@ def test_outputs_are_whole(sft, grpo):
             row = next(row for row in metrics if "reward" in row)
             assert {"entropy", "frac_reward_zero_std", "completions/clipped_ratio"} <= set(row)
             sample = json.loads((folder / "samples.jsonl").read_text().splitlines()[0])
-            assert set(sample["rewards"]) == {"format_exact", "answer_right"} and sample["truth"]
+            assert set(sample["rewards"]) == {"format_exact", "answer_correct"} and sample["truth"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [SFT, GRPO])
 def test_a_killed_run_resumes_to_the_same_weights(script, linear_data, sft, grpo, tmp_path):
-    """kill -9 after a checkpoint, a half-written checkpoint beside it, --resume: the bits of an uninterrupted run."""
+    """kill -9 after a checkpoint, then a damaged and a half-written one beside it: the bits of an uninterrupted run."""
     output, whole = tmp_path / "run", {SFT: sft, GRPO: grpo}[script]
     words = ["--dataset", linear_data, "--output", output, *FEW[script]]
     words += ["--base", sft] if script == GRPO else []
     command = [sys.executable, str(ROOT / script), *map(str, words)]
-    env = os.environ | {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
-    killed = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    second = runs.partial_of(output) / "checkpoint-4" / "trainer_state.json"
-    while not second.exists() and killed.poll() is None:
+    killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    whole_one, damaged, cut_off = (runs.partial_of(output) / f"checkpoint-{step}" for step in (4, 5, 6))
+    while not (whole_one / checkpoints.MANIFEST).exists() and killed.poll() is None:
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL, "the run ended before it could be killed"
     assert not output.exists()
-    shutil.copytree(second.parent, second.parent.with_name("checkpoint-5"))
-    (second.parent.with_name("checkpoint-5") / "trainer_state.json").write_text('{"global_st')
+    shutil.copytree(whole_one, damaged)
+    (damaged / "trainer_state.json").write_text('{"global_st')
+    shutil.copytree(damaged, cut_off)
+    (cut_off / checkpoints.MANIFEST).unlink()
 
-    one_line(run_script(script, *words), "interrupted run", "--resume")
-    one_line(run_script(script, *words, "--resume", "--learning_rate", "0.5"), "learning_rate")
+    one_line(call(script, *words), "interrupted run", "--resume")
+    one_line(call(script, *words, "--resume", "--learning_rate", 0.5), "learning_rate")
     done = run_script(script, *words, "--resume")
     assert done.returncode == 0, done.stderr
+    assert "checkpoint-5 is damaged (trainer_state.json); continuing from checkpoint-4" in done.stdout
     assert weights(output) == weights(whole)
 
     def logged(folder):
@@ -122,20 +82,70 @@ def test_a_killed_run_resumes_to_the_same_weights(script, linear_data, sft, grpo
     assert logged(output) == logged(whole)
 
 
-def test_an_output_is_not_overwritten(sft, linear_data):
-    before = weights(sft)
-    one_line(run_script(SFT, "--dataset", linear_data, "--output", sft, *FEW[SFT]), "exists", "--overwrite")
-    assert weights(sft) == before
+def test_settings_are_recorded_as_they_are_given(linear_data, tmp_path, monkeypatch):
+    """Those that follow from the base too, such as vLLM's stop tokens: --resume compares the record with a command."""
+
+    class Reached(Exception):
+        pass
+
+    def load_model(base, args):
+        assert args.generation_kwargs["stop_token_ids"]
+        raise Reached
+
+    monkeypatch.setattr(models, "check_device", lambda args: None)  # as if there were a GPU
+    monkeypatch.setattr(models, "load_model", load_model)
+    script, output = load_script(GRPO), tmp_path / "out"
+    words = ["--dataset", linear_data, "--base", BASE, "--output", output, "--use_vllm"]
+    args, again = (settings.parse(script.Args, "", argv=[str(word) for word in words]) for _ in range(2))
+    with pytest.raises(Reached):
+        script.main(args)
+    recorded = json.loads((runs.partial_of(output) / "settings.json").read_text())
+    assert runs.changed(recorded, runs.settings_of(again)) is None
 
 
-def test_missing_and_broken_inputs(linear_data, sft, tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize("script", [SFT, GRPO])
+def test_a_finished_output_is_kept(script, linear_data, sft, grpo):
+    output = {SFT: sft, GRPO: grpo}[script]
+    words = ["--dataset", linear_data, "--output", output, *FEW[script]]
+    words += ["--base", sft] if script == GRPO else []
+    before = {path: path.stat().st_mtime_ns for path in output.iterdir()}
+    one_line(call(script, *words), "exists", "--overwrite")
+    one_line(
+        call(script, *words, "--resume", "--learning_rate", 0.5), "--learning_rate", "now it is 0.5", "--overwrite"
+    )
+    done = call(script, *words, "--resume")
+    assert done.returncode == 0 and "finished, with the same settings" in done.stdout and not done.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in output.iterdir()}
+
+
+def test_a_finished_data_set_is_kept(tmp_path):
+    output = tmp_path / "linear"
+    few = ["--sft_rows", 4, "--train_rows", 4, "--validation_rows", 2, "--test_rows", 2]
+    words = [CREATE, "--dataset", "linear", "--output", output, *few]
+
+    def rows():
+        return (output / "train.jsonl").read_text()
+
+    assert call(*words, "--resume").returncode == 0  # nothing to continue: it is made
+    first = rows()
+    one_line(call(*words), "exists", "--overwrite")
+    one_line(call(*words, "--resume", "--seed", 1), "--seed 3407, now it is 1", "--overwrite")
+    done = call(*words, "--resume")
+    assert done.returncode == 0 and "finished, with the same settings" in done.stdout and rows() == first
+    assert call(*words, "--overwrite", "--seed", 1).returncode == 0 and rows() != first
+    (output / "run.json").unlink()
+    one_line(call(*words, "--overwrite"), "not made by these scripts")
+
+
+def test_missing_and_broken_inputs(linear_data, tmp_path):
     def grpo_with(*words):
         output = tmp_path / "out"
         done = call(GRPO, "--output", output, *words)
         assert not output.exists() and not runs.partial_of(output).exists()
         return done
 
-    base, dataset = ("--base", sft), ("--dataset", linear_data)
+    base, dataset = ("--base", BASE), ("--dataset", linear_data)
     one_line(grpo_with("--dataset", tmp_path / "none", *base), "does not exist", "dataset_creation.py")
     one_line(grpo_with(*dataset, "--base", "no/such/folder"), "no/such/folder")
     one_line(grpo_with(*dataset, *base, "--per_device_train_batch_size", 10, "--num_generations", 4), "divisible")
@@ -148,22 +158,21 @@ def test_missing_and_broken_inputs(linear_data, sft, tmp_path):
     one_line(grpo_with(*dataset, *base, "--profile", "huge"), "tiny or gpu")
 
     broken = tmp_path / "broken"
-    shutil.copytree(sft, broken)
+    shutil.copytree(BASE, broken)
     (broken / "model.safetensors").unlink()
     one_line(grpo_with(*dataset, "--base", broken), "lacks", "SFT_train.py")
 
     no_tags = tmp_path / "no-tags"
-    shutil.copytree(sft, no_tags)
+    shutil.copytree(BASE, no_tags)
     (no_tags / "chat_template.jinja").write_text(prompts.CHATML)
     one_line(grpo_with(*dataset, "--base", no_tags), "which tags")
 
     special = tmp_path / "special"
-    shutil.copytree(sft, special)
-    for name in ("tokenizer.json",):
-        tokenizer = json.loads((special / name).read_text())
-        for token in tokenizer["added_tokens"]:
-            token["special"] = True
-        (special / name).write_text(json.dumps(tokenizer))
+    shutil.copytree(BASE, special)
+    tokenizer = json.loads((special / "tokenizer.json").read_text())
+    for token in tokenizer["added_tokens"]:
+        token["special"] = True
+    (special / "tokenizer.json").write_text(json.dumps(tokenizer))
     one_line(grpo_with(*dataset, "--base", special), "special=False")
 
     for change, words in (
@@ -182,69 +191,124 @@ def test_bad_sources(tmp_path):
     folder = tmp_path / "source"
     folder.mkdir()
     (folder / "train.jsonl").write_text('{"problem": "1+1?", "answer": "2"}\n')
-    create, output = "SFT/dataset_creation.py", ("--output", tmp_path / "made")
-    one_line(call(create, "--dataset", "gsm8k", "--gsm8k", folder, *output), "no column question")
-    one_line(call(create, "--dataset", "gsm8k", "--gsm8k", tmp_path / "none", *output), "no such folder")
-    one_line(run_script(create, "--dataset", "gsm8k", *output), "--gsm8k FOLDER")
-    one_line(call(create, "--dataset", "poems", *output), "openmath")
+    output = ("--output", tmp_path / "made")
+    one_line(call(CREATE, "--dataset", "gsm8k", "--gsm8k", folder, *output), "no column question")
+    one_line(call(CREATE, "--dataset", "gsm8k", "--gsm8k", tmp_path / "none", *output), "no such folder")
+    one_line(call(CREATE, "--dataset", "gsm8k", *output), "--gsm8k FOLDER")
+    one_line(call(CREATE, "--dataset", "poems", *output), "openmath")
     (folder / "train.jsonl").write_text('{"problem": "?", "expected_answer": "x", "generated_solution": ""}\n')
-    one_line(call(create, "--dataset", "openmath", "--openmath", folder, *output), "empty")
+    one_line(call(CREATE, "--dataset", "openmath", "--openmath", folder, *output), "empty")
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.parametrize(
+    "error, code, words",
+    [
+        (KeyboardInterrupt(), 130, ["interrupted; continue with: python SFT/dataset_creation.py", "--resume"]),
+        (signal.SIGTERM, 143, ["terminated; continue with: python SFT/dataset_creation.py", "--resume"]),
+        (PermissionError(errno.EACCES, "Permission denied", "a.jsonl"), 2, ["could not open a.jsonl", "permissions"]),
+        (OSError(errno.ENOSPC, "No space left on device"), 2, ["free some disk space", "then repeat: python SFT/"]),
+    ],
+)
+def test_what_stops_a_script_is_said_in_one_line(error, code, words, tmp_path, monkeypatch):
+    def stop(*_):
+        if isinstance(error, signal.Signals):
+            signal.raise_signal(error)
+        raise error
+
+    monkeypatch.setattr(data, "write_splits", stop)
+    one_line(call(CREATE, "--dataset", "linear", "--output", tmp_path / "out"), *words, code=code)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_do_not_write_to_one_output(tmp_path):
+    output = tmp_path / "out"
+    with FileLock(f"{runs.partial_of(output)}.lock"):
+        one_line(run_script(CREATE, "--dataset", "linear", "--output", output), "another process is writing to")
+    assert not output.exists()
+
+
+@pytest.mark.slow
 def test_a_full_disk_while_saving(linear_data, sft, tmp_path):
     """A limit on the size of a file stands in for the full disk; the run ends in one line and can be resumed."""
     output = tmp_path / "out"
     words = ["--dataset", linear_data, "--base", sft, "--output", output, *FEW[GRPO]]
     command = " ".join(map(str, [sys.executable, ROOT / GRPO, *words]))
-    env = os.environ | {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
     limited = ["bash", "-c", f"ulimit -f 1000; trap '' XFSZ; exec {command}"]
-    done = subprocess.run(limited, env=env, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=600)
     one_line(done, "disk space", "--resume")
     assert not output.exists()
-    done = run_script(GRPO, *words, "--resume")
+    done = call(GRPO, *words, "--resume")
     assert done.returncode == 0 and (output / "run.json").exists(), done.stderr
 
 
-def test_nothing_to_learn_is_said(linear_data, sft, tmp_path):
+@pytest.mark.slow
+def test_nothing_to_learn_is_said(linear_data, tmp_path):
     words = ["--dataset", linear_data, "--output", tmp_path / "out", *FEW[GRPO]]
-    done = run_script(GRPO, *words, "--base", BASE, "--max_completion_length", 8, "--max_steps", 8)
+    done = call(GRPO, *words, "--base", BASE, "--max_completion_length", 8, "--max_steps", 8)
     one_line(done, "nothing can be learned", "truncated")
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("script", sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("[SGB]*/*.py")))
-def test_help_works_from_the_root_and_from_the_folder(script):
-    for cwd in (ROOT, (ROOT / script).parent):
-        done = run_script(script, "--help", cwd=cwd)
-        assert done.returncode == 0, done.stderr
-        own = load_script(script).Args.__dict__["__annotations__"]
-        assert all(f"--{name} " in done.stdout or f"--{name}," in done.stdout for name in own)
-        assert "Command: python" in done.stdout
+@pytest.mark.slow
+def test_a_sample_holds_the_truth_of_its_own_row(tmp_path, monkeypatch):
+    """All rows ask the same question; the reward tells which of their solutions the trainer has given it."""
+
+    def told(completions, solution, **columns):
+        return [float(truth) for truth in solution]
+
+    def nothing(completions, **columns):
+        return [0.0] * len(completions)
+
+    rows = [{"question": "1+1?", "solution": str(n)} for n in range(8)]
+    folder, script = tmp_path / "set", load_script(GRPO)
+    folder.mkdir()
+    runs.write_json(folder / "run.json", {"splits": data.write_splits(folder, {"train": rows, "validation": rows})})
+    monkeypatch.setattr(script, "REWARDS", [told, nothing])
+    words = ["--dataset", folder, "--base", BASE, "--output", tmp_path / "out", *FEW[GRPO]]
+    words += ["--max_steps", 4, "--max_completion_length", 8, "--patience", 0]
+    script.main(settings.parse(script.Args, "", argv=[str(word) for word in words]))
+    samples = runs.read_jsonl(tmp_path / "out" / "samples.jsonl")
+    assert len({sample["truth"] for sample in samples}) == 4
+    assert all(sample["rewards"]["told"] == float(sample["truth"]) for sample in samples)
 
 
+@pytest.mark.slow
 def test_test_script_writes_rows_and_items(linear_data, sft, tmp_path, monkeypatch):
-    module = load_script("GRPO_indomain/GRPO_test.py")
-    results = tmp_path / "results.csv"
     monkeypatch.setattr(runs, "OUTPUTS", tmp_path / "outputs")
-    monkeypatch.setattr(evaluation.save_results, "__defaults__", (results,))
-    words = ["--checkpoints", str(BASE), str(sft), "--dataset", str(linear_data), "--samples", "2"]
-    monkeypatch.setattr(sys, "argv", ["GRPO_test.py", *words])
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results.csv")
     for _ in range(2):
-        module.main(runs.parse(module.Args, module.TINY, ""))
-    rows = list(csv.DictReader(open(results)))
+        done = call(TEST, "--checkpoints", BASE, sft, "--dataset", linear_data, "--samples", 2, "--seed", 5)
+        assert done.returncode == 0, done.stderr
+    rows = results.read(tmp_path / "results.csv")
     assert [(row["script"], row["decoding"]) for row in rows] == [
         (script, decoding) for script in ("SFT", "base") for decoding in ("greedy", "sampled")
     ]
+    assert [row["seed"] for row in rows] == ["3407", "3407", "0", "5"]  # nothing is random in the base's greedy one
     assert all(row["n"] == "8" and row["base"] == "tiny-base" and row["command"] for row in rows)
-    items = sorted((tmp_path / "outputs" / "tests").glob("*.jsonl"))
-    assert [len(path.read_text().splitlines()) for path in items] == [8, 16, 8, 16]
+    tested = [runs.read_jsonl(path) for path in sorted((tmp_path / "outputs" / "tests").glob("*.jsonl"))]
+    assert [len(lines) for lines in tested] == [8, 16, 8, 16]
+    for row, lines in zip(rows, tested):
+        key = {name: row[name] for name in results.KEY}
+        assert all({name: str(line[name]) for name in results.KEY} == key for line in lines)
 
 
-def test_wilson_matches_a_known_interval():
-    low, high = evaluation.wilson(0.8, 100)
-    assert low == pytest.approx(0.7112, abs=1e-3) and high == pytest.approx(0.8666, abs=1e-3)
-    assert evaluation.wilson(0.0, 10)[0] == 0.0 and evaluation.wilson(1.0, 10)[1] == pytest.approx(1.0)
+def test_resume_skips_what_is_tested(linear_data, tmp_path, monkeypatch):
+    one, other, table = BASE, tmp_path / "other", tmp_path / "results.csv"
+    shutil.copytree(BASE, other)
+    words = [TEST, "--checkpoints", one, other, "--dataset", linear_data, "--rows", 2, "--max_new_tokens", 4]
+    words += ["--samples", 0, "--results", table, "--resume"]
+    assert call(*words).returncode == 0
+    before, asked, generator = table.read_text(), [], generation.generator
+    monkeypatch.setattr(generation, "generator", lambda folder, *rest: asked.append(folder) or generator(folder, *rest))
+    assert call(*words).stdout.count("already tested, skipped") == 2 and not asked
+    assert table.read_text() == before
+    assert call(*words, "--samples", 1).returncode == 0 and asked == [str(one), str(other)]
+    assert [row["decoding"] for row in results.read(table)] == ["greedy", "sampled"] * 2
+    for path in (tmp_path / "tests").glob("*other*greedy.jsonl"):
+        os.utime(path, (0, 0))  # older than its checkpoint, which was trained again since
+    assert call(*words).stdout.count("already tested, skipped") == 1 and asked[2:] == [str(other)]
 
 
 def test_a_row_may_hold_characters_that_look_like_line_ends(tmp_path):

@@ -1,4 +1,4 @@
-"""The problems that code makes are right, and no split or stage sees another one's."""
+"""The problems that code makes are correct, and no split or stage sees another one's."""
 
 import json
 import random
@@ -22,7 +22,7 @@ def read_system(question: str) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("level", tasks.LEVELS)
-def test_linear_systems_have_their_solution_and_a_true_working(level):
+def test_linear_systems_have_their_solution_and_correct_reasoning(level):
     for split in tasks.SPLITS:
         for problem in tasks.problems(tasks.linear, split, 30, 1, level=tasks.LEVELS[level]):
             a, b, c, d, e, f = read_system(problem["question"])
@@ -65,7 +65,7 @@ def test_the_order_of_the_equations_does_not_change_the_split():
     assert tasks.system_key((1, 2, 3, 4, 5, 6)) == tasks.system_key((4, 5, 6, 1, 2, 3))
 
 
-def test_other_shapes_are_right():
+def test_other_shapes_are_correct():
     for name, make in tasks.OTHER_SHAPES.items():
         for problem in tasks.problems(make, "train", 200, 3):
             question, solution = problem["question"], problem["solution"]
