@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import answers, certainty, grpo, prompts, settings, steps
+from common import answers, arithmetic, certainty, grpo, prompts, settings
 from common.settings import setting
 
 
@@ -60,7 +60,10 @@ def calibration(correct, certainties, **columns):
 
 def process(completions, tags, **columns):
     """Fraction of the different equalities stated in the reasoning that hold, 0 where none is stated: 0 to 1."""
-    return [steps.share(prompts.working(text, asked) or "") for text, asked in prompts.texts(completions, tags)]
+    return [
+        arithmetic.fraction_correct(prompts.working(text, asked) or "")
+        for text, asked in prompts.texts(completions, tags)
+    ]
 
 
 def hybrid(completions, solution, tags, certainties, trainer_state, log_metric, **columns):

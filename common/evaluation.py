@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from common import answers, data, generation, judge, models, prompts, results, runs, steps
+from common import answers, arithmetic, data, generation, judge, models, prompts, results, runs
 
 
 def named_option(solution: str | None, options: Sequence[str]) -> str | None:
@@ -41,7 +41,7 @@ def score(reply: dict, truth: str, tags: prompts.Tags, options: Sequence[str] = 
         "solution": solution,
         "correct": answers.is_correct(named_option(solution, options), truth),
         "well_formed": prompts.is_well_formed(reply["text"], tags),
-        "judge": 10 * steps.share(reply["text"] if working is None else working),
+        "judge": 10 * arithmetic.fraction_correct(reply["text"] if working is None else working),
     }
 
 
