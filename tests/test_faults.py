@@ -5,7 +5,6 @@ checkpoints, two runs in one folder, divergence, interruptions. Each ends in one
 import contextlib
 import ctypes
 import hashlib
-import io
 import json
 import math
 import os
@@ -14,43 +13,16 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import traceback
 from pathlib import Path
 
 import fuzz
 import pytest
-from conftest import ROOT, load_script
+from conftest import BASE, FEW, GRPO, SFT, call, load_script, one_line
 
-from common import checkpoints, data, results, runs, settings, tasks
+from common import checkpoints, data, results, runs, tasks
 
-DATA, SFT = "SFT/dataset_creation.py", "SFT/SFT_train.py"
-GRPO, TEST = "GRPO_indomain/GRPO-1K.py", "GRPO_indomain/GRPO_test.py"
-BASE = ROOT / "resources" / "tiny-base"
-FEW = ["--max_steps", 6, "--save_steps", 2, "--eval_strategy", "no", "--load_best_model_at_end", "false"]
-FEW += ["--heldout_every", 6, "--heldout_rows", 2, "--max_completion_length", 20]
-
-
-def start(script: str, *words) -> subprocess.CompletedProcess:
-    """The script's parser and main() in this process: its exit code and what it prints."""
-    module, out, errors, code = load_script(script), io.StringIO(), io.StringIO(), 0
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(errors), contextlib.redirect_stdout(out):
-        patch.setattr(sys, "argv", [str(ROOT / script), *map(str, words)])
-        try:
-            settings.run(module.main, module.Args, module.__doc__)
-        except SystemExit as end:
-            code = end.code
-        finally:
-            signal.signal(signal.SIGTERM, before)
-    return subprocess.CompletedProcess(words, code, out.getvalue(), errors.getvalue())
-
-
-def one_line(done: subprocess.CompletedProcess, *words: str, code: int = 2) -> None:
-    """The script ended with the code, and with one line of error that holds the words."""
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert done.returncode == code and len(errors) == 1 and "Traceback" not in done.stderr, done.stderr
-    assert all(word in errors[0] for word in words), errors[0]
+CREATE, TEST = "SFT/dataset_creation.py", "GRPO_indomain/GRPO_test.py"
 
 
 @contextlib.contextmanager
@@ -116,48 +88,33 @@ def test_a_number_that_no_float_can_hold_is_an_answer(script, answer):
     ("script", "words"),
     [
         (SFT, "--max_steps -5"),
-        (SFT, "--max_steps 0"),
         (SFT, "--num_train_epochs 0"),
-        (SFT, "--learning_rate nan"),
-        (SFT, "--learning_rate -1e-4"),
         (SFT, "--per_device_train_batch_size 0"),
+        (SFT, "--gradient_accumulation_steps 0"),
         (SFT, "--heldout_rows 0"),
-        (SFT, "--heldout_every 0"),
         (SFT, "--seed -1"),
-        (SFT, "--seed 4294967296"),
         (SFT, "--save_steps -2"),
         (SFT, "--warmup_steps -1"),
-        (SFT, "--max_length 0"),
-        (SFT, "--lora_r -4"),
         (GRPO, "--num_generations 0"),
-        (GRPO, "--num_generations 1"),
         (GRPO, "--temperature -0.5"),
-        (GRPO, "--temperature inf"),
         (GRPO, "--top_p 7"),
-        (GRPO, "--beta -1"),
-        (GRPO, "--gradient_accumulation_steps 0"),
         (GRPO, "--max_completion_length 0"),
-        (GRPO, "--reward_weights nan 1"),
-        (GRPO, "--reward_weights 1"),
         (GRPO, "--reward_weights 1 1 1"),
         ("GRPO_indomain/GRPO-1K-def.py", "--reward_weights 1 1"),
-        (TEST, "--top_p 7"),
+        ("BFCL/GRPO_BFCL_v1.py", "--reward_weights nan 1 1 1 1"),
+        ("BFCL/GRPO_BFCL_v2.py", "--max_turn_steps 0"),
         (TEST, "--temperature -1"),
         (TEST, "--rows -1"),
         (TEST, "--samples -1"),
         (TEST, "--batch_size 0"),
-        (TEST, "--max_new_tokens 0"),
         (TEST, "--pass_k -1"),
-        (DATA, "--terse 5"),
-        (DATA, "--terse nan"),
-        (DATA, "--sft_rows -5"),
-        (DATA, "--test_rows -1"),
-        (DATA, "--seed -1"),
-        (DATA, "--level none"),
+        (CREATE, "--terse 5"),
+        (CREATE, "--terse nan"),
+        (CREATE, "--sft_rows -5"),
     ],
 )
 def test_a_value_out_of_range_is_refused(script, words):
-    one_line(start(script, *words.split()), words.split()[0])
+    one_line(call(script, *words.split()), words.split()[0])
 
 
 def test_more_problems_than_exist_are_refused(capsys, monkeypatch):
@@ -242,7 +199,7 @@ def test_truncated_weights_are_refused(size, linear_data, tmp_path):
     base = shutil.copytree(BASE, tmp_path / "base")
     with open(base / "model.safetensors", "r+b") as file:
         file.truncate(size)
-    done = start(SFT, "--dataset", linear_data, "--base", base, "--output", tmp_path / "SFT", *FEW)
+    done = call(SFT, "--dataset", linear_data, "--base", base, "--output", tmp_path / "SFT", *FEW[SFT])
     one_line(done, "cannot load the weights", str(base))
     assert not (tmp_path / "SFT").exists()
 
@@ -266,21 +223,22 @@ def signalled(number: int, step: int):
 
 
 @pytest.fixture(scope="module")
-def runs_of_sft(linear_data, tmp_path_factory):
-    """A whole run, and the working folder of one that was interrupted behind its second checkpoint."""
-    folder = tmp_path_factory.mktemp("runs")
-    done = start(SFT, "--dataset", linear_data, "--output", folder / "whole", *FEW)
-    assert done.returncode == 0, done.stderr
+def interrupted(linear_data, tmp_path_factory):
+    """The working folder of the run of the fixture `sft`, interrupted behind its second checkpoint."""
+    output = tmp_path_factory.mktemp("interrupted") / "cut"
     with signalled(signal.SIGINT, 4):
-        done = start(SFT, "--dataset", linear_data, "--output", folder / "cut", *FEW)
+        done = call(SFT, "--dataset", linear_data, "--output", output, *FEW[SFT])
     one_line(done, "interrupted", "continue", SFT, "--resume", code=130)
-    assert not (folder / "cut").exists()
-    return folder / "whole", folder / "cut.partial"
+    assert not output.exists()
+    return runs.partial_of(output)
 
 
-def linked(partial: Path, folder: Path) -> Path:
-    """A copy of a working folder that takes no room; its files are replaced, never changed."""
-    return shutil.copytree(partial, folder, copy_function=os.link)
+def copied(partial: Path, folder: Path) -> Path:
+    """A copy of a working folder; its checkpoints, of which no file is ever changed in place, take no room."""
+    shutil.copytree(partial, folder, ignore=shutil.ignore_patterns("checkpoint-*"))
+    for checkpoint in partial.glob("checkpoint-*"):
+        shutil.copytree(checkpoint, folder / checkpoint.name, copy_function=os.link)
+    return folder
 
 
 def damage(path: Path, how: str) -> None:
@@ -295,67 +253,76 @@ def damage(path: Path, how: str) -> None:
 FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "manifest.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["missing", "truncated", "changed"])
 @pytest.mark.parametrize("file", FILES)
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(file, how, runs_of_sft, tmp_path, capsys):
-    partial = linked(runs_of_sft[1], tmp_path / "cut.partial")
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(file, how, interrupted, tmp_path, capsys):
+    partial = copied(interrupted, tmp_path / "cut.partial")
     damage(partial / "checkpoint-4" / file, how)
     assert checkpoints.newest(partial) == partial / "checkpoint-2"
     assert not (partial / "checkpoint-4").exists()
     assert (file, how) == ("manifest.json", "missing") or file in capsys.readouterr().out
 
 
-def test_without_an_intact_checkpoint_the_folder_to_delete_is_named(runs_of_sft, tmp_path, capsys):
-    partial = linked(runs_of_sft[1], tmp_path / "cut.partial")
+@pytest.mark.slow
+def test_without_an_intact_checkpoint_the_folder_to_delete_is_named(interrupted, tmp_path, capsys):
+    partial = copied(interrupted, tmp_path / "cut.partial")
     for folder in partial.glob("checkpoint-*"):
         damage(folder / "optimizer.pt", "truncated")
     with refused(capsys, "checkpoint-4", "optimizer.pt", "delete", "cut.partial"):
         checkpoints.newest(partial)
 
 
-def test_a_damaged_run_resumes_to_the_same_weights(runs_of_sft, linear_data, tmp_path):
-    whole, partial = runs_of_sft
-    damage(linked(partial, tmp_path / "cut.partial") / "checkpoint-4" / "rng_state.pth", "missing")
-    done = start(SFT, "--dataset", linear_data, "--output", tmp_path / "cut", *FEW, "--resume")
+@pytest.mark.slow
+def test_a_damaged_run_resumes_to_the_same_weights(interrupted, sft, linear_data, tmp_path):
+    damage(copied(interrupted, tmp_path / "cut.partial") / "checkpoint-4" / "rng_state.pth", "missing")
+    done = call(SFT, "--dataset", linear_data, "--output", tmp_path / "cut", *FEW[SFT], "--resume")
     assert done.returncode == 0 and "checkpoint-4 is damaged" in done.stdout, done.stderr
-    assert weights(tmp_path / "cut") == weights(whole)
+    assert weights(tmp_path / "cut") == weights(sft)
 
 
-def test_damaged_settings_are_said(runs_of_sft, linear_data, tmp_path):
-    partial = linked(runs_of_sft[1], tmp_path / "cut.partial")
+@pytest.mark.slow
+def test_damaged_settings_are_said(interrupted, linear_data, tmp_path):
+    partial = copied(interrupted, tmp_path / "cut.partial")
     damage(partial / "settings.json", "truncated")
-    done = start(SFT, "--dataset", linear_data, "--output", tmp_path / "cut", *FEW, "--resume")
+    done = call(SFT, "--dataset", linear_data, "--output", tmp_path / "cut", *FEW[SFT], "--resume")
     one_line(done, "settings.json is damaged", "delete", "cut.partial")
     assert (partial / "checkpoint-4").exists()
 
 
+@pytest.mark.slow
 def test_terminated_says_how_to_continue(linear_data, tmp_path):
-    words = ["--dataset", linear_data, "--output", tmp_path / "SFT", *FEW]
+    words = ["--dataset", linear_data, "--output", tmp_path / "SFT", *FEW[SFT]]
     with signalled(signal.SIGTERM, 2):
-        one_line(start(SFT, *words), "terminated", "continue", SFT, "--resume", code=143)
+        one_line(call(SFT, *words), "terminated", "continue", SFT, "--resume", code=143)
     assert checkpoints.newest(tmp_path / "SFT.partial").name == "checkpoint-2"
 
 
 def test_a_second_run_in_the_same_folder_is_refused(linear_data, tmp_path):
     from filelock import FileLock
 
-    words = ["--dataset", linear_data, "--output", tmp_path / "SFT", *FEW]
+    words = ["--dataset", linear_data, "--output", tmp_path / "SFT", *FEW[SFT]]
     begun = tmp_path / "SFT.partial" / "checkpoint-2"
     begun.mkdir(parents=True)
     with FileLock(f"{tmp_path / 'SFT.partial'}.lock"):
         for more in ((), ("--resume",), ("--overwrite",)):
-            one_line(start(SFT, *words, *more), "another process", "SFT.partial")
+            one_line(call(SFT, *words, *more), "another process", "SFT.partial")
     assert begun.exists()
 
 
-@pytest.mark.parametrize("words", [("--save_steps", 2), ("--save_steps", 4), ("--save_strategy", "epoch")])
-def test_divergence_saves_nothing(words, linear_data, tmp_path):
-    diverging = ["--learning_rate", 1e4, "--max_grad_norm", 0, "--logging_steps", 100, "--warmup_steps", 0]
-    done = start(
-        SFT, "--dataset", linear_data, "--output", tmp_path / "SFT", *FEW, "--max_steps", 16, *diverging, *words
-    )
-    one_line(done, "lower --learning_rate")
-    assert not (tmp_path / "SFT").exists() and not list(tmp_path.rglob("*.safetensors"))
+@pytest.mark.slow
+@pytest.mark.parametrize("saving", [("steps", "--save_steps", 2), ("steps", "--save_steps", 100), ("epoch",), ("no",)])
+def test_divergence_is_not_saved(saving, linear_data, tmp_path):
+    """No weights that are not finite, before the first line of the log too; an epoch has 16 steps."""
+    from safetensors.torch import load_file
+
+    words = ["--dataset", linear_data, "--output", tmp_path / "SFT", "--max_steps", 16, "--logging_steps", 100]
+    words += ["--eval_strategy", "no", "--load_best_model_at_end", "false", "--heldout_rows", 2]
+    words += ["--learning_rate", 1e4, "--max_grad_norm", 0, "--save_strategy", *saving]
+    one_line(call(SFT, *words), "lower --learning_rate")
+    assert not (tmp_path / "SFT").exists()
+    saved = [weight for path in tmp_path.rglob("*.safetensors") for weight in load_file(path).values()]
+    assert all(weight.isfinite().all() for weight in saved)
 
 
 # Disk and permissions
@@ -367,7 +334,7 @@ def forked(script: str, *words, largest: int) -> subprocess.CompletedProcess:
     if not (child := os.fork()):
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-            done = start(script, *words)
+            done = call(script, *words)
             os.write(write, json.dumps([done.returncode, done.stdout, done.stderr]).encode())
         except BaseException:
             os.write(write, json.dumps([1, "", traceback.format_exc()]).encode())
@@ -400,16 +367,17 @@ SMALL = ["--dataset", "linear", "--sft_rows", 4, "--train_rows", 4, "--validatio
 
 
 def test_a_full_disk_at_data_creation(tmp_path):
-    done = forked(DATA, "--output", tmp_path / "linear", *SMALL, "--sft_rows", 400, largest=4000)
-    one_line(done, "disk space", DATA)
+    done = forked(CREATE, "--output", tmp_path / "linear", *SMALL, "--sft_rows", 400, largest=4000)
+    one_line(done, "disk space", CREATE)
     assert not (tmp_path / "linear").exists()
-    assert start(DATA, "--output", tmp_path / "linear", *SMALL, "--sft_rows", 400, "--resume").returncode == 0
+    assert call(CREATE, "--output", tmp_path / "linear", *SMALL, "--sft_rows", 400, "--resume").returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("largest", [10**6, 8 * 10**6, 60_000])
-def test_a_full_disk_at_a_checkpoint(largest, runs_of_sft, linear_data, tmp_path):
-    partial = linked(runs_of_sft[1], tmp_path / "cut.partial")
-    words = ["--dataset", linear_data, "--output", tmp_path / "cut", *FEW, "--resume"]
+def test_a_full_disk_at_a_checkpoint(largest, interrupted, linear_data, tmp_path):
+    partial = copied(interrupted, tmp_path / "cut.partial")
+    words = ["--dataset", linear_data, "--output", tmp_path / "cut", *FEW[SFT], "--resume"]
     one_line(forked(SFT, *words, largest=largest), "disk space", "--resume")
     assert not (tmp_path / "cut").exists() and checkpoints.newest(partial).name == "checkpoint-4"
 
@@ -422,18 +390,15 @@ def test_a_full_disk_at_a_test(linear_data, tmp_path):
 
 
 def test_folders_without_permission(linear_data, tmp_path):
+    tested = ["--checkpoints", BASE, "--dataset", linear_data, "--rows", 1, "--samples", 0, "--max_new_tokens", 2]
     tmp_path.chmod(0o555)
     with permissions():
         with pytest.raises(PermissionError):
             (tmp_path / "any").touch()
-        for script, words in (
-            (DATA, [*SMALL, "--output", tmp_path / "linear"]),
-            (SFT, ["--dataset", linear_data, "--output", tmp_path / "SFT"]),
-            (
-                TEST,
-                ["--checkpoints", BASE, "--dataset", linear_data, "--rows", 1, "--samples", 0, "--max_new_tokens", 2],
-            ),
+        for script, *words in (
+            (CREATE, *SMALL, "--output", tmp_path / "linear"),
+            (SFT, "--dataset", linear_data, "--output", tmp_path / "SFT"),
+            (TEST, *tested, "--results", tmp_path / "results.csv"),
         ):
-            words += ["--results", tmp_path / "results.csv"] if script == TEST else []
-            one_line(start(script, *words), str(tmp_path), "Permission denied", "permissions")
+            one_line(call(script, *words), str(tmp_path), "Permission denied", "permissions")
     tmp_path.chmod(0o755)
