@@ -23,16 +23,24 @@ THINK_TAG = re.compile(r"</?think>")
 CALCULATOR_NOTE = re.compile(r"<<[^<>]*>>")
 
 
+def _texts(row: dict) -> dict | None:
+    """The row with its numbers as text; None where a value is missing, or neither text nor a number."""
+    whole = all(isinstance(value, (str, int, float)) for value in row.values())
+    return {name: str(value) for name, value in row.items()} if whole else None
+
+
 def _openmath(row: dict) -> dict | None:
-    solution = str(row["expected_answer"]).strip()
+    solution = row["expected_answer"].strip()
     if not answers.is_number(solution):
         return None
     working = THINK_TAG.sub("", row["generated_solution"]).strip()
     return {"question": row["problem"], "working": working, "solution": solution}
 
 
-def _gsm8k(row: dict) -> dict:
-    working, _, solution = row["answer"].rpartition("####")
+def _gsm8k(row: dict) -> dict | None:
+    working, mark, solution = row["answer"].rpartition("####")
+    if not mark:
+        return None
     return {
         "question": row["question"],
         "working": CALCULATOR_NOTE.sub("", working).strip(),
@@ -41,7 +49,7 @@ def _gsm8k(row: dict) -> dict:
 
 
 def _dapo(row: dict) -> dict:
-    return {"question": row["prompt"], "solution": str(row["solution"])}
+    return {"question": row["prompt"], "solution": row["solution"]}
 
 
 def _math500(row: dict) -> dict:
@@ -69,8 +77,9 @@ def _multiple_choice(row: dict) -> dict | None:
 
 
 def _word_problem(row: dict) -> dict | None:
-    made = _gsm8k(row)
-    return made if answers.is_number(made["solution"]) else None
+    texts = _texts(row)
+    made = _gsm8k(texts) if texts else None
+    return made if made and answers.is_number(made["solution"]) else None
 
 
 class Source(NamedTuple):
@@ -128,17 +137,26 @@ def _load(source: Source, name: str, folder: str | None):
 def load_source(name: str, folder: str | None) -> dict[str, list[dict]]:
     """{"train": rows, "test": rows} of a source, from the hub or a local folder with the same fields.
 
-    A question that repeats an earlier one is dropped. "test" is empty for a source without a test split, "train" for a
-    source with nothing else.
+    A row without a usable question or answer is left out, and a question that repeats an earlier one; prints how many.
+    "test" is empty for a source without a test split, "train" for a source with nothing else.
     """
     source = SOURCES[name]
-    found, seen = {"train": [], "test": []}, set()
+    found, seen, unusable, repeated = {"train": [], "test": []}, set(), 0, 0
     for split, rows in _load(source, name, folder).items():
         for row in rows.select_columns(list(source.columns)):
-            row = source.convert(row)
-            if row and row["solution"].strip() and row["question"] not in seen:
+            texts = _texts(row)
+            row = source.convert(texts) if texts else None
+            if not row or not row["question"].strip() or not row["solution"].strip():
+                unusable += 1
+            elif row["question"] in seen:
+                repeated += 1
+            else:
                 seen.add(row["question"])
                 found["test" if split in ("test", "validation") else "train"].append(row)
+    print(
+        f"{name}: {len(seen)} rows; left out {unusable} without a usable question or answer, "
+        f"{repeated} that repeat a question"
+    )
     return found
 
 
@@ -212,26 +230,43 @@ def creation_command(name: str) -> str:
     return f"python BFCL/BFCL_dataset_creation.py --kind {kind} --source {source}"
 
 
+def _fits(column: str, value) -> bool:
+    """Whether a value has the type of its column: messages for prompt and completion, else text."""
+    if column not in ("prompt", "completion"):
+        return isinstance(value, str)
+    messages = value if isinstance(value, list) else []
+    return bool(messages) and all(
+        isinstance(message, dict) and all(isinstance(message.get(name), str) for name in ("role", "content"))
+        for message in messages
+    )
+
+
 def read_split(dataset: str, split: str, working: bool = False) -> tuple[list[dict], str]:
-    """The rows of a split and its fingerprint; ends the script when it is missing, empty or not as recorded.
+    """The rows of a split and its fingerprint; ends the script when it is missing, empty, malformed or not as recorded.
 
     working: rows must have the reasoning (or the completion) to train on.
     """
     folder = dataset_folder(dataset)
-    facts = runs.require(folder, creation_command(folder.name))
+    recorded = runs.require(folder, creation_command(folder.name)).get("splits")
+    if recorded is None:
+        runs.fail(f"{runs.shown(folder)} is not a data set; choose a folder of outputs/data/")
     path = folder / f"{split}.jsonl"
     rows = runs.read_jsonl(path) if path.exists() else []
-    own = rows and "prompt" in rows[0]  # rows with their own messages, as for BFCL
-    needed = ("question", *(("completion" if own else "working",) if working else ()), "solution")
     if not rows:
-        runs.fail(
-            f"data set {runs.shown(folder)} has no rows in its split {split}; splits: {', '.join(facts['splits'])}"
-        )
-    missing = [column for column in needed if any(column not in row for row in rows)]
-    if missing:
-        runs.fail(f"{runs.shown(path)} has rows without {missing[0]}; needed: {', '.join(needed)}")
+        runs.fail(f"data set {runs.shown(folder)} has no rows in its split {split}; splits: {', '.join(recorded)}")
+    if not all(isinstance(row, dict) for row in rows):
+        runs.fail(f"{runs.shown(path)} has lines that are not JSON objects; repeat: {creation_command(folder.name)}")
+    own = "prompt" in rows[0]  # rows with their own messages, as for BFCL
+    needed = ("question", *(("prompt",) if own else ()), "solution")
+    needed += (("completion" if own else "working"),) if working else ()
+    for column in needed:
+        if any(column not in row for row in rows):
+            runs.fail(f"{runs.shown(path)} has rows without {column}; needed: {', '.join(needed)}")
+        if not all(_fits(column, row[column]) for row in rows):
+            kind = "a list of messages with role and content" if column in ("prompt", "completion") else "text"
+            runs.fail(f"{runs.shown(path)} has rows whose {column} is not {kind}")
     fingerprint = rows_fingerprint(rows)
-    if fingerprint != facts["splits"].get(split, {}).get("fingerprint"):
+    if fingerprint != recorded.get(split, {}).get("fingerprint"):
         runs.fail(f"{runs.shown(path)} differs from what its run.json records; repeat: {creation_command(folder.name)}")
     return rows, fingerprint
 

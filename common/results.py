@@ -47,11 +47,21 @@ def add_final(rows: list[dict]) -> None:
 
 
 def read(path: Path = RESULTS) -> list[dict]:
-    """The rows of results.csv or items.csv, every value a string."""
+    """The rows of results.csv or items.csv, every value a string; ends the script where the file is damaged."""
     if not path.exists():
         return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        runs.fail(f"{runs.shown(path)} is damaged ({error}); restore it, or choose another file with --results")
+    for number, row in enumerate(rows, 1):
+        if None in row or None in row.values() or not set(KEY) <= row.keys():
+            runs.fail(
+                f"{runs.shown(path)}, row {number} has too few or too many values, or no {' or '.join(KEY)}; "
+                "restore the file, or choose another one with --results"
+            )
+    return rows
 
 
 def save(rows: list[dict], path: Path = RESULTS) -> None:

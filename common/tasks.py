@@ -8,6 +8,8 @@ import random
 import zlib
 from collections.abc import Callable
 
+from common import runs
+
 SPLITS = ("train", "validation", "test")
 
 # Largest absolute coefficient and solution. "seed" is the range of the published linear-equations study.
@@ -158,10 +160,19 @@ def word_problem(rng: random.Random, split: str) -> dict:
 OTHER_SHAPES: dict[str, Callable] = {"yes_no": yes_no, "multiple_choice": multiple_choice, "word_problem": word_problem}
 
 
+REPEATS = 10_000  # draws in a row without a new problem after which no more of them are looked for
+
+
 def problems(make: Callable, split: str, n: int, seed: int, **options) -> list[dict]:
-    """n different problems of one split, the same ones for the same seed."""
-    rng, found = random.Random(f"{seed}-{split}"), {}
+    """n different problems of one split, the same ones for the same seed; ends the script where there are fewer."""
+    rng, found, repeats = random.Random(f"{seed}-{split}"), {}, 0
     while len(found) < n:
         problem = make(rng, split, **options)
+        repeats = repeats + 1 if problem["question"] in found else 0
         found.setdefault(problem["question"], problem)
+        if repeats == REPEATS:
+            runs.fail(
+                f"{n} different problems for {split} were asked for, but hardly more than {len(found)} exist; "
+                "choose fewer rows, or a harder --level"
+            )
     return list(found.values())
