@@ -1,32 +1,22 @@
-r"""The answer of a completion: read it out, and compare it with the truth. Training and evaluation both use these two.
+r"""Extract the answer of a completion and compare it with the truth; rewards and evaluation both call these functions.
 
-Text of a model is bounded before anything expensive sees it. Numbers, assignments, tuples, intervals, sets and
-matrices are taken apart here. A scalar expression of whitelisted tokens goes through math-verify's LaTeX grammar
-(antlr), never through `ExprExtractionConfig`, which hands text to sympy's parse_expr and so to eval(). The grammar's
-number tokens do end there (sympy.Number of a string), and the whitelist leaves only ASCII digits in them.
-The two trees are then compared at fixed points, with bounded powers, instead of by math-verify's `verify`: its
-`simplify` has no bound without signals, and it takes 50 % for 50 and for 0.5, and rounds to six decimals.
+The length of a text is bounded before anything expensive parses it. Numbers, assignments, tuples, intervals, sets and
+matrices are parsed here, scalar expressions in expressions.py.
 
-Decided strictly: decimals are exact (0.333333 is not 1/3). A unit (\text{...}, degrees, percent) of the truth may be
-left out, but none may be added or changed, so 50% is neither 0.5 nor a truth of 50; a currency sign in front is free.
-"x = 5" equals a truth of "5" and the other way round. Digits are ASCII.
+Strict: decimals are exact (0.333333 is not 1/3). A unit (\text{...}, degrees, percent) of the truth may be omitted, but
+none may be added or changed, so 50% is neither 0.5 nor a truth of 50. Lenient: a leading currency sign is ignored, and
+"x = 5" equals a truth of "5" and vice versa. Digits are ASCII.
 """
 
-import logging
 import re
-import threading
 from fractions import Fraction
-from functools import lru_cache
-from random import Random
 
+from common.expressions import same_value
 from common.prompts import THESIS, Tags
 
 MAX_CHARS = 500  # of a solution or a truth; the longest truth of MATH-500 and DAPO-Math-17k has 159
-MAX_EXPRESSION = 120  # of a scalar expression; antlr takes milliseconds for each operator, 100 for nested parentheses
 MAX_PARTS, MAX_DEPTH = 16, 6
-DIGITS = 1000  # decimal digits of the largest power that is evaluated: 2^2007 and 2^2007 + 1 differ
 LINEAR_TOLERANCE = Fraction(1, 10**6)  # absolute, for truths that assign several variables
-LOCK = threading.Lock()  # neither antlr's shared caches nor mpmath's precision promise to be safe in threads
 
 UNSIGNED = r"(?:(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
 FRACTION = rf"\\frac\{{([+-]?{UNSIGNED})\}}\{{([+-]?{UNSIGNED})\}}"
@@ -34,14 +24,10 @@ NUMBER = re.compile(rf"([+-]?)(?:({UNSIGNED})(?:/({UNSIGNED}))?|([0-9]*){FRACTIO
 ASSIGNMENT = re.compile(r"([A-Za-z](?:_\{?[0-9A-Za-z]\}?|\([A-Za-z]\))?)=([^=<>]+)")
 UNIT = re.compile(r"(.*[0-9})]) ?((?:\\text\{[^{}]*\}|(?<= )[A-Za-z]{2,})(?:\^[23])?|\^\\circ|%)")
 WORD = re.compile(r"[A-Za-z]+(?:[ '][A-Za-z]+)*")
+MEMBER = re.compile(r"^[A-Za-z]\\in ?(?=[(\[\\])")
 RELATION = re.compile(r"(<=|>=|[<>=]|\\(?:leq?|geq?|neq?|lt|gt)(?![A-Za-z]))")
-SAME = {r"\le": "<=", r"\leq": "<=", r"\lt": "<", r"\ge": ">=", r"\geq": ">=", r"\gt": ">", r"\neq": r"\ne"}
+CANONICAL = {r"\le": "<=", r"\leq": "<=", r"\lt": "<", r"\ge": ">=", r"\geq": ">=", r"\gt": ">", r"\neq": r"\ne"}
 MIRROR = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
-COMMANDS = r"\\(?:frac|sqrt|pi|cdot|times|div|(?:arc)?(?:sin|cos|tan)|cot|sec|csc|ln|log|theta|alpha|beta)(?![A-Za-z])"
-TOKENS = re.compile(rf"(?:{COMMANDS}|(?<=sqrt)\[[2-9]\]|[0-9A-Za-z+\-*/^{{}}() ])+")
-# Words, 1e9, and numbers side by side, which math-verify adds ("5 3" and "5{3}" are 8 to it).
-REFUSED = re.compile(r"(?<![\\A-Za-z])(?:[A-Za-z]{4,}|or|inf)|[0-9] +[0-9]|[0-9][eE] ?[+-]?[0-9]|(?:^|[0-9+\-*/( ])\{")
-FUNCTIONS = {"sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan"}
 UNICODE = str.maketrans(
     {"−": "-", "–": "-", "×": r"\times ", "÷": r"\div ", "·": r"\cdot ", "π": r"\pi ", "°": r"^\circ", "∞": r"\infty "}
     | {"∪": r"\cup ", "≤": "<=", "≥": ">=", "±": r"\pm ", "√": r"\sqrt "}
@@ -68,8 +54,8 @@ SPELLINGS = [  # pattern and replacement, in this order
 def extract_solution(text: str, tags: Tags = THESIS) -> str | None:
     """The stripped text between the answer tags, or None.
 
-    None unless both answer tags stand exactly once, in order, with 1 to 500 characters between them, and outside the
-    working: an answer that opens before a `work_close` is None. Other faults of the format do not matter here.
+    None unless both answer tags occur exactly once, in order, with 1 to 500 characters between them, and outside the
+    reasoning: an answer that opens before a `work_close` is None. Other errors of the format do not matter here.
     """
     if not isinstance(text, str) or text.count(tags.answer_open) != 1 or text.count(tags.answer_close) != 1:
         return None
@@ -79,12 +65,12 @@ def extract_solution(text: str, tags: Tags = THESIS) -> str | None:
 
 
 def is_correct(solution: str | None, truth: str) -> bool:
-    """Whether the solution has the truth's mathematical value; False for whatever cannot be read. Never raises."""
+    """Whether the solution has the truth's mathematical value; False if either cannot be parsed. Never raises."""
     if not all(isinstance(text, str) and 0 < len(text) <= MAX_CHARS for text in (solution, truth)):
         return False
     try:
         return _equal(_clean(solution), _clean(truth))
-    except Exception:  # noqa: BLE001  1/0, unbalanced brackets, whatever a parser raises: no value, so not correct
+    except Exception:  # noqa: BLE001  1/0, unbalanced brackets, whatever a parser raises: no value, so incorrect
         return False
 
 
@@ -106,7 +92,7 @@ def named_values(text: str | None) -> dict[str, Fraction] | None:
 
 
 def numbers_in(text: str | None) -> list[Fraction]:
-    """Every number that stands in the text, in order, whatever is around it: "about 1,250 or 3.5" is 1250 and 3.5."""
+    """Every number in the text, in order, whatever surrounds it: "about 1,250 or 3.5" gives 1250 and 3.5."""
     if not isinstance(text, str) or not 0 < len(text) <= MAX_CHARS:
         return []
     found = re.finditer(rf"(?<![0-9.])([+-]?){UNSIGNED}", text)
@@ -114,7 +100,7 @@ def numbers_in(text: str | None) -> list[Fraction]:
 
 
 def _clean(text: str) -> str:
-    """One spelling for what only looks different: math delimiters, boxes, spaces, fractions, currency."""
+    """The text with math delimiters, boxes, spaces, fractions and currency in one canonical spelling."""
     text = text.translate(UNICODE).strip()
     if len(re.findall(r"(?<!\\)\$", text)) % 2 == 0:
         text = re.sub(r"(?<!\\)\$", " ", text).strip()
@@ -129,7 +115,7 @@ def _clean(text: str) -> str:
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """The parts between separators (a regular expression) outside all brackets; ValueError if those do not balance."""
+    """The parts between separators (a regular expression) outside brackets; ValueError if brackets are unbalanced."""
     parts, depth, start = [], 0, 0
     for token in re.finditer(rf"(?P<open>[(\[{{])|(?P<close>[)\]}}])|(?P<cut>{separator})", text):
         depth += (token.lastgroup == "open") - (token.lastgroup == "close")
@@ -144,7 +130,7 @@ def _split(text: str, separator: str) -> list[str]:
 
 
 def _inside(opening: str, closing: str, text: str) -> tuple[str, ...] | None:
-    """Opening, inside and closing; None where these are no pair, as in (a+1)(b+2)."""
+    """Opening, inside and closing; None where opening and closing are no pair, as in (a+1)(b+2)."""
     found = re.fullmatch(f"({opening})(.*?)({closing})", text)
     try:
         return found.groups() if found and _split(found[2], "(?!)") else None
@@ -164,14 +150,14 @@ def _number(text: str) -> Fraction | None:
 
 
 def _assignments(text: str) -> dict[str, str]:
-    """Name to value of "x=2, y=-3", or {} where the text is anything else or names a variable twice."""
+    """Name to value of "x=2, y=-3"; {} if the text is anything else or names a variable twice."""
     parts = [text] if text.count("=") == 1 else _split(text, ",")
     values = {found[1]: found[2].strip() for part in parts if (found := ASSIGNMENT.fullmatch(part))}
     return values if len(values) == len(parts) else {}
 
 
 def _shape(text: str) -> tuple[str, list[str]]:
-    """What the text is (brackets, set, matrix or scalar), and its parts; a bare list and a union are sets."""
+    """The kind of a text (its brackets, set, matrix or scalar) and its parts; a bare list and a union are sets."""
     if matrix := re.fullmatch(r"\\begin\{[pb]?matrix\}(.*)\\end\{[pb]?matrix\}", text):
         rows = [row.split("&") for row in matrix[1].split(r"\\") if row.strip()]
         return f"matrix {[len(row) for row in rows]}", [cell.strip() for row in rows for cell in row]
@@ -190,49 +176,90 @@ def _shape(text: str) -> tuple[str, list[str]]:
 
 
 def _equal(given: str, truth: str, tolerance: Fraction = Fraction(0)) -> bool:
-    """Compare two cleaned texts; `tolerance` is absolute and only for plain numbers."""
-    if re.fullmatch(r"[+-]?(?:nan|inf|infinity)", given, re.IGNORECASE):
-        return False
-    given_unit, truth_unit = UNIT.fullmatch(given), UNIT.fullmatch(truth)
-    if truth_unit:
-        units = [re.sub(r"\\text|[{} ]", "", unit[2]).lower() for unit in (given_unit, truth_unit) if unit]
-        if len(units) == 2 and units[0] == units[1]:
-            given, truth = given_unit[1].strip(), truth_unit[1].strip()
-        elif not given_unit and not truth_unit[2][0].isalpha():  # letters may be a product: 2 xy is not 2
-            truth = truth_unit[1].strip()
+    """Whether two cleaned texts are equal: the first of COMPARISONS that applies decides.
+
+    tolerance: absolute, for two plain numbers.
+    """
+    given, truth = _without_unit(given, truth)
     number, true_number = _number(given), _number(truth)
     if number is not None and true_number is not None:
         return abs(number - true_number) <= tolerance
-    if given == truth:
-        return bool(truth)
-    words = [re.sub(r"^\(([A-Za-z])\)$", r"\1", text) for text in (given, truth)]
-    if all(map(WORD.fullmatch, words)):
-        return words[0].lower() == words[1].lower()
+    verdicts = (compare(given, truth) for compare in COMPARISONS)
+    return next(verdict for verdict in verdicts if verdict is not None)
 
-    given, truth = (re.sub(r"^[A-Za-z]\\in ?(?=[(\[\\])", "", text) for text in (given, truth))
+
+def _without_unit(given: str, truth: str) -> tuple[str, str]:
+    """Both texts without the unit of the truth, if the solution has the same unit or, unless that is a word, none."""
+    given_unit, truth_unit = UNIT.fullmatch(given), UNIT.fullmatch(truth)
+    if given_unit and truth_unit:
+        units = [re.sub(r"\\text|[{} ]", "", unit[2]).lower() for unit in (given_unit, truth_unit)]
+        if units[0] == units[1]:
+            return given_unit[1].strip(), truth_unit[1].strip()
+    elif truth_unit and not truth_unit[2][0].isalpha():  # letters may be a product: 2 xy is not 2
+        return given, truth_unit[1].strip()
+    return given, truth
+
+
+# Each comparison takes a cleaned solution and truth, and returns the verdict, or None if it does not apply to them.
+
+
+def _not_a_number(given: str, truth: str) -> bool | None:
+    """NaN and infinity as words are never correct."""
+    return False if re.fullmatch(r"[+-]?(?:nan|inf|infinity)", given, re.IGNORECASE) else None
+
+
+def _identical(given: str, truth: str) -> bool | None:
+    """Identical texts are equal, unless they are empty."""
+    return bool(truth) if given == truth else None
+
+
+def _words(given: str, truth: str) -> bool | None:
+    """Words and option letters in any case: "YES" and "yes", "(D)" and "d"."""
+    words = [re.sub(r"^\(([A-Za-z])\)$", r"\1", text) for text in (given, truth)]
+    return words[0].lower() == words[1].lower() if all(map(WORD.fullmatch, words)) else None
+
+
+def _systems(given: str, truth: str) -> bool | None:
+    """A truth of several assignments: equal values of the same names, or a tuple of them in the order of the names."""
+    if len(true_values := _assignments(truth)) < 2:
+        return None
+    values = _assignments(given)
+    if not values and (pair := _shape(given))[0] == "()" and len(pair[1]) == len(true_values):
+        values = dict(zip(sorted(true_values), pair[1]))
+    same = values.keys() == true_values.keys()
+    return same and all(_equal(values[name], true_values[name], LINEAR_TOLERANCE) for name in values)
+
+
+def _assigned(given: str, truth: str) -> bool | None:
+    """One assignment against one to the same name or against a value alone: "x=5" and "5"."""
     values, true_values = _assignments(given), _assignments(truth)
-    if len(true_values) > 1:
-        if not values and (pair := _shape(given))[0] == "()" and len(pair[1]) == len(true_values):
-            values = dict(zip(sorted(true_values), pair[1]))
-        same = values.keys() == true_values.keys()
-        return same and all(_equal(values[name], true_values[name], LINEAR_TOLERANCE) for name in values)
     if len(values) == 1 and (values.keys() == true_values.keys() or not RELATION.search(truth)):
         return _equal(*values.values(), *(true_values.values() or [truth]))
     if len(true_values) == 1 and not RELATION.search(given):
         return _equal(given, *true_values.values())
-    sides, true_sides = RELATION.split(given), RELATION.split(truth)
-    if len(sides) > 1 or len(true_sides) > 1:
-        signs, true_signs = ([SAME.get(sign, sign) for sign in s[1::2]] for s in (sides, true_sides))
-        if signs != true_signs:  # x > 3 is 3 < x
-            sides, signs = sides[::-1], [MIRROR.get(sign, sign) for sign in signs[::-1]]
-        return signs == true_signs and all(_equal(a.strip(), b.strip()) for a, b in zip(sides[::2], true_sides[::2]))
+    return None
 
+
+def _relations(given: str, truth: str) -> bool | None:
+    """Equations and inequalities side by side, also mirrored: "x > 3" and "3 < x"."""
+    sides, true_sides = RELATION.split(given), RELATION.split(truth)
+    if len(sides) == len(true_sides) == 1:
+        return None
+    signs, true_signs = ([CANONICAL.get(sign, sign) for sign in s[1::2]] for s in (sides, true_sides))
+    if signs != true_signs:
+        sides, signs = sides[::-1], [MIRROR.get(sign, sign) for sign in signs[::-1]]
+    return signs == true_signs and all(_equal(a.strip(), b.strip()) for a, b in zip(sides[::2], true_sides[::2]))
+
+
+def _structures(given: str, truth: str) -> bool | None:
+    """Tuples, intervals and matrices part by part, sets in any order, scalars by their value."""
+    given, truth = MEMBER.sub("", given), MEMBER.sub("", truth)
     (kind, parts), (true_kind, true_parts) = _shape(given), _shape(truth)
     if kind != true_kind or len(parts) != len(true_parts):
         return False
     if kind == "scalar":
         unwrapped = (parts, true_parts) != ([given], [truth])
-        return _equal(*parts, *true_parts) if unwrapped else _same_value(given, truth)
+        return _equal(*parts, *true_parts) if unwrapped else same_value(given, truth)
     if kind != "set":
         return all(map(_equal, parts, true_parts))
     for true_part in true_parts:
@@ -243,73 +270,4 @@ def _equal(given: str, truth: str, tolerance: Fraction = Fraction(0)) -> bool:
     return True
 
 
-def _same_value(given: str, truth: str) -> bool:
-    """Whether two scalar expressions in the same letters agree at every point, to more digits than any power has."""
-    letters, true_letters = (set(re.findall("[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", text))) for text in (given, truth))
-    if (letters ^ true_letters) - {"i", "e"}:
-        return False
-    values, true_values = _values(given), _values(truth)
-    return bool(values and true_values) and all(
-        abs(a - b) * 10 ** (DIGITS + 50) <= max(1, abs(a), abs(b)) for a, b in zip(values, true_values)
-    )
-
-
-@lru_cache(4096)
-def _values(text: str) -> tuple:
-    """The scalar expression at three points (mpmath numbers), or () where it is refused."""
-    text = text.replace("**", "^").replace("*", r"\cdot ")
-    text = re.sub(r"(\\sqrt|\^)\(([^()]*)\)", r"\1{\2}", text)
-    text = re.sub(r"([0-9]*)\.([0-9]+)(?!\.)", lambda m: rf"\frac{{{m[1]}{m[2]}}}{{1{'0' * len(m[2])}}}", text)
-    # Products are written out: math-verify reads 5(3) as the mixed number 5 + 3, and x(3) as a function.
-    command = r"\\[A-Za-z]+(?:\^(?:[0-9]|\{[^{}]*\}))?"
-    text = re.sub(rf"({command})|[0-9A-Za-z)}}](?=\()", lambda m: m[0] if m[1] else m[0] + r"\cdot ", text)
-    text = re.sub(r"[)}](?=[0-9])|\)(?=[A-Za-z]|\\(?!cdot|times|div))", r"\g<0>\\cdot ", text)
-    if len(text) > MAX_EXPRESSION or not TOKENS.fullmatch(text) or REFUSED.search(text):
-        return ()
-    with LOCK:
-        parse, latex, context = _tools()
-        found = parse(f"${text}$", [latex], fallback_mode="no_fallback", parsing_timeout=None)
-        values = tuple(_evaluate(found[0], point, context) for point in range(3)) if found else ()
-        return values if all(map(context.isfinite, values)) else ()
-
-
-@lru_cache(1)
-def _tools() -> tuple:
-    """math-verify's parse, its LaTeX configuration, and our own mpmath context; imported late, as it takes seconds."""
-    import math_verify
-    import mpmath
-    from latex2sympy2_extended import NormalizationConfig
-
-    for name in ("math_verify", "latex2sympy2_extended"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    context = mpmath.MPContext()
-    context.dps = DIGITS + 100
-    plain = NormalizationConfig(basic_latex=False, boxed="none")
-    return math_verify.parse, math_verify.LatexExtractionConfig(True, -1, plain), context
-
-
-def _evaluate(node, point: int, context):
-    """The value of a sympy tree; ValueError for a power above 10^1000 and for every node that is not plain algebra."""
-    kind = type(node).__name__
-    if node.is_Rational:
-        return context.mpf(int(node.p)) / int(node.q)
-    if node.is_Symbol:  # of no special value; negative at the last point, where sqrt(x^2) is not x
-        value = context.mpf(Random(f"{point} {node.name}").randint(10**5, 10**6)) / (-700001 if point == 2 else 700001)
-        return context.j if node.name == "i" else value
-    if kind in ("Pi", "Exp1"):
-        return +(context.pi if kind == "Pi" else context.e)
-    values = [_evaluate(argument, point, context) for argument in node.args]
-    if node.is_Add:
-        return context.fsum(values)
-    if node.is_Mul:
-        return context.fprod(values)
-    if node.is_Pow or kind == "exp":
-        base, exponent = values if node.is_Pow else (+context.e, *values)
-        if exponent != -1 and abs(exponent) * abs(context.log(abs(base), 10)) > DIGITS:
-            raise ValueError("a power too large to compare digit by digit")
-        return base**exponent
-    if kind == "log":
-        return context.log(values[0]) / (context.log(values[1]) if len(values) > 1 else 1)
-    if kind in FUNCTIONS and abs(values[0]) < 10**6:  # sin(sin(10^99 i)) has more digits than there is memory
-        return getattr(context, kind)(*values)
-    raise ValueError(f"not plain algebra, or too large: {kind}")
+COMPARISONS = (_not_a_number, _identical, _words, _systems, _assigned, _relations, _structures)

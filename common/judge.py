@@ -1,8 +1,9 @@
-"""A second opinion on replies: a model behind an OpenAI-compatible server scores each from 0 to 10 by a fixed rubric.
+"""LLM as a judge: a model behind an OpenAI-compatible server scores completions from 0 to 10 by a fixed rubric.
 
-POST <url>/chat/completions at temperature 0, the answer held to a JSON schema and read strictly. Verdicts are kept in
-outputs/judge_cache.jsonl under a hash of what was judged. A judge that is down, slow or answers nonsense never ends an
-evaluation: what it did not score is None, and is counted. The key, if one is needed, comes from OPENAI_API_KEY.
+POST <url>/chat/completions at temperature 0, with a JSON schema for the response, which is parsed strictly. Scores are
+cached in outputs/judge_cache.jsonl under a hash of rubric, model and case. A judge that is down, slow or responds with
+nonsense never ends an evaluation: an unscored completion gets None and is counted as failed. The API key, if the
+server needs one, comes from OPENAI_API_KEY.
 """
 
 import hashlib
@@ -34,12 +35,12 @@ SCHEMA = {
     "additionalProperties": False,
 }
 FORMAT = {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": SCHEMA}}
-LIMIT = 60.0  # seconds for one answer
-TRIES, PAUSE = 4, 1.0  # seconds before the second try, twice as many before each further one
-PARALLEL = 8  # questions at once
-PATIENCE = 3  # replies in a row that the server does not answer before the rest is given up
-MAX_BYTES = 10**6  # of an answer
-UNANSWERED = (OSError, http.client.HTTPException)  # what urllib raises for a server that is down, slow or refuses
+LIMIT = 60.0  # seconds for one response
+TRIES, PAUSE = 4, 1.0  # attempts; seconds before the second one, doubled before each further one
+PARALLEL = 8  # concurrent requests
+PATIENCE = 3  # completions in a row without a response, after which the remaining ones are not requested
+MAX_BYTES = 10**6  # of a response
+NO_RESPONSE = (OSError, http.client.HTTPException)  # what urllib raises for a server that is down, slow or refuses
 
 
 def check(url: str, model: str) -> None:
@@ -54,53 +55,53 @@ def check(url: str, model: str) -> None:
 
 
 def rate(
-    replies: list[dict],
+    completions: list[dict],
     url: str,
     model: str,
     cache: Path | None = None,
     limit: float = LIMIT,
     pause: float = PAUSE,
 ) -> list[float | None]:
-    """A score of 0 to 10 for each reply ({"question", "truth", "text"}), None where the judge gave none; prints both.
+    """A score of 0 to 10 for each completion ({"question", "truth", "text"}), None where the judge gave none.
 
-    cache: the file of known verdicts [outputs/judge_cache.jsonl]. limit: seconds for one answer. Equal replies are
-    asked for once.
+    cache: the file of known scores [outputs/judge_cache.jsonl]. limit: seconds for one response. pause: seconds before
+    the second attempt. Equal completions are sent once. Prints how many were judged and how many failed.
     """
     cache = cache or runs.OUTPUTS / "judge_cache.jsonl"
-    cases = [json.dumps({"question": r["question"], "truth": r["truth"], "reply": r["text"]}) for r in replies]
+    cases = [json.dumps({"question": r["question"], "truth": r["truth"], "reply": r["text"]}) for r in completions]
     keys = [hashlib.sha256(json.dumps([RUBRIC, model, case]).encode()).hexdigest() for case in cases]
-    known, unanswered, faults = _read(cache), [], []
+    known, unanswered, errors = _read(cache), [], []
     todo = {key: case for key, case in zip(keys, cases) if key not in known}
 
     def judged(case: str) -> float | None:
         if len(unanswered) >= PATIENCE:
             return None
         try:
-            verdict = _ask(case, url, model, limit, pause)
+            score = _request(case, url, model, limit, pause)
             unanswered.clear()
-            return verdict
+            return score
         except ValueError as error:
-            faults.append(str(error))
-        except UNANSWERED as error:
+            errors.append(str(error))
+        except NO_RESPONSE as error:
             unanswered.append(case)
-            faults.append(f"{type(error).__name__}: {error}")
+            errors.append(f"{type(error).__name__}: {error}")
         return None
 
     cache.parent.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(PARALLEL) as pool:
-        for key, verdict in zip(todo, pool.map(judged, todo.values())):
-            if verdict is not None:
-                known[key] = verdict
-                runs.append_json(cache, {"key": key, "score": verdict})
-    verdicts = [known.get(key) for key in keys]
-    failed = verdicts.count(None)
-    why = f" ({' '.join(faults[0].split())[:200]})" if faults else ""
-    print(f"judge {model}: {len(verdicts) - failed} judged, {failed} failed{why}")
-    return verdicts
+        for key, score in zip(todo, pool.map(judged, todo.values())):
+            if score is not None:
+                known[key] = score
+                runs.append_json(cache, {"key": key, "score": score})
+    scores = [known.get(key) for key in keys]
+    failed = scores.count(None)
+    why = f" ({' '.join(errors[0].split())[:200]})" if errors else ""
+    print(f"judge {model}: {len(scores) - failed} judged, {failed} failed{why}")
+    return scores
 
 
-def _ask(case: str, url: str, model: str, limit: float, pause: float) -> float:
-    """The score of one case. ValueError for an answer that is no verdict, one of UNANSWERED where none came."""
+def _request(case: str, url: str, model: str, limit: float, pause: float) -> float:
+    """The score of one case. ValueError for a malformed response, one of NO_RESPONSE where none came."""
     messages = [{"role": "system", "content": RUBRIC}, {"role": "user", "content": case}]
     body = {"model": model, "messages": messages, "temperature": 0, "response_format": FORMAT}
     headers = {"Content-Type": "application/json"}
@@ -113,8 +114,8 @@ def _ask(case: str, url: str, model: str, limit: float, pause: float) -> float:
     opener = urllib.request.build_opener(_NoRedirect, *proxy)
     for attempt in range(TRIES):
         try:
-            return _score(_read_answer(opener, request, limit))
-        except UNANSWERED as error:
+            return _score(_read_response(opener, request, limit))
+        except NO_RESPONSE as error:
             final = isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code not in (408, 429)
             if final or attempt == TRIES - 1:
                 raise
@@ -122,26 +123,26 @@ def _ask(case: str, url: str, model: str, limit: float, pause: float) -> float:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the key to another server."""
+    """Refuse redirects: one would send the API key to another server."""
 
     def redirect_request(self, *_):
         return None
 
 
-def _read_answer(opener, request, limit: float) -> bytes:
+def _read_response(opener, request, limit: float) -> bytes:
     deadline, body = time.monotonic() + limit, b""
-    with opener.open(request, timeout=limit) as answer:
-        while chunk := answer.read1(2**16):
+    with opener.open(request, timeout=limit) as response:
+        while chunk := response.read1(2**16):
             body += chunk
-            if time.monotonic() > deadline:  # the limit of the socket begins again with every byte
-                raise TimeoutError("the answer took too long")
+            if time.monotonic() > deadline:  # the timeout of the socket restarts with every byte
+                raise TimeoutError("the response took too long")
             if len(body) > MAX_BYTES:
-                raise ValueError("an answer without end")
+                raise ValueError("an endless response")
     return body
 
 
 def _score(body: bytes) -> float:
-    """The score of a server's answer; ValueError unless it is {"score": a number from 0 to 10} and nothing else."""
+    """The score in a server's response; ValueError unless it is {"score": a number from 0 to 10} and nothing else."""
     try:
         verdict = json.loads(json.loads(body)["choices"][0]["message"]["content"])
         value = verdict["score"]
@@ -153,7 +154,7 @@ def _score(body: bytes) -> float:
 
 
 def _read(cache: Path) -> dict[str, float]:
-    """Known verdicts by key; a line that a killed run left half-written is passed over."""
+    """Known scores by key; a line that a killed run left half-written is skipped."""
     known = {}
     for line in cache.read_text().split("\n") if cache.exists() else []:
         try:

@@ -1,4 +1,4 @@
-"""Reading an answer out of a completion, and comparing it: right, wrong, malformed and hostile texts."""
+"""Extracting an answer from a completion and comparing it: correct, incorrect, malformed and hostile texts."""
 
 import re
 import subprocess
@@ -43,7 +43,7 @@ TRUTHS = [
     r"\infty",
     "10^{3000}",
 ]
-RIGHT = [
+CORRECT = [
     # plain numbers
     ("42", "42"),
     (" +42 ", "42"),
@@ -117,7 +117,7 @@ RIGHT = [
     ("2*2^{2006}", "2^{2007}"),
     (r"3 \times 10^8", "300000000"),
 ]
-WRONG = [
+INCORRECT = [
     ("3.14", "314"),
     ("-42", "42"),
     ("42 or 43", "42"),
@@ -218,7 +218,7 @@ HOSTILE = [
     r"\begin{pmatrix}\end{pmatrix}",
     "__import__('os').system('x')",
 ]
-# Run apart from pytest: only a separate process can be ended if a text should hang it.
+# Run in a separate process, which can be killed if a text hangs it.
 FUZZ = r"""
 import random
 from common.answers import extract_solution, is_correct
@@ -295,13 +295,13 @@ def test_truths_differ():
     assert not [(a, b) for a in TRUTHS for b in TRUTHS if a != b and is_correct(a, b)]
 
 
-@pytest.mark.parametrize("solution, truth", RIGHT)
-def test_right(solution, truth):
+@pytest.mark.parametrize("solution, truth", CORRECT)
+def test_correct(solution, truth):
     assert is_correct(solution, truth) is True
 
 
-@pytest.mark.parametrize("solution, truth", WRONG)
-def test_wrong(solution, truth):
+@pytest.mark.parametrize("solution, truth", INCORRECT)
+def test_incorrect(solution, truth):
     assert is_correct(solution, truth) is False
 
 
@@ -347,7 +347,7 @@ def test_only_digits_reach_eval(monkeypatch):
 
 
 def test_threads_agree_with_the_main_thread():
-    pairs = [(solution, truth, True) for solution, truth in RIGHT] + [(*pair, False) for pair in WRONG]
+    pairs = [(solution, truth, True) for solution, truth in CORRECT] + [(*pair, False) for pair in INCORRECT]
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda pair: is_correct(pair[0], pair[1]), pairs))
     assert results == [expected for _, _, expected in pairs]

@@ -1,12 +1,12 @@
-"""The checker of written steps: what it reads, what it passes over, and that no text can hurt it."""
+"""The arithmetic checker: correct, incorrect and uncounted equalities; hostile text."""
 
 import random
 
 import pytest
 
-from common import steps, tasks
+from common import arithmetic, tasks
 
-HOLDS = [
+CORRECT = [
     "13 + 8 = 21",
     "2 × 3 = 6",
     "10 ÷ 4 = 2.5",
@@ -47,7 +47,7 @@ HOLDS = [
     "2 + 3 &= 5 \\\\",
     "<<48/2=24>>24",
 ]
-FAILS = [
+INCORRECT = [
     "13 + 8 = 22",
     "100 - 5 = 95%",
     "10/3 = 3.33",
@@ -57,7 +57,7 @@ FAILS = [
     "1/3 = 0.3333333333",
     "(2+3 = 6)",
 ]
-STATES_NOTHING = [
+NOT_COUNTED = [
     "",
     "13 + 8 is 21",
     "x = 5",
@@ -130,52 +130,52 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("text", HOLDS)
-def test_holds(text):
-    assert steps.check(text) == (1, 1)
+@pytest.mark.parametrize("text", CORRECT)
+def test_correct(text):
+    assert arithmetic.check(text) == (1, 1)
 
 
-@pytest.mark.parametrize("text", FAILS)
-def test_fails(text):
-    assert steps.check(text) == (0, 1)
+@pytest.mark.parametrize("text", INCORRECT)
+def test_incorrect(text):
+    assert arithmetic.check(text) == (0, 1)
 
 
-@pytest.mark.parametrize("text", STATES_NOTHING)
-def test_states_nothing(text):
-    assert steps.check(text) == (0, 0)
+@pytest.mark.parametrize("text", NOT_COUNTED)
+def test_not_counted(text):
+    assert arithmetic.check(text) == (0, 0)
 
 
 def test_chains_lines_and_repeats():
-    assert steps.check("a*b-c*d=12-5=7") == (1, 1)
-    assert steps.check("D=4*-9-4*-4=-36--16=-20") == (2, 2)
-    assert steps.check("1+1=2=3-1=5") == (2, 3)
-    assert steps.check("1+1=2\n2+2=5\nx=4/2=2, y=-3") == (2, 3)
-    assert steps.check("1+1=2\n" * 50 + "1+1=3") == (1, 2)
-    assert steps.share("1+1=2\n2+2=5") == 0.5 and steps.share("no sums") == 0.0
+    assert arithmetic.check("a*b-c*d=12-5=7") == (1, 1)
+    assert arithmetic.check("D=4*-9-4*-4=-36--16=-20") == (2, 2)
+    assert arithmetic.check("1+1=2=3-1=5") == (2, 3)
+    assert arithmetic.check("1+1=2\n2+2=5\nx=4/2=2, y=-3") == (2, 3)
+    assert arithmetic.check("1+1=2\n" * 50 + "1+1=3") == (1, 2)
+    assert arithmetic.fraction_correct("1+1=2\n2+2=5") == 0.5 and arithmetic.fraction_correct("no sums") == 0.0
 
 
 @pytest.mark.parametrize("make", [tasks.linear, tasks.word_problem])
-def test_true_workings_hold_and_a_changed_digit_is_seen(make):
+def test_true_reasoning_is_correct_and_a_changed_digit_never_gains(make):
     rng = random.Random(1)
     for problem in tasks.problems(make, "train", 100, 5):
-        hold, stated = steps.check(problem["working"])
-        assert hold == stated > 0, problem["working"]
+        correct, stated = arithmetic.check(problem["working"])
+        assert correct == stated > 0, problem["working"]
         numbers = [i for i, char in enumerate(problem["working"]) if char.isdigit()]
         i = rng.choice(numbers)
         changed = problem["working"][:i] + str((int(problem["working"][i]) + 1) % 10) + problem["working"][i + 1 :]
-        hold, stated = steps.check(changed)
-        assert hold <= stated
+        correct, stated = arithmetic.check(changed)
+        assert correct <= stated
 
 
 @pytest.mark.parametrize("number", range(len(HOSTILE)))
 def test_hostile_text(number):
-    hold, stated = steps.check(HOSTILE[number])
-    assert 0 <= hold <= stated
+    correct, stated = arithmetic.check(HOSTILE[number])
+    assert 0 <= correct <= stated
 
 
 def test_random_text_never_raises():
     rng = random.Random(0)
     pieces = list("0123456789+-*/^()[]{}=.,:%$x \n\\") + [r"\frac", r"\times", "a", "of", "\0", "²", "**", "=="]
     for _ in range(5000):
-        hold, stated = steps.check("".join(rng.choices(pieces, k=rng.randrange(60))))
-        assert 0 <= hold <= stated
+        correct, stated = arithmetic.check("".join(rng.choices(pieces, k=rng.randrange(60))))
+        assert 0 <= correct <= stated

@@ -1,21 +1,21 @@
-r"""Check the arithmetic that a working states: every equality of numbers in a text is read and calculated.
+r"""Check the arithmetic stated in a reasoning text: every equality of numbers is parsed and evaluated exactly.
 
-What is read: the longest run of numbers, signs and brackets on either side of an "=". Words, punctuation and line
-ends bound a run, so that "Ann sold 48/2 = 24 clips." states 48/2 = 24, and a chain a = b = c states two equalities.
-Numbers: ASCII digits, thousands commas, decimals, percent (a hundredth); currency signs are passed over. Operations:
+A side of an equality is the longest run of numbers, operators and brackets beside its "=". Words, punctuation and
+line ends bound a run, so that "Ann sold 48/2 = 24 clips." states 48/2 = 24; a chain a = b = c states two equalities.
+Numbers: ASCII digits, thousands commas, decimals, percent (a hundredth); currency signs are ignored. Operations:
 + - * / and ^, x or × between numbers, ÷, \times, \cdot, \div, \frac{a}{b}, brackets, 2(3 + 4).
-What states nothing and is not counted: a side with a letter in it ("x = 5", "2x + 3 = 7"), a side that is cut by a
-unit ("3 m + 2 m = 5 m"), one that cannot be read ("5 + = 7", "6/2(3)", "1 1/2", sqrt(16)), two sides written alike
-("1 = 1"), and an equality that was stated before. Values are exact: 10/3 = 3.33 does not hold, nor 100 - 5 = 95%.
+Not counted: a side with a letter ("x = 5", "2x + 3 = 7"), a side interrupted by a unit ("3 m + 2 m = 5 m"), a side
+that cannot be parsed ("5 + = 7", "6/2(3)", "1 1/2", sqrt(16)), two identical sides ("1 = 1"), and an equality that was
+stated before. Values are exact: 10/3 = 3.33 is incorrect, and so is 100 - 5 = 95%.
 
-Text is never evaluated. It is cut into tokens by one regular expression without nested repeats, and read by a small
-recursive parser; the length of the text and of a side, the depth of brackets and the size of every value are bounded.
+No text reaches eval(): one regular expression without nested repeats cuts it into tokens, and a small recursive-descent
+parser evaluates them. The length of the text and of a side, the depth of brackets and the size of values are bounded.
 """
 
 import re
 from fractions import Fraction
 
-MAX_CHARS = 20_000  # of a text; what comes after is not read
+MAX_CHARS = 20_000  # of a text; the rest is ignored
 MAX_DIGITS = 30  # of a number
 MAX_TOKENS, MAX_DEPTH = 200, 20  # of one side
 MAX_BITS = 1000  # of a numerator or denominator, about 300 digits
@@ -24,10 +24,10 @@ TOKEN = re.compile(
     r"""(?P<equals>(?<![<>!:=])=(?![=>])|==|&=)
     |(?P<number>(?:[0-9]{1,3}(?:,[0-9]{3}){1,9}(?![0-9,])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)
     |(?P<frac>\\[dt]?frac(?![A-Za-z]))
-    |(?P<sign>\^|(?<=[0-9)])\*\*(?=[-0-9(])|(?<=[ ])\*\*(?=[ ])|//|[-+/%]|\*(?!\*)|\\(?:times|cdot|div|%)(?![A-Za-z])
-        |[−–×·∗÷]|(?<=[0-9)])[xX](?=[0-9(]))
+    |(?P<operator>\^|(?<=[0-9)])\*\*(?=[-0-9(])|(?<=[ ])\*\*(?=[ ])|//|[-+/%]|\*(?!\*)
+        |\\(?:times|cdot|div|%)(?![A-Za-z])|[−–×·∗÷]|(?<=[0-9)])[xX](?=[0-9(]))
     |(?P<open>(?:\\left)?(?<!\\)[(\[{])|(?P<close>(?:\\right)?(?<!\\)[)\]}])
-    |(?P<nothing>[ \t$£€¥&]|\*\*|\\[()\[\],;:! $]|\\(?:boxed|quad|left|right|displaystyle)(?![A-Za-z]))
+    |(?P<ignored>[ \t$£€¥&]|\*\*|\\[()\[\],;:! $]|\\(?:boxed|quad|left|right|displaystyle)(?![A-Za-z]))
     |(?P<word>\\(?:text[a-z]*|mathrm|mbox)\s?\{[^{}\n]{0,100}\}|[^\W\d_]{2,}(?![\w(]))
     |(?P<letter>[^\W\d_][\w]*|\\(?:pi|theta|alpha|beta)(?![A-Za-z]))
     |(?P<unreadable>\\[A-Za-z]+|(?<=[0-9])[,:](?=[0-9])|[|°√]|\d)
@@ -35,22 +35,22 @@ TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 BULLET = re.compile(r"^[ \t]*(?:[-*•][ \t]+|\(?[0-9A-Za-z]{1,2}[).][ \t]+)", re.MULTILINE)
-SAME = {"−": "-", "–": "-", "×": "*", "·": "*", "∗": "*", "x": "*", "X": "*", "÷": "/", "**": "^"}
-SAME |= {r"\times": "*", r"\cdot": "*", r"\div": "/", r"\%": "%"}
+CANONICAL = {"−": "-", "–": "-", "×": "*", "·": "*", "∗": "*", "x": "*", "X": "*", "÷": "/", "**": "^"}
+CANONICAL |= {r"\times": "*", r"\cdot": "*", r"\div": "/", r"\%": "%"}
 
 
-def check(working: str) -> tuple[int, int]:
-    """(equalities that hold, equalities stated) in a text; (0, 0) where nothing is stated. Never raises.
+def check(text: str) -> tuple[int, int]:
+    """(correct equalities, stated equalities) of a text; (0, 0) where none is stated. Never raises.
 
-    A judge of form, not of sense: a working may state true equalities that have nothing to do with its problem.
+    Whether the equalities have anything to do with the problem is not checked.
     """
-    if not isinstance(working, str):
+    if not isinstance(text, str):
         return 0, 0
     stated = {}
     segment, before = [], []  # the tokens since the last "=", and the run that ended at it
-    for kind, text in [*_tokens(working), ("cut", ""), ("equals", "=")]:
+    for kind, token in [*_tokens(text), ("cut", ""), ("equals", "=")]:
         if kind != "equals":
-            segment.append((kind, text))
+            segment.append((kind, token))
             continue
         runs = _runs(segment)
         values = _value(before), _value(runs[0])
@@ -61,28 +61,28 @@ def check(working: str) -> tuple[int, int]:
     return sum(stated.values()), len(stated)
 
 
-def share(working: str) -> float:
-    """The share of the stated equalities that hold, 0 to 1; 0 where none is stated: there is nothing to check."""
-    hold, stated = check(working)
-    return hold / stated if stated else 0.0
+def fraction_correct(text: str) -> float:
+    """The fraction of a text's stated equalities that are correct, 0 to 1; 0 where none is stated."""
+    correct, stated = check(text)
+    return correct / stated if stated else 0.0
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
-    """Kind and text of each token; signs in one spelling, single letters as what they stand for."""
+    """Kind and text of each token: operators in one spelling; a single letter is a variable, a word or a times sign."""
     text = BULLET.sub("\n", text[:MAX_CHARS])
-    found = [match for match in TOKEN.finditer(text) if match.lastgroup != "nothing"]
+    found = [match for match in TOKEN.finditer(text) if match.lastgroup != "ignored"]
     tokens = []
     for i, match in enumerate(found):
         kind, shown = match.lastgroup, match[0]
-        if kind == "sign":
-            shown = SAME.get(shown, shown)
+        if kind == "operator":
+            shown = CANONICAL.get(shown, shown)
         elif kind == "letter" and len(shown) == 1:
             last, following = (found[j] if 0 <= j < len(found) else None for j in (i - 1, i + 1))
             kinds = last and last.lastgroup, following and following.lastgroup
             apart = (not last or last.end() < match.start()) and (not following or match.end() < following.start())
             if shown in "xX" and kinds[0] in ("number", "close", "word") and kinds[1] in ("number", "open", "frac"):
-                kind, shown = "sign", "*"
-            elif apart and not {"sign", "equals"} & set(kinds):
+                kind, shown = "operator", "*"
+            elif apart and not {"operator", "equals"} & set(kinds):
                 kind = "word"  # "18 a day"
         elif kind == "number" and len(shown) > MAX_DIGITS:
             kind = "unreadable"
@@ -91,7 +91,7 @@ def _tokens(text: str) -> list[tuple[str, str]]:
 
 
 def _runs(segment: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
-    """The segment cut at words, at other text, and at brackets without a partner; at least one run, maybe empty."""
+    """The segment cut at words, at other text and at unmatched brackets; at least one run, possibly empty."""
     partner, opened = {}, []
     for i, (kind, _) in enumerate(segment):
         if kind == "open":
@@ -102,9 +102,9 @@ def _runs(segment: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
             opened.clear()
     paired, runs = {*partner, *partner.values()}, [[]]
     for i, (kind, text) in enumerate(segment):
-        if kind == "word":  # what a sign beside a word belongs to is not known: "3 eggs + 2 = 5", "3 + an egg, 2 = 5"
+        if kind == "word":  # the operand of an operator beside a word is unknown: "3 eggs + 2 = 5", "3 + an egg, 2 = 5"
             last = runs[-1][-1][0] if runs[-1] else ""
-            runs.append([("unreadable" if last in ("sign", "unreadable") else "word", "")])
+            runs.append([("unreadable" if last in ("operator", "unreadable") else "word", "")])
         elif kind == "cut" or (kind in ("open", "close") and i not in paired):
             runs.append([])
         else:
@@ -117,12 +117,13 @@ def _text(run: list[tuple[str, str]]) -> str:
 
 
 def _value(run: list[tuple[str, str]]) -> Fraction | None:
-    """The exact value of a run; None where it is no expression of plain numbers, or too long, deep or large."""
+    """The exact value of a run; None unless it is an expression of plain numbers within the bounds."""
     if run and run[0][0] == "word":
         run = run[1:]
-        if run and run[0][0] == "sign":
+        if run and run[0][0] == "operator":
             return None
-    if not run or len(run) > MAX_TOKENS or not {kind for kind, _ in run} <= {"number", "sign", "open", "close", "frac"}:
+    kinds = {kind for kind, _ in run}
+    if not run or len(run) > MAX_TOKENS or not kinds <= {"number", "operator", "open", "close", "frac"}:
         return None
     try:
         tokens = [*run, ("end", "")][::-1]
@@ -132,7 +133,7 @@ def _value(run: list[tuple[str, str]]) -> Fraction | None:
         return None
 
 
-# Each of these reads from the end of `tokens`, which hold the run backwards, and takes off what it has read.
+# The recursive-descent parser. `tokens` is a stack, the run reversed: each function pops what it parses off its end.
 
 
 def _sum(tokens: list, depth: int) -> Fraction:
