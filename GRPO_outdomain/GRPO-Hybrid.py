@@ -2,7 +2,7 @@
 
 reward = a * certainty + b * correctness + 0.25 * calibration + 0.15 * process, a: 0.20 to 0.40, b: 0.40 to 0.25
     certainty = exp(mean log p of the solution's tokens); calibration = certainty if correct, else 1 - certainty;
-    process = fraction of the equalities in the reasoning that hold
+    process = fraction of the equalities in the reasoning that are correct; only those count that the answer rests on
     times 1.2 if correct and certainty > 0.7, times 0.7 if incorrect and certainty > 0.8
     -3 without a solution, -2 with a solution but without reasoning
 The best run of the thesis out of domain; the weight moves from the answer to the confidence during training. Differs
@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import answers, certainty, grpo, prompts, settings, steps
+from common import answers, arithmetic, certainty, grpo, prompts, settings
 from common.settings import setting
 
 
@@ -59,8 +59,11 @@ def calibration(correct, certainties, **columns):
 
 
 def process(completions, tags, **columns):
-    """Fraction of the different equalities stated in the reasoning that hold, 0 where none is stated: 0 to 1."""
-    return [steps.share(prompts.working(text, asked) or "") for text, asked in prompts.texts(completions, tags)]
+    """Fraction of the equalities in the reasoning that are correct; 0 where the answer rests on none: 0 to 1."""
+    return [
+        arithmetic.fraction_correct(prompts.working(text, asked) or "", answers.extract_solution(text, asked))
+        for text, asked in prompts.texts(completions, tags)
+    ]
 
 
 def hybrid(completions, solution, tags, certainties, trainer_state, log_metric, **columns):
