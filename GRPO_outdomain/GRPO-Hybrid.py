@@ -5,8 +5,10 @@ reward = a * certainty + b * correctness + 0.25 * calibration + 0.15 * process, 
     process = fraction of the equalities in the reasoning that are correct; only those count that the answer rests on
     times 1.2 if correct and certainty > 0.7, times 0.7 if incorrect and certainty > 0.8
     -3 without a solution, -2 with a solution but without reasoning
-The best run of the thesis out of domain; the weight moves from the answer to the confidence during training. Differs
-from GRPO-1K-def.py in the reward, which also gets the certainty of the policy.
+By this formula of the thesis an incorrect answer can earn more than a correct, less confident one: at the end of
+training an incorrect answer of certainty 0.8 with correct arithmetic earns 0.52, a correct one of certainty 0.3 with
+none 0.445. The best run of the thesis out of domain; the weight moves from the answer to the confidence during
+training. Differs from GRPO-1K-def.py in the reward, which also gets the certainty of the policy.
 
 Input: outputs/data/<dataset>/, outputs/SFT/. Output: outputs/GRPO-Hybrid/.
 Command: python GRPO_outdomain/GRPO-Hybrid.py
