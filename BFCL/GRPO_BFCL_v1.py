@@ -2,8 +2,9 @@
 
 reward = 0.5 * valid + 0.1 * call + 0.1 * name + 0.2 * arguments + 0.1 * no_extra
 Each part lies in 0 to 1, and all of them are 1 for a perfect match; the graded ones keep a signal where no call is
-perfect. Differs from GRPO-1K-def.py in the rewards and the data: a prompt offers functions as BFCL's own evaluation
-does, and a completion is decoded as it decodes one.
+perfect, and shrink with each call too many: calling every function that is offered earns at most 0.25 where one call is
+wanted, the correct call with one incorrect argument 0.30 or more. Differs from GRPO-1K-def.py in the rewards and the
+data: a prompt offers functions as BFCL's own evaluation does, and a completion is decoded as it decodes one.
 
 Input: outputs/data/<dataset>/ and a base. GRPO-Hybrid and GRPO-1K-def are those of the thesis; SFT-BFCL has seen calls.
 Output: outputs/GRPO_BFCL_v1/.
@@ -56,17 +57,17 @@ def valid(completions, log_metric=None, **columns):
 
 
 def call(completions, **columns):
-    """1 if there is a call where one is wanted, or none where none is; else 0."""
+    """no_extra if there is a call where one is wanted, or none where none is; else 0."""
     return [found["call"] for found in scoring.verdicts(completions, **columns)]
 
 
 def name(completions, **columns):
-    """Fraction of the wanted functions that are called: 0 to 1."""
+    """Fraction of the wanted functions that are called, times no_extra: 0 to 1."""
     return [found["name"] for found in scoring.verdicts(completions, **columns)]
 
 
 def arguments(completions, **columns):
-    """Fraction of correct arguments among those that are given or needed, mean over the wanted calls: 0 to 1."""
+    """Fraction of correct arguments among those given or needed, mean over the wanted calls, times no_extra: 0 to 1."""
     return [found["arguments"] for found in scoring.verdicts(completions, **columns)]
 
 

@@ -2,11 +2,13 @@
 
 reward = a * certainty + b * correctness + 0.25 * calibration + 0.15 * process, a: 0.20 to 0.40, b: 0.40 to 0.25
     certainty = exp(mean log p of the solution's tokens); calibration = certainty if correct, else 1 - certainty;
-    process = fraction of the equalities in the reasoning that hold
+    process = fraction of the equalities in the reasoning that are correct; only those count that the answer rests on
     times 1.2 if correct and certainty > 0.7, times 0.7 if incorrect and certainty > 0.8
     -3 without a solution, -2 with a solution but without reasoning
-The best run of the thesis out of domain; the weight moves from the answer to the confidence during training. Differs
-from GRPO-1K-def.py in the reward, which also gets the certainty of the policy.
+By this formula of the thesis an incorrect answer can earn more than a correct, less confident one: at the end of
+training an incorrect answer of certainty 0.8 with correct arithmetic earns 0.52, a correct one of certainty 0.3 with
+none 0.445. The best run of the thesis out of domain; the weight moves from the answer to the confidence during
+training. Differs from GRPO-1K-def.py in the reward, which also gets the certainty of the policy.
 
 Input: outputs/data/<dataset>/, outputs/SFT/. Output: outputs/GRPO-Hybrid/.
 Command: python GRPO_outdomain/GRPO-Hybrid.py
@@ -59,9 +61,9 @@ def calibration(correct, certainties, **columns):
 
 
 def process(completions, tags, **columns):
-    """Fraction of the different equalities stated in the reasoning that hold, 0 where none is stated: 0 to 1."""
+    """Fraction of the equalities in the reasoning that are correct; 0 where the answer rests on none: 0 to 1."""
     return [
-        arithmetic.fraction_correct(prompts.working(text, asked) or "")
+        arithmetic.fraction_correct(prompts.working(text, asked) or "", answers.extract_solution(text, asked))
         for text, asked in prompts.texts(completions, tags)
     ]
 
@@ -97,8 +99,14 @@ def main(args):
     from trl import GRPOTrainer  # not needed for --help
 
     run = grpo.prepare(args, made_by="python SFT/SFT_train.py")
-    rewards = certainty.informed(REWARDS, run.model, run.tokenizer, args)
-    trainer = GRPOTrainer(run.model, rewards, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
+    trainer = GRPOTrainer(
+        model=run.model,
+        reward_funcs=certainty.informed(REWARDS, run.model, run.tokenizer, args),
+        args=args,
+        train_dataset=run.dataset,
+        processing_class=run.tokenizer,
+        peft_config=run.lora,
+    )
     grpo.train(run, trainer)
 
 

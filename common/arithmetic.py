@@ -4,9 +4,14 @@ A side of an equality is the longest run of numbers, operators and brackets besi
 line ends bound a run, so that "Ann sold 48/2 = 24 clips." states 48/2 = 24; a chain a = b = c states two equalities.
 Numbers: ASCII digits, thousands commas, decimals, percent (a hundredth); currency signs are ignored. Operations:
 + - * / and ^, x or × between numbers, ÷, \times, \cdot, \div, \frac{a}{b}, brackets, 2(3 + 4).
+Values are exact: 10/3 = 3.33 is incorrect, and so is 100 - 5 = 95%. A malformed equality is incorrect: one with an
+operator that lacks its operand ("5 + = 7"), or with a calculation and then nothing ("3*4=" at the end of a line).
+A correct one counts only if the answer rests on it, or "1+0=1" would get full marks. The text is followed backwards
+from the numbers of the answer: where all numbers to the right of an "=" are needed, those to its left are needed too,
+also beside words and letters. An answer without a number, as yes or B, rests on the last line.
 Not counted: a side with a letter ("x = 5", "2x + 3 = 7"), a side interrupted by a unit ("3 m + 2 m = 5 m"), a side
-that cannot be parsed ("5 + = 7", "6/2(3)", "1 1/2", sqrt(16)), two identical sides ("1 = 1"), and an equality that was
-stated before. Values are exact: 10/3 = 3.33 is incorrect, and so is 100 - 5 = 95%.
+that cannot be parsed ("6/2(3)", "1 1/2", sqrt(16)), two identical sides ("1 = 1"), and an equality that was stated
+before.
 
 No text reaches eval(): one regular expression without nested repeats cuts it into tokens, and a small recursive-descent
 parser evaluates them. The length of the text and of a side, the depth of brackets and the size of values are bounded.
@@ -34,37 +39,59 @@ TOKEN = re.compile(
     |(?P<cut>.)""",
     re.VERBOSE | re.DOTALL,
 )
+MISSING = re.compile(r"[-+*/^] (?:[*/^]|$)")  # in a side with spaces between its tokens: an operand
 BULLET = re.compile(r"^[ \t]*(?:[-*•][ \t]+|\(?[0-9A-Za-z]{1,2}[).][ \t]+)", re.MULTILINE)
 CANONICAL = {"−": "-", "–": "-", "×": "*", "·": "*", "∗": "*", "x": "*", "X": "*", "÷": "/", "**": "^"}
 CANONICAL |= {r"\times": "*", r"\cdot": "*", r"\div": "/", r"\%": "%"}
 
 
-def check(text: str) -> tuple[int, int]:
-    """(correct equalities, stated equalities) of a text; (0, 0) where none is stated. Never raises.
+def check(text: str, answer: str | None) -> tuple[int, int]:
+    """(correct equalities, counted equalities) of a reasoning text; (0, 0) where none counts. Never raises.
 
-    Whether the equalities have anything to do with the problem is not checked.
+    answer: the answer that the text leads to, correct or not; None for none. Whether the equalities have anything to do
+    with the problem is not checked: "41+1=42" supports an answer of 42.
     """
     if not isinstance(text, str):
         return 0, 0
-    stated = {}
-    segment, before = [], []  # the tokens since the last "=", and the run that ended at it
+    text = text[:MAX_CHARS].strip()
+    steps, last = _steps(text)
+    needed = _numbers(_tokens(answer or "")) or _numbers(_tokens(text.rpartition("\n")[2]))
+    if needed & last:  # a last sentence: "6.75 packs, so he must buy 7."
+        needed |= last
+    correct = incorrect = 0
+    for verdict, operands, results in reversed(steps):
+        incorrect += verdict is False
+        if results <= needed:
+            correct += verdict is True
+            needed |= operands
+    return correct, correct + incorrect
+
+
+def fraction_correct(text: str, answer: str | None) -> float:
+    """The fraction of a text's counted equalities that are correct, 0 to 1; 0 where none counts."""
+    correct, counted = check(text, answer)
+    return correct / counted if counted else 0.0
+
+
+def _steps(text: str) -> tuple[list[tuple[bool | None, set, set]], set]:
+    """(Verdict, numbers before it, numbers of its right side) of each "="; the numbers after the last right side.
+
+    Verdict: whether the equality is correct, or None if it is not counted. The numbers before an "=" are those after
+    the right side of the previous one.
+    """
+    steps, stated = [], set()
+    segment, left, operands = [], [], set()  # the tokens since the last "=", the left side of it, the numbers before it
     for kind, token in [*_tokens(text), ("cut", ""), ("equals", "=")]:
         if kind != "equals":
             segment.append((kind, token))
             continue
         runs = _runs(segment)
-        values = _value(before), _value(runs[0])
-        sides = _text(before), _text(runs[0])
-        if None not in values and sides[0] != sides[1]:
-            stated[sides] = values[0] == values[1]
-        segment, before = [], runs[-1]
-    return sum(stated.values()), len(stated)
-
-
-def fraction_correct(text: str) -> float:
-    """The fraction of a text's stated equalities that are correct, 0 to 1; 0 where none is stated."""
-    correct, stated = check(text)
-    return correct / stated if stated else 0.0
+        right, sides = runs[0], (_text(left), _text(runs[0]))
+        ends = not segment or segment[0][1] in ("", "\n")
+        steps.append((None if sides in stated else _verdict(left, right, ends), operands, _numbers(right)))
+        stated.add(sides)
+        segment, left, operands = [], runs[-1], set().union(*map(_numbers, runs[1:] or runs))
+    return steps, operands
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
@@ -116,14 +143,33 @@ def _text(run: list[tuple[str, str]]) -> str:
     return " ".join(text for _, text in run if text)
 
 
+def _numbers(tokens: list[tuple[str, str]]) -> set[Fraction]:
+    return {Fraction(text.replace(",", "")) for kind, text in tokens if kind == "number"}
+
+
+def _verdict(left: list[tuple[str, str]], right: list[tuple[str, str]], ends: bool) -> bool | None:
+    """Whether left = right is correct; None if it is not counted. ends: nothing follows the "=" on its line."""
+    if (_plain(left) and MISSING.search(_text(left) + " ")) or (_plain(right) and MISSING.search(_text(right))):
+        return False
+    values = _value(left), _value(right)
+    if ends and values[0] is not None and len(left) > 2:
+        return False
+    return None if None in values or _text(left) == _text(right) else values[0] == values[1]
+
+
+def _plain(run: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The run without the mark of a word before it; [] unless it is numbers, operators and brackets alone."""
+    run = run[1:] if run and run[0][0] == "word" else run
+    kinds = {kind for kind, _ in run}
+    return run if "number" in kinds and kinds <= {"number", "operator", "open", "close", "frac"} else []
+
+
 def _value(run: list[tuple[str, str]]) -> Fraction | None:
     """The exact value of a run; None unless it is an expression of plain numbers within the bounds."""
-    if run and run[0][0] == "word":
-        run = run[1:]
-        if run and run[0][0] == "operator":
-            return None
-    kinds = {kind for kind, _ in run}
-    if not run or len(run) > MAX_TOKENS or not kinds <= {"number", "operator", "open", "close", "frac"}:
+    if run and run[0][0] == "word" and run[1:] and run[1][0] == "operator":
+        return None  # its first operand is a word
+    run = _plain(run)
+    if not run or len(run) > MAX_TOKENS:
         return None
     try:
         tokens = [*run, ("end", "")][::-1]

@@ -33,7 +33,7 @@ def score(reply: dict, truth: str, tags: prompts.Tags, options: Sequence[str] = 
     """The completion with `solution`, `correct`, `well_formed` and `judge` added; rewards call the same checkers.
 
     options: the texts of the options A, B, ... of a multiple choice. judge: 10 * the fraction of the arithmetic stated
-    in the reasoning that is correct, 0 to 10; 0 where none is stated, since then nothing supports the answer.
+    in the reasoning that is correct, 0 to 10; 0 where none supports the answer.
     """
     solution, working = answers.extract_solution(reply["text"], tags), prompts.working(reply["text"], tags)
     return {
@@ -41,7 +41,7 @@ def score(reply: dict, truth: str, tags: prompts.Tags, options: Sequence[str] = 
         "solution": solution,
         "correct": answers.is_correct(named_option(solution, options), truth),
         "well_formed": prompts.is_well_formed(reply["text"], tags),
-        "judge": 10 * arithmetic.fraction_correct(reply["text"] if working is None else working),
+        "judge": 10 * arithmetic.fraction_correct(reply["text"] if working is None else working, solution),
     }
 
 

@@ -1,4 +1,4 @@
-"""The arithmetic checker: correct, incorrect and uncounted equalities; hostile text."""
+"""The arithmetic checker: correct, incorrect and uncounted equalities, those that no answer rests on; hostile text."""
 
 import random
 
@@ -56,6 +56,11 @@ INCORRECT = [
     "50% = 50",
     "1/3 = 0.3333333333",
     "(2+3 = 6)",
+    "5 + = 7",
+    "5 = 7 * / 2",
+    "3*4=",
+    "x = 3*4 =\ny = 5",
+    "3*4= =12",
 ]
 NOT_COUNTED = [
     "",
@@ -73,9 +78,12 @@ NOT_COUNTED = [
     "4 gallons x 2 = 8",
     "5 km = 5000 m",
     "5! = 120",
-    "5 + = 7",
+    "5 = 7 +",
+    "12 eggs + = 7",
     "= 7",
     "7 =",
+    "3 + 4 = ?",
+    "3 + 4 = seven",
     "=",
     "1 1/2 = 1.5",
     "6/2(3) = 9",
@@ -130,52 +138,90 @@ HOSTILE = [
 ]
 
 
+def check_all(text: str | None) -> tuple[int, int]:
+    """The check of a text whose answer holds all its numbers, so that every equality counts."""
+    return arithmetic.check(text, text)
+
+
 @pytest.mark.parametrize("text", CORRECT)
 def test_correct(text):
-    assert arithmetic.check(text) == (1, 1)
+    assert check_all(text) == (1, 1)
 
 
 @pytest.mark.parametrize("text", INCORRECT)
 def test_incorrect(text):
-    assert arithmetic.check(text) == (0, 1)
+    assert check_all(text) == (0, 1) == arithmetic.check(text, "42")
 
 
 @pytest.mark.parametrize("text", NOT_COUNTED)
 def test_not_counted(text):
-    assert arithmetic.check(text) == (0, 0)
+    assert check_all(text) == (0, 0)
 
 
 def test_chains_lines_and_repeats():
-    assert arithmetic.check("a*b-c*d=12-5=7") == (1, 1)
-    assert arithmetic.check("D=4*-9-4*-4=-36--16=-20") == (2, 2)
-    assert arithmetic.check("1+1=2=3-1=5") == (2, 3)
-    assert arithmetic.check("1+1=2\n2+2=5\nx=4/2=2, y=-3") == (2, 3)
-    assert arithmetic.check("1+1=2\n" * 50 + "1+1=3") == (1, 2)
-    assert arithmetic.fraction_correct("1+1=2\n2+2=5") == 0.5 and arithmetic.fraction_correct("no sums") == 0.0
+    assert check_all("a*b-c*d=12-5=7") == (1, 1)
+    assert check_all("D=4*-9-4*-4=-36--16=-20") == (2, 2)
+    assert check_all("1+1=2=3-1=5") == (2, 3)
+    assert check_all("1+1=2\n2+2=5\nx=4/2=2, y=-3") == (2, 3)
+    assert check_all("1+1=2\n" * 50 + "1+1=3") == (1, 2)
+    assert check_all("3*4=\n" * 50) == (0, 1)
+    assert (
+        arithmetic.fraction_correct("1+1=2\n2+2=5", "2") == 0.5 and arithmetic.fraction_correct("no sums", "5") == 0.0
+    )
+
+
+@pytest.mark.parametrize(
+    "text, answer, expected",
+    [
+        ("1+0=1", "42", (0, 0)),
+        ("1+0=1\n" * 20, "42", (0, 0)),
+        ("1+0=1\n1+1=2\n2+1=3", "42", (0, 0)),
+        ("1+0=1=2-1=1+0+0=1", "42", (0, 0)),
+        ("1+0=1\nx=42", "42", (0, 0)),
+        ("1+0=1\n2*21=42", "42", (1, 1)),
+        ("2*3=6\n6*7=42", "x = 42.0", (2, 2)),
+        ("2*3=6. 6*7=42, so the answer is 42.", r"\boxed{42}", (2, 2)),
+        ("2*3=6 eggs\n6 eggs * 7 = 42 eggs", "42", (1, 1)),  # through a line that is not counted itself
+        ("2*3=6\nx = 252/6 = 42", "42", (2, 2)),
+        ("2*3=6\nx = 252/7 = 36", "36", (1, 1)),
+        ("2*3=7\n6*7=42", "42", (1, 2)),  # an incorrect equality counts whether the answer rests on it or not
+        ("27*2 = 54\n54/8 = 6.75\nRounded up, 6.75 packs are 7.", "7", (2, 2)),
+        ("1/2 + 1/4 = 3/4", r"\frac{3}{4}", (1, 1)),
+        ("2*500=1,000", "1000", (1, 1)),
+        ("3 + 4 = 7\n7 is odd", "no", (1, 1)),
+        ("A) 9 - 2 = 7\nB) 5 - 9 = -4", "B", (1, 1)),
+        ("2*3=6\n6*7=42", None, (2, 2)),
+        ("1+0=1", "", (1, 1)),
+    ],
+)
+def test_a_correct_equality_counts_only_if_the_answer_rests_on_it(text, answer, expected):
+    assert arithmetic.check(text, answer) == expected
 
 
 @pytest.mark.parametrize("make", [tasks.linear, tasks.word_problem])
-def test_true_reasoning_is_correct_and_a_changed_digit_never_gains(make):
+@pytest.mark.parametrize("terse", [0, 1])
+def test_true_reasoning_is_correct_and_a_changed_digit_never_gains(make, terse):
     rng = random.Random(1)
-    for problem in tasks.problems(make, "train", 100, 5):
-        correct, stated = arithmetic.check(problem["working"])
-        assert correct == stated > 0, problem["working"]
-        numbers = [i for i, char in enumerate(problem["working"]) if char.isdigit()]
-        i = rng.choice(numbers)
-        changed = problem["working"][:i] + str((int(problem["working"][i]) + 1) % 10) + problem["working"][i + 1 :]
-        correct, stated = arithmetic.check(changed)
-        assert correct <= stated
+    for problem in tasks.problems(make, "train", 100, 5, **({"terse": terse} if make is tasks.linear else {})):
+        working, answer = problem["working"], problem["solution"]
+        correct, counted = arithmetic.check(working, answer)
+        assert correct == counted > 0 and (correct, counted) == check_all(working), working
+        i = rng.choice([i for i, char in enumerate(working) if char.isdigit()])
+        correct, counted = arithmetic.check(working[:i] + str((int(working[i]) + 1) % 10) + working[i + 1 :], answer)
+        assert correct <= counted
 
 
 @pytest.mark.parametrize("number", range(len(HOSTILE)))
 def test_hostile_text(number):
-    correct, stated = arithmetic.check(HOSTILE[number])
-    assert 0 <= correct <= stated
+    for answer in ("1", HOSTILE[number] if isinstance(HOSTILE[number], str) else None):
+        correct, counted = arithmetic.check(HOSTILE[number], answer)
+        assert 0 <= correct <= counted
 
 
 def test_random_text_never_raises():
     rng = random.Random(0)
     pieces = list("0123456789+-*/^()[]{}=.,:%$x \n\\") + [r"\frac", r"\times", "a", "of", "\0", "²", "**", "=="]
     for _ in range(5000):
-        correct, stated = arithmetic.check("".join(rng.choices(pieces, k=rng.randrange(60))))
-        assert 0 <= correct <= stated
+        text, answer = ("".join(rng.choices(pieces, k=rng.randrange(60))) for _ in range(2))
+        correct, counted = arithmetic.check(text, answer)
+        assert 0 <= correct <= counted

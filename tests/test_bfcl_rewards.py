@@ -14,6 +14,7 @@ from common.tools import entries, official_cli
 from common.tools.calls import KINDS, call_text, decode
 from common.tools.parse import parse_call
 from common.tools.sandbox import Sandbox
+from common.tools.scoring import score_single
 
 V1 = load_script("BFCL/GRPO_BFCL_v1.py")
 EVALUATE = load_script("BFCL/GRPO_BFCL_evaluate.py")
@@ -92,9 +93,23 @@ def test_each_part_is_rewarded():
     wrong = {"valid": 0, "call": 1, "name": 1, "arguments": 0.5, "no_extra": 1}
     assert rated(written(receiver_id="USR102")) == wrong
     assert rated(written("send_mail")) == {"valid": 0, "call": 1, "name": 0, "arguments": 0, "no_extra": 1}
-    assert rated(f"{RIGHT}\n{RIGHT}") == {"valid": 0, "call": 1, "name": 1, "arguments": 1, "no_extra": 0.5}
+    assert rated(f"{RIGHT}\n{RIGHT}") == {"valid": 0, "call": 0.5, "name": 0.5, "arguments": 0.5, "no_extra": 0.5}
     none = {"solution": "[]", "category": "irrelevance"}
     assert set(rated("I cannot do this.", **none).values()) == {1.0} and set(rated(RIGHT, **none).values()) == {0.0}
+
+
+@pytest.mark.parametrize("wanted, offered", [(n, m) for n in (1, 2, 3) for m in range(n + 1, 7)])
+def test_one_incorrect_argument_costs_less_than_calling_everything(wanted, offered):
+    parameters = {"type": "dict", "properties": {"x": {"type": "integer", "description": ""}}, "required": ["x"]}
+    functions = [{"name": f"f{i}", "description": "", "parameters": parameters} for i in range(offered)]
+    answer = [{f"f{i}": {"x": [i]}} for i in range(wanted)]
+
+    def reward(*values):
+        calls = [{f"f{i}": {"x": value}} for i, value in enumerate(values)]
+        parts = score_single(calls, functions, answer, "multiple" if wanted == 1 else "parallel_multiple")
+        return sum(weight * parts[name] for name, weight in V1.WEIGHTS.items())
+
+    assert reward(*range(offered)) < reward(99, *range(1, wanted)) < reward(*range(wanted)) == pytest.approx(1)
 
 
 def test_kinds_of_completions_are_logged():

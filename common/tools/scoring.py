@@ -28,8 +28,9 @@ def score_single(decoded: list[dict], functions: list[dict], possible_answer: li
 
     Returns {"valid": bool, "call": 1.0 if there is a call where one is wanted, "name": fraction of the wanted functions
     that are called, "arguments": fraction of correct ones among the arguments that are given or needed, mean over the
-    wanted calls, "no_extra": wanted calls / calls where there are too many, else 1.0, and 0.0 without a call}. A valid
-    completion has 1.0 in every part; each part lies in [0, 1]. Never raises, whatever is in `decoded`.
+    wanted calls, "no_extra": 1.0}. Where there are too many calls, these four are multiplied by wanted calls / calls,
+    so that one incorrect argument costs less than calling every function offered. Without a call they are 0.0; a valid
+    completion has 1.0 in every part. Never raises, whatever is in `decoded`.
     """
     decoded = [call for call in decoded if isinstance(call, dict)] if isinstance(decoded, list) else []
     if not possible_answer:
@@ -48,13 +49,9 @@ def score_single(decoded: list[dict], functions: list[dict], possible_answer: li
             scores.append(score)
             left.remove(best)
     wanted = len(possible_answer)
-    return {
-        "valid": False,
-        "call": float(bool(decoded)),
-        "name": len(scores) / wanted,
-        "arguments": sum(scores) / wanted,
-        "no_extra": min(1.0, wanted / len(decoded)) if decoded else 0.0,
-    }
+    no_extra = min(1.0, wanted / len(decoded)) if decoded else 0.0
+    parts = {"call": 1.0, "name": len(scores) / wanted, "arguments": sum(scores) / wanted, "no_extra": 1.0}
+    return {"valid": False} | {name: value * no_extra for name, value in parts.items()}
 
 
 def _language(category: str):

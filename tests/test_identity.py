@@ -1,0 +1,141 @@
+"""Variants of a problem have one key and one split, in data sets and in the base's corpus, once CANONICAL is on."""
+
+import random
+import re
+from fractions import Fraction
+
+import pytest
+from conftest import load_script
+from test_tasks import SYSTEM, read_system
+
+from common import tasks
+
+STORIES = {  # by kind
+    0: r"has (\d+) \w+ and gets (\d+) more",
+    1: r"has (\d+) \w+ and gives away (\d+)\.",
+    2: r"has (\d+) boxes with (\d+) \w+ each",
+    3: r"has (\d+) \w+, gives away (\d+) and gets (\d+) more",
+}
+SIZES = {"train": 4000, "test": 200}
+
+
+@pytest.fixture
+def canonical(monkeypatch):
+    monkeypatch.setattr(tasks, "CANONICAL", True)
+
+
+def drawn(make, n: int = 300, **options) -> list[str]:
+    """Questions of every split."""
+    return [problem["question"] for split in tasks.SPLITS for problem in tasks.problems(make, split, n, 1, **options)]
+
+
+def system_variants(rng: random.Random, system: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The system with its equations multiplied, in the other order, with x and y exchanged, and all of these."""
+    rows = [system[:3], system[3:]]
+    scaled = [tuple(k * n for n in row) for row, k in zip(rows, (rng.choice((-3, -2, 2, 5)), rng.choice((-1, 1, 7))))]
+    exchanged = [[(b, a, c) for a, b, c in some] for some in (rows, scaled)]
+    return [(*one, *other) for one, other in (scaled, rows[::-1], exchanged[0], exchanged[1][::-1])]
+
+
+def question_variants(rng: random.Random, question: str) -> list[str]:
+    """A yes/no question with the terms of its sum exchanged, or one of multiple choice with its options shuffled."""
+    stem, *options = question.split("\n")
+    if not options:
+        return [re.sub(r"(\d+) \+ (\d+)", r"\2 + \1", question)]
+    texts = [option[3:] for option in options]
+    rng.shuffle(texts)
+    return ["\n".join([stem, *(f"{letter}) {text}" for letter, text in zip("ABCD", texts))])]
+
+
+def assert_same(keys: list) -> None:
+    assert len(set(keys)) == 1 and len(set(map(tasks.split_of, keys))) == 1, keys
+
+
+def test_variants_of_a_system_have_one_key(canonical):
+    rng = random.Random(0)
+    for question in drawn(tasks.linear):
+        system = read_system(question)
+        assert_same([tasks.system_key(variant) for variant in (system, *system_variants(rng, system))])
+    assert tasks.system_key((-4, 6, 2, 1, 3, 5)) == ((1, 3, 5), (2, -3, -1))
+
+
+@pytest.mark.parametrize("make", [tasks.yes_no, tasks.multiple_choice])
+def test_variants_of_a_question_have_one_key(canonical, make):
+    rng = random.Random(0)
+    for question in drawn(make):
+        assert_same([tasks.question_key(variant) for variant in (question, *question_variants(rng, question))])
+
+
+def test_variants_of_a_story_have_one_key(canonical):
+    for a, b in ((3, 5), (20, 7), (8, 8)):
+        assert_same([tasks.story_key(0, (a, b)), tasks.story_key(0, (b, a))])
+        assert_same([tasks.story_key(2, (a, b)), tasks.story_key(2, (b, a))])
+
+
+def test_different_problems_have_different_keys(canonical):
+    systems = [(1, 2, 3, 4, 5, 6), (1, 2, 3, 4, 5, 7), (1, 2, -3, 4, 5, 6), (1, -2, 3, 4, 5, 6), (2, 2, 3, 4, 5, 6)]
+    systems += [(1, 2, 3, 5, 4, 6), (2, 2, 6, 4, 5, 6), (1, 2, 3, 5, 7, 9)]  # one row exchanged; other equations
+    assert len({tasks.system_key(system) for system in systems}) == len(systems)
+    questions = ["Is 3 + 5 even?", "Is 3 - 5 even?", "Is 5 - 3 even?", "Is 3 + 6 even?", "Is 3 + 5 greater than 7?"]
+    questions += ["Is 3 + 5 greater than 8?", "Is 13 + 5 even?", "Which?\nA) 5\nB) 6", "Which?\nA) 5\nB) 7"]
+    questions += ["Which one?\nA) 5\nB) 6", "Which?\nA) 3 - 5\nB) 6", "Which?\nA) 5 - 3\nB) 6"]
+    assert len({tasks.question_key(question) for question in questions}) == len(questions)
+    stories = [(0, (3, 5)), (0, (3, 6)), (1, (5, 3)), (2, (3, 5)), (3, (5, 3, 2)), (3, (5, 2, 3))]
+    assert len({tasks.story_key(*story) for story in stories}) == len(stories)
+
+
+def test_only_variants_of_a_system_share_a_key(canonical):
+    def solved_for_x(rows):
+        return frozenset((Fraction(b, a), Fraction(c, a)) for a, b, c in rows)
+
+    systems = [read_system(question) for question in drawn(tasks.linear, 700, level=tasks.LEVELS["easy"])]
+    classes = {
+        frozenset((solved_for_x((s[:3], s[3:])), solved_for_x((b, a, c) for a, b, c in (s[:3], s[3:]))))
+        for s in systems
+    }
+    assert len({tasks.system_key(system) for system in systems}) == len(classes) < len(systems)
+
+
+def key_of(question: str) -> tuple:
+    """The key of a problem by its text."""
+    if "Equation 1" in question:
+        return tasks.system_key(read_system(question))
+    for kind, story in STORIES.items():
+        if found := re.search(story, question):
+            numbers = tuple(map(int, found.groups()))
+            return tasks.story_key(kind, numbers[::-1] if kind == 2 else numbers)
+    return tasks.question_key(question)
+
+
+KINDS = [tasks.linear, *tasks.OTHER_SHAPES.values()]
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_test_problems_have_variants_in_training_until_the_switch_is_on(monkeypatch, make):
+    level = {"level": tasks.LEVELS["easy"]} if make is tasks.linear else {}
+    for switch in (False, True):
+        monkeypatch.setattr(tasks, "CANONICAL", switch)
+        train, test = ([p["question"] for p in tasks.problems(make, s, n, 1, **level)] for s, n in SIZES.items())
+        monkeypatch.setattr(tasks, "CANONICAL", True)
+        leaked = {key_of(question) for question in train} & {key_of(question) for question in test}
+        assert not leaked if switch else leaked
+
+
+def test_the_corpus_of_the_base_follows_the_switch(canonical):
+    base, rng, found = load_script("SFT/tiny_base.py"), random.Random(0), 0
+    for _ in range(3000):
+        text = "".join(base.document(rng))
+        questions = SYSTEM.findall(text) or re.findall(
+            r"user\n((?:Is|Which|[A-Z][a-z]+ has) .*?)<\|im_end\|>", text, re.S
+        )
+        keys = [key_of(question) for question in questions]
+        assert all(tasks.split_of(key) == "train" for key in keys)
+        found += len(keys)
+    assert found > 1500
+
+
+def test_without_the_switch_the_keys_are_those_of_the_committed_base(monkeypatch):
+    monkeypatch.setattr(tasks, "CANONICAL", False)
+    assert tasks.system_key((-4, 6, 2, 1, 3, 5)) == ((-4, 6, 2), (1, 3, 5))
+    assert tasks.question_key("Is 5 + 3 even?") == "Is 5 + 3 even?"
+    assert tasks.story_key(0, (5, 3)) == ("word", 0, (5, 3))
