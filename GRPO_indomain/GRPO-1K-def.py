@@ -8,7 +8,6 @@ Input: outputs/data/<dataset>/, outputs/SFT/. Output: outputs/GRPO-1K-def/.
 Command: python GRPO_indomain/GRPO-1K-def.py
 """
 
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,21 +77,13 @@ def answer_ladder(completions, solution, tags, **columns):
     return rewards
 
 
-# Words or "x =", one number, words; "\sqrt{5}", "5!", "x + 5", "5x" and "not 5" are not 5.
-AMONG_WORDS = re.compile(
-    r"(?is)(?!.*\b(?:not|no|never|minus|negative|sqrt|root|squared|factorial)\b)(?:[a-z]+[\s,:=]+)*"
-    rf"(?<!\b[a-z]\s)[$€£]?([+-]?{answers.UNSIGNED})(?:\s[a-z]{{2,}})*\.?"
-)
-
-
 def number(completions, solution, tags, **columns):
     """3.5 if the answer is correct or has the number of the truth among words; -1.5 if not; -2.5 without a number."""
     rewards = []
     for (text, asked), truth in zip(prompts.texts(completions, tags), solution, strict=True):
         answer = answers.extract_solution(text, asked)
-        given, true = (AMONG_WORDS.fullmatch(shown or "") for shown in (answer, truth))
-        same = given and true and answers.numbers_in(given[1]) == answers.numbers_in(true[1])
-        correct = same or answers.is_correct(answer, truth)
+        given, true = answers.number_among_words(answer), answers.number_among_words(truth)
+        correct = (given is not None and given == true) or answers.is_correct(answer, truth)
         rewards.append(-2.5 if not answers.numbers_in(answer) else 3.5 if correct else -1.5)
     return rewards
 

@@ -3,10 +3,9 @@
 reward = 0.7 * certainty + 0.3 * checked, checked = 0.4 * format + 0.6 * answer; plus 0.2 where both are above 0.8
     certainty = exp(mean log p of the solution's tokens)
     -10 if the format is bad; otherwise the format is 1, so `checked` is 0.4 or 1
-By this formula of the thesis an incorrect answer can earn more than a correct, less confident one: an incorrect answer
-of certainty 1 earns 0.82, a correct one of certainty 0.7 earns 0.79. The thesis gives no figure for the bonus where
-both heads are high; 0.2 is ours. Differs from GRPO-1K-def.py in the reward, which also gets the certainty of the
-policy.
+By this formula of the thesis an incorrect answer can earn more than a correct one: 0.82 (certainty 1) against 0.79
+(certainty 0.7). The bonus where both heads are high is not in the thesis; 0.2 is ours. Differs from GRPO-1K-def.py in
+the reward, which also gets the certainty of the policy.
 
 Input: outputs/data/<dataset>/, outputs/SFT/. Output: outputs/GRPO-DualHead/.
 Command: python GRPO_outdomain/GRPO-DualHead.py
@@ -79,14 +78,8 @@ def main(args):
     from trl import GRPOTrainer  # not needed for --help
 
     run = grpo.prepare(args, made_by="python SFT/SFT_train.py")
-    trainer = GRPOTrainer(
-        model=run.model,
-        reward_funcs=certainty.informed(REWARDS, run.model, run.tokenizer, args),
-        args=args,
-        train_dataset=run.dataset,
-        processing_class=run.tokenizer,
-        peft_config=run.lora,
-    )
+    rewards = certainty.informed(REWARDS, run.model, run.tokenizer, args)
+    trainer = GRPOTrainer(run.model, rewards, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
     grpo.train(run, trainer)
 
 

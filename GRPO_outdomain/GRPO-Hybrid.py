@@ -5,10 +5,9 @@ reward = a * certainty + b * correctness + 0.25 * calibration + 0.15 * process, 
     process = fraction of the equalities in the reasoning that are correct; only those count that the answer rests on
     times 1.2 if correct and certainty > 0.7, times 0.7 if incorrect and certainty > 0.8
     -3 without a solution, -2 with a solution but without reasoning
-By this formula of the thesis an incorrect answer can earn more than a correct, less confident one: at the end of
-training an incorrect answer of certainty 0.8 with correct arithmetic earns 0.52, a correct one of certainty 0.3 with
-none 0.445. The best run of the thesis out of domain; the weight moves from the answer to the confidence during
-training. Differs from GRPO-1K-def.py in the reward, which also gets the certainty of the policy.
+The best run of the thesis out of domain. By its formula an incorrect answer can earn more than a correct one: at the
+end 0.52 (certainty 0.8, correct arithmetic) and 0.445 (certainty 0.3, none). Differs from GRPO-1K-def.py in the reward,
+which also gets the certainty of the policy.
 
 Input: outputs/data/<dataset>/, outputs/SFT/. Output: outputs/GRPO-Hybrid/.
 Command: python GRPO_outdomain/GRPO-Hybrid.py
@@ -62,10 +61,8 @@ def calibration(correct, certainties, **columns):
 
 def process(completions, tags, **columns):
     """Fraction of the equalities in the reasoning that are correct; 0 where the answer rests on none: 0 to 1."""
-    return [
-        arithmetic.fraction_correct(prompts.working(text, asked) or "", answers.extract_solution(text, asked))
-        for text, asked in prompts.texts(completions, tags)
-    ]
+    rows = [(prompts.working(*row) or "", answers.extract_solution(*row)) for row in prompts.texts(completions, tags)]
+    return [arithmetic.fraction_correct(reasoning, answer) for reasoning, answer in rows]
 
 
 def hybrid(completions, solution, tags, certainties, trainer_state, log_metric, **columns):
@@ -99,14 +96,8 @@ def main(args):
     from trl import GRPOTrainer  # not needed for --help
 
     run = grpo.prepare(args, made_by="python SFT/SFT_train.py")
-    trainer = GRPOTrainer(
-        model=run.model,
-        reward_funcs=certainty.informed(REWARDS, run.model, run.tokenizer, args),
-        args=args,
-        train_dataset=run.dataset,
-        processing_class=run.tokenizer,
-        peft_config=run.lora,
-    )
+    rewards = certainty.informed(REWARDS, run.model, run.tokenizer, args)
+    trainer = GRPOTrainer(run.model, rewards, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
     grpo.train(run, trainer)
 
 

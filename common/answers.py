@@ -99,6 +99,20 @@ def numbers_in(text: str | None) -> list[Fraction]:
     return [Fraction(match[0].replace(",", "")) for match in found]
 
 
+# Words or "x =", one number, words; "\sqrt{5}", "5!", "x + 5", "5x" and "not 5" are not 5.
+AMONG_WORDS = re.compile(
+    r"(?is)(?!.*\b(?:not|no|never|minus|negative|sqrt|root|squared|factorial)\b)(?:[a-z]+[\s,:=]+)*"
+    rf"(?<!\b[a-z]\s)[$€£]?([+-]?{UNSIGNED})(?:\s[a-z]{{2,}})*\.?"
+)
+
+
+def number_among_words(text: str | None) -> Fraction | None:
+    """The only number of a text of plain words otherwise: 5 of "the answer is 5 apples"; None for any other text."""
+    found = AMONG_WORDS.fullmatch(text or "")
+    numbers = numbers_in(found[1]) if found else []
+    return numbers[0] if numbers else None
+
+
 def _clean(text: str) -> str:
     """The text with math delimiters, boxes, spaces, fractions and currency in one canonical spelling."""
     text = text.translate(UNICODE).strip()

@@ -79,7 +79,7 @@ def test_the_judge_reads_the_reasoning():
         return evaluation.score(completion(text), "4", prompts.THESIS)["judge"]
 
     assert judged(f"{A}2+2=4{B}{C}4{D}") == 10.0
-    assert judged(f"{A}2+2=5\n1+1=2{B}{C}4{D} 3+3=6") == 5.0
+    assert judged(f"{A}1+1=2\n2+2=5{B}{C}5{D} 3+3=6") == 5.0
     assert judged("2+2=4 and 3+3=7") == 5.0  # no tags: the whole text
     assert judged(f"{B}2+2=4{A}3+3=7") == 5.0
     assert judged(f"{A}the answer is obvious{B}{C}4{D}") == judged("") == 0.0
