@@ -128,7 +128,7 @@ def test_corpus_of_the_base_holds_no_held_out_problem():
             systems += 1
             assert tasks.split_of(tasks.system_key(read_system(found))) == "train"
         if question := re.search(r"user\n((?:Is|What is|Which).*?)<\|im_end\|>", text, re.S):
-            assert tasks.split_of(question[1]) == "train"
+            assert tasks.split_of(tasks.question_key(question[1])) == "train"
     assert systems > 5000
 
 
