@@ -1,10 +1,10 @@
 """Test checkpoints on held-out problems of the kind that they were trained on, any number of them in one call.
 
 accuracy = fraction of completions with a correct answer, as the mean of `samples` sampled completions a problem and of
-one greedy completion; interval: 95 % Wilson over the problems. judge = 10 * fraction of the arithmetic that the
-answer rests on which is correct, or the mean score that a model gives (--judge). efficiency = mean tokens of SFT / mean tokens of
-the checkpoint. final = 0.4 * accuracy + 0.4 * judge / 10 + 0.2 * efficiency. --pass_k 64 samples 64 more completions of
-the first problems at temperature 1: whether any of k is correct tells a new skill from a sharpened one.
+one greedy completion; interval: 95 % Wilson over the problems. judge = 10 * fraction of the arithmetic stated in the
+reasoning that is correct, or the mean score that a model gives (--judge). efficiency = mean tokens of SFT / mean tokens
+of the checkpoint. final = 0.4 * accuracy + 0.4 * judge / 10 + 0.2 * efficiency. --pass_k 64 samples 64 completions more
+of the first problems at temperature 1: whether any of k is correct tells a new skill from a sharpened one.
 
 Input: checkpoints, outputs/data/<dataset>/. Output: rows of resources/results.csv and items.csv (how many completions
 of each problem are correct), the completions in outputs/tests/*.jsonl.
