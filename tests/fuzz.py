@@ -45,7 +45,7 @@ RANGES = {
 GRAMMAR = r"""
 answer: <number> | <number> | <expression> | <expression>=<expression> | <nest> | <soup> | <strange> | <word>
     | <nothing> | <truth> | <truth> | <truth> | <truth>, <truth> | <truth> <word> | <truth><strange> | <expression> < x
-    | x=<number>, y=<number> | (<expression>, <expression>) | \{<expression>, <number>\}
+    | x=<number>, y=<number> | (<expression>, <expression>) | \{<expression>, <number>\} | <towers>
 truth: 5 | -3 | 0 | 1/3 | 0.5 | 1,234 | 50% | x=2, y=-3 | (3, 2) | yes | B | x > 3 | x^2+1 | \frac{1}{2} | 3\sqrt{2}
     | 2\pi | e^{x} | \{1,2\} | (-\infty, 5] | 10\text{ cm} | \log(x) | \begin{pmatrix}1&2\\3&4\end{pmatrix}
 number: <sign><digits> | <sign><digit>.<digits> | <sign><digit>e<sign><exponent> | <sign><digits>/<digits> | 1e400
@@ -82,7 +82,6 @@ RULES = {
     rule.partition(": ")[0]: rule.partition(": ")[2].split(" | ")
     for rule in GRAMMAR.strip().replace("\n    ", " ").split("\n")
 }
-TRUTHS = [*RULES["truth"], "9" * 310]
 STRANGE = (
     *(
         "٤٢",
@@ -119,6 +118,7 @@ NESTS = [  # opening, core and closing of what stands inside itself, or beside i
 ]
 SIZES = (1, 2, 5, 17, 60, 240, 1000)  # how often something is repeated; an answer of up to 500 characters is read
 MADE = {
+    "towers": lambda rng: towers([rng.randint(2, 99) for _ in range(15)]),
     "nothing": lambda rng: "",
     "newline": lambda rng: "\n",
     "digits": lambda rng: "".join(rng.choices("0123456789", k=rng.choice((1, 1, 2, 3, 20, 240, 309, 310, 4300, 4301)))),
@@ -134,6 +134,14 @@ MADE = {
     "many": lambda rng: made(rng, "call") * 200,
     "long": lambda rng: (rng.choice(("x", "1", " ", "1=1 ", "(", "<", "</think>", "2*3=6\n", "٤")) * 10**5)[: 10**5],
 }
+
+
+def towers(numbers: list[int]) -> str:
+    """A set of expressions that are slow to evaluate."""
+    return r"\{" + ", ".join(rf"\log(\log(\log({n}x)))" for n in numbers) + r"\}"
+
+
+TRUTHS = [*RULES["truth"], "9" * 310, towers(list(range(2, 17)))]
 
 
 def nest(rng: random.Random, opening: str, core: str, closing: str) -> str:
