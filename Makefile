@@ -3,6 +3,7 @@
 # make test       all tests
 # make test-fast  the tests that train nothing
 # make lint       ruff: check and format
+# make soak       an hour of kills, full disks, hostile text and long runs; the figures are in LOG.md
 # make base       resources/tiny-base once more (an hour on one core)
 #
 # Each sets up a virtual environment first. Interrupted, run and study go on from there when they are called again.
@@ -14,7 +15,7 @@ REQUIREMENTS := $(if $(CUDA),requirements/cuda.txt,requirements.txt)
 READY := $(VENV)/.ready$(if $(CUDA),-cuda)
 IN_VENV := PATH="$(abspath $(VENV))/bin:$$PATH"
 
-.PHONY: help run study test test-fast lint base
+.PHONY: help run study test test-fast lint soak base
 
 help:
 	@grep '^# make' Makefile | cut -c 3-
@@ -34,6 +35,9 @@ test-fast: $(READY)
 lint: $(READY)
 	$(IN_VENV) ruff check .
 	$(IN_VENV) ruff format --check .
+
+soak: $(READY)
+	$(IN_VENV) python tests/soak.py
 
 base: $(READY)
 	$(IN_VENV) python SFT/tiny_base.py --overwrite
