@@ -17,8 +17,9 @@ MAX_EXPRESSION = 120  # characters; antlr takes milliseconds per operator, 100 f
 DIGITS = 1000  # decimal digits of the largest evaluated power: 2^2007 and 2^2007 + 1 differ
 LOCK = threading.Lock()  # neither antlr's shared caches nor mpmath's precision are documented as thread-safe
 
-COMMANDS = r"\\(?:frac|sqrt|pi|cdot|times|div|(?:arc)?(?:sin|cos|tan)|cot|sec|csc|ln|log|theta|alpha|beta)(?![A-Za-z])"
-TOKENS = re.compile(rf"(?:{COMMANDS}|(?<=sqrt)\[[2-9]\]|[0-9A-Za-z+\-*/^{{}}() ])+")
+COMMAND = r"\\(?:frac|sqrt|pi|cdot|times|div|(?:arc)?(?:sin|cos|tan)|cot|sec|csc|ln|log)(?![A-Za-z])"
+VARIABLE = r"(?:\\(?:theta|alpha|beta)(?![A-Za-z])|[A-Za-z])(?:_(?:[0-9A-Za-z]|\{[0-9]{2}\}))?"
+TOKENS = re.compile(rf"(?:{COMMAND}|{VARIABLE}|(?<=sqrt)\[[2-9]\]|[0-9+\-*/^{{}}() ])+")
 # Words, 1e9, and numbers side by side, which math-verify adds ("5 3" and "5{3}" are 8 to it).
 REFUSED = re.compile(r"(?<![\\A-Za-z])(?:[A-Za-z]{4,}|or|inf)|[0-9] +[0-9]|[0-9][eE] ?[+-]?[0-9]|(?:^|[0-9+\-*/( ])\{")
 FUNCTIONS = {"sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan"}
@@ -26,13 +27,36 @@ FUNCTIONS = {"sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan"}
 
 def same_value(given: str, truth: str) -> bool:
     """Whether two scalar expressions in the same letters agree at all points, to more digits than any power has."""
-    letters, true_letters = (set(re.findall("[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", text))) for text in (given, truth))
-    if (letters ^ true_letters) - {"i", "e"}:
+    if _variables(given) != _variables(truth):
         return False
     values, true_values = _values(given), _values(truth)
-    return bool(values and true_values) and all(
-        abs(a - b) * 10 ** (DIGITS + 50) <= max(1, abs(a), abs(b)) for a, b in zip(values, true_values)
-    )
+    return bool(values and true_values) and all(map(_close, values, true_values))
+
+
+def same_equation(given: list[str], truth: list[str]) -> bool:
+    """Whether left - right of one equation is a constant multiple of the other's, for [left, right] of each.
+
+    Only in two variables or more: "2x = 10" does not solve for x, so it is not "x = 5".
+    """
+    variables, true_variables = _variables(" ".join(given)), _variables(" ".join(truth))
+    if variables != true_variables or len(variables) < 2:
+        return False
+    sides, true_sides = map(_values, given), map(_values, truth)
+    differences, true_differences = ([a - b for a, b in zip(*values)] for values in (sides, true_sides))
+    if not differences or not true_differences or min(map(abs, differences + true_differences)) < 1e-50:
+        return False
+    first, true_first = differences[0], true_differences[0]
+    return all(_close(a * true_first, b * first) for a, b in zip(differences, true_differences))
+
+
+def _variables(text: str) -> set[str]:
+    """The names of the variables in an expression, without the constants e and i."""
+    return set(re.findall(VARIABLE, re.sub(COMMAND, "", text))) - {"e", "i"}
+
+
+def _close(a, b) -> bool:
+    """Whether two numbers agree to more digits than any power has."""
+    return abs(a - b) * 10 ** (DIGITS + 50) <= max(1, abs(a), abs(b))
 
 
 @lru_cache(4096)
