@@ -336,14 +336,19 @@ def _structures(given: str, truth: str) -> bool | None:
         return False
     if kind == "scalar":
         return None if (parts, true_parts) == ([given], [truth]) else _equal(*parts, *true_parts)
-    return _same_set(parts, true_parts) if kind == "set" else all(map(_equal, parts, true_parts))
+    return _same_set(parts, true_parts) if kind == "set" else all(map(_same_part, parts, true_parts))
+
+
+def _same_part(part: str, true_part: str) -> bool:
+    """As _equal, but "x=2" is not "2": "x=3, y=2" is not the set of 2 and 3."""
+    return _is_relation(part) == _is_relation(true_part) and _equal(part, true_part)
 
 
 def _same_set(parts: list[str], true_parts: list[str]) -> bool:
     """Whether each true part equals a part of its own."""
     parts = list(parts)
     for true_part in true_parts:
-        match = next((part for part in parts if _equal(part, true_part)), None)
+        match = next((part for part in parts if _same_part(part, true_part)), None)
         if match is None:
             return False
         parts.remove(match)
