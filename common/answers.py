@@ -11,11 +11,12 @@ ignored, "x = 5" equals a truth of "5" and vice versa, and an equation in severa
 import re
 from fractions import Fraction
 
-from common.expressions import same_equation, same_value
+from common.expressions import cost, same_equation, same_value
 from common.prompts import THESIS, Tags
 
 MAX_CHARS = 500  # of a solution or a truth; the longest truth of MATH-500 and DAPO-Math-17k has 159
 MAX_PARTS, MAX_DEPTH = 16, 6
+MAX_COST = 80  # functions, roots and powers of solution and truth together: half a second
 LINEAR_TOLERANCE = Fraction(1, 10**6)  # absolute, for truths that assign several variables
 
 UNSIGNED = r"(?:(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
@@ -293,6 +294,11 @@ def _systems(given: str, truth: str) -> bool | None:
     return same and all(_equal(values[name], true_values[name], LINEAR_TOLERANCE) for name in values)
 
 
+def _too_costly(given: str, truth: str) -> bool | None:
+    """More than MAX_COST functions, roots and powers are not compared."""
+    return False if cost(given) + cost(truth) > MAX_COST else None
+
+
 def _labelled(given: str, truth: str) -> bool | None:
     """Values with the same label or, on one side, without: "x=5" and "5", "(p,q)=(3,2)" and "(3,2)"."""
     (label, value), (true_label, true_value) = _label(given), _label(truth)
@@ -359,6 +365,7 @@ COMPARISONS = (
     _not_a_number,
     _identical,
     _words,
+    _too_costly,
     _labelled,
     _systems,
     _conditions,
