@@ -16,7 +16,7 @@ from common.prompts import THESIS, Tags
 
 MAX_CHARS = 500  # of a solution or a truth; the longest truth of MATH-500 and DAPO-Math-17k has 159
 MAX_PARTS, MAX_DEPTH = 16, 6
-MAX_COST = 80  # functions, roots and powers of solution and truth together: half a second
+MAX_COST = 40  # functions, roots and powers of solution and truth together: 0.3 s; the truths of both have up to 7
 LINEAR_TOLERANCE = Fraction(1, 10**6)  # absolute, for truths that assign several variables
 
 UNSIGNED = r"(?:(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"

@@ -4,11 +4,12 @@ import builtins
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from common.answers import extract_solution, is_correct
+from common.answers import MAX_COST, extract_solution, is_correct, is_number, named_values, numbers_in
 from common.prompts import TAG_SETS, THESIS
 
 THINK = TAG_SETS["think"]
@@ -384,7 +385,7 @@ HOSTILE = [
 # Run in a separate process, which can be killed if a text hangs it.
 FUZZ = r"""
 import random
-from common.answers import extract_solution, is_correct
+from common.answers import extract_solution, is_correct, is_number, named_values, numbers_in
 from common.prompts import THESIS
 pieces = list("0123456789xyie+-*/^=.,;:!%$_<>|'\" \n\t\\(){}[]&~") + list(THESIS) + [
     "\\frac{", "\\sqrt{", "\\text{", "\\boxed{", "\\pi", "\\pm", "\\cup", "\\infty", "\\sum", "\\sin", "\\left(", "}{",
@@ -396,6 +397,8 @@ for _ in range(2000):
     text = "".join(draw.choices(pieces, k=draw.randint(1, 30)))
     solution = extract_solution(text)
     assert solution is None or 0 < len(solution) <= 500
+    assert is_number(text) in (True, False) and None not in (named_values(text) or {}).values()
+    assert None not in numbers_in(text)
     for truth in ("42", "x=2, y=-3", "(x+1)^2", text):
         assert is_correct(text, truth) in (True, False)
         assert is_correct(truth, text) in (True, False)
@@ -480,6 +483,22 @@ def test_hostile(text):
         assert is_correct(text, other) is False
         assert is_correct(other, text) is False
     assert is_correct(text, text) in (True, False)
+
+
+def test_numbers_are_exact():
+    assert named_values("1e400") == {"": 10**400} and numbers_in("9" * 310) == [10**310 - 1]
+    assert (
+        named_values(r"x=2,\quad y=1e-400") == named_values("(x,y)=(2,1e-400)") == {"x": 2, "y": Fraction(1, 10**400)}
+    )
+    assert is_number("1,250 €") and not is_number("28 percent") and not is_number("3 or 5")
+    assert is_correct("1e400", "1" + "0" * 400) and not is_correct("1e400", "1" + "0" * 399 + "1")
+
+
+def test_more_operations_than_the_bound_are_not_compared():
+    terms = [rf"\ln\ln {n}" for n in range(10, 10 + MAX_COST // 4)]
+    assert is_correct(",".join(terms), ",".join(reversed(terms)))
+    assert is_correct(",".join(terms), ",".join([*reversed(terms), r"\ln 2"])) is False
+    assert is_correct(",".join([r"\ln 1", *terms]), ",".join([*reversed(terms), r"\ln 1"])) is False
 
 
 def test_random_texts_neither_raise_nor_hang():
