@@ -16,7 +16,9 @@ from common.prompts import THESIS, Tags
 
 MAX_CHARS = 500  # of a solution or a truth; the longest truth of MATH-500 and DAPO-Math-17k has 159
 MAX_PARTS, MAX_DEPTH = 16, 6
-MAX_COST = 40  # functions, roots and powers of solution and truth together: 0.3 s; the truths of both have up to 7
+MAX_COST = (
+    40  # functions, roots and powers of solution and truth together: 0.4 s; the truths of both data sets have up to 7
+)
 LINEAR_TOLERANCE = Fraction(1, 10**6)  # absolute, for truths that assign several variables
 
 UNSIGNED = r"(?:(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
@@ -302,9 +304,11 @@ def _too_costly(given: str, truth: str) -> bool | None:
 def _labelled(given: str, truth: str) -> bool | None:
     """Values with the same label or, on one side, without: "x=5" and "5", "(p,q)=(3,2)" and "(3,2)"."""
     (label, value), (true_label, true_value) = _label(given), _label(truth)
-    if label == true_label != "" or (true_label and not label and not _is_relation(given)):
-        return _equal(value, true_value)
-    return _equal(value, truth) if label and not true_label and not _is_relation(truth) else None
+    if label and true_label:
+        comparable = label == true_label
+    else:
+        comparable = (label and not _is_relation(truth)) or (true_label and not _is_relation(given))
+    return _equal(value, true_value) if comparable else None
 
 
 def _conditions(given: str, truth: str) -> bool | None:
