@@ -4,50 +4,71 @@ The length of a text is bounded before anything expensive parses it. Numbers, as
 matrices are parsed here, scalar expressions in expressions.py.
 
 Strict: decimals are exact (0.333333 is not 1/3). A unit (\text{...}, degrees, percent) of the truth may be omitted, but
-none may be added or changed, so 50% is neither 0.5 nor a truth of 50. Lenient: a leading currency sign is ignored, and
-"x = 5" equals a truth of "5" and vice versa. Digits are ASCII.
+none may be added or changed, so 50% is neither 0.5 nor a truth of 50. Digits are ASCII. Lenient: a currency sign is
+ignored, "x = 5" equals a truth of "5" and vice versa, and an equation in several variables may be rearranged.
 """
 
 import re
 from fractions import Fraction
 
-from common.expressions import same_value
+from common.expressions import cost, same_equation, same_value
 from common.prompts import THESIS, Tags
 
 MAX_CHARS = 500  # of a solution or a truth; the longest truth of MATH-500 and DAPO-Math-17k has 159
 MAX_PARTS, MAX_DEPTH = 16, 6
+MAX_COST = (
+    40  # functions, roots and powers of solution and truth together: 0.4 s; the truths of both data sets have up to 7
+)
 LINEAR_TOLERANCE = Fraction(1, 10**6)  # absolute, for truths that assign several variables
 
 UNSIGNED = r"(?:(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
 FRACTION = rf"\\frac\{{([+-]?{UNSIGNED})\}}\{{([+-]?{UNSIGNED})\}}"
 NUMBER = re.compile(rf"([+-]?)(?:({UNSIGNED})(?:/({UNSIGNED}))?|([0-9]*){FRACTION})")
-ASSIGNMENT = re.compile(r"([A-Za-z](?:_\{?[0-9A-Za-z]\}?|\([A-Za-z]\))?)=([^=<>]+)")
+NAME = r"(?:[A-Za-z]|[A-Z]{2}|\\(?:alpha|beta|theta|lambda|mu))(?:_(?:[0-9A-Za-z]|\{[0-9]{2}\})|\([A-Za-z]\))?"
+ASSIGNMENT = re.compile(rf"({NAME})=([^=<>]+)")
+LABEL = re.compile(rf"({NAME}(?==)|\({NAME}(?:, ?{NAME})+\)(?==\())=(.+)")
 UNIT = re.compile(r"(.*[0-9})]) ?((?:\\text\{[^{}]*\}|(?<= )[A-Za-z]{2,})(?:\^[23])?|\^\\circ|%)")
 WORD = re.compile(r"[A-Za-z]+(?:[ '][A-Za-z]+)*")
 MEMBER = re.compile(r"^[A-Za-z]\\in ?(?=[(\[\\])")
-RELATION = re.compile(r"(<=|>=|[<>=]|\\(?:leq?|geq?|neq?|lt|gt)(?![A-Za-z]))")
-CANONICAL = {r"\le": "<=", r"\leq": "<=", r"\lt": "<", r"\ge": ">=", r"\geq": ">=", r"\gt": ">", r"\neq": r"\ne"}
+RELATION = r"<=|>=|[<>=]|\\ne(?![A-Za-z])"
+OR = r"(?<![A-Za-z\\])or(?![A-Za-z])"
 MIRROR = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 UNICODE = str.maketrans(
     {"−": "-", "–": "-", "×": r"\times ", "÷": r"\div ", "·": r"\cdot ", "π": r"\pi ", "°": r"^\circ", "∞": r"\infty "}
-    | {"∪": r"\cup ", "≤": "<=", "≥": ">=", "±": r"\pm ", "√": r"\sqrt "}
+    | {"∪": r"\cup ", "≤": "<=", "≥": ">=", "≠": r"\ne ", "±": r"\pm ", "√": r"\sqrt "}
+)
+SYSTEM = re.compile(  # cases, and the same written as an array or aligned lines behind one brace
+    r"\\begin\{cases\}(.*?)\\end\{cases\}"
+    r"|(?:\\left\s*)?\\\{\s*\\begin\{(array|aligned)\}(?:\{[lcr ]*\})?(.*?)\\end\{\2\}(?:\s*\\right\s*\.)?",
+    re.DOTALL,
 )
 SPELLINGS = [  # pattern and replacement, in this order
     (r"\\(?:left|right|displaystyle)(?![A-Za-z])|\\!\s*|\\,", ""),
-    (r"(?<!\\)\\[;: ]|~|(?<!\\)\\[()\[\]]", " "),  # spaces, and the delimiters \( \) \[ \]
+    (r"(?<!\\)\\[;: ]|\\q?quad(?![A-Za-z])|~|(?<!\\)\\[()\[\]]", " "),  # spaces, and the delimiters \( \) \[ \]
     (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
     (r"\\(?:mbox|mathrm|mathbf|text[a-z]+)\s*(?=\{)", r"\\text"),
-    (r"\\%", "%"),
+    (r"\\%|\\text\s*\{\s*per ?cent\s*\}|(?<=[0-9)}])\s*(?:per ?cent|pct)(?![A-Za-z])", "%"),
+    (r"\\leq?(?:slant)?(?![A-Za-z])", "<="),
+    (r"\\geq?(?:slant)?(?![A-Za-z])", ">="),
+    (r"\\lt(?![A-Za-z])", "<"),
+    (r"\\gt(?![A-Za-z])", ">"),
+    (r"\\neq(?![A-Za-z])|\\not\s*=|(?<![0-9)])!=", r"\\ne "),  # 5!=120 is a factorial
     (r"\{,\}", ","),
     (r",?\s*(?:\band\b|\\text\s*\{,?\s*and\s*\})\s*|\s*;", ", "),
+    (rf",?\s*(?:{OR}|\\text\s*\{{,?\s*or\s*\}})\s*", " or "),
     (r"\s+", " "),
     # A space stays between digits and letters, and beside a comma or a point: "1, 234" is not 1,234.
     (r"(?<![0-9A-Za-z,.]) | (?![0-9A-Za-z,.])", ""),
     (r"^([+-]?)(?:\\?\$|[£€¥])(?=[+-]?[0-9.])", r"\1"),
+    (r"(?<=[0-9}]) ?(?:\\?\$|[£€¥])(?=\.?$)", ""),
+    (r"\\text\{([0-9A-Z]+)\}(?=_)", r"\1"),  # digits of another base
+    (r"_([0-9]{2,})", r"_{\1}"),
     (r"([_^])\{([0-9A-Za-z]|\\circ)\}", r"\1\2"),
     (r"(?<![\\A-Za-z])(sqrt|pi)(?![A-Za-z])", r"\\\1"),
     (r"\\(frac|sqrt) ?([0-9])", r"\\\1{\2}"),
     (r"(\\frac\{(?:[^{}]|\{[^{}]*\})*\}) ?([0-9])", r"\1{\2}"),
+    (r"\((\\begin\{array\}.*\\end\{array\})\)|\[(\\begin\{array\}.*\\end\{array\})\]", r"\1\2"),
+    (r"\\begin\{array\}\{[lcr]*\}(.*?)\\end\{array\}", r"\\begin{matrix}\1\\end{matrix}"),
 ]
 
 
@@ -118,6 +139,7 @@ def _clean(text: str) -> str:
     text = text.translate(UNICODE).strip()
     if len(re.findall(r"(?<!\\)\$", text)) % 2 == 0:
         text = re.sub(r"(?<!\\)\$", " ", text).strip()
+    text = SYSTEM.sub(_list_of_cases, text)
     if "=" in text:
         text = re.sub(r"\s*[,;]?\s*\n\s*", ", ", text)
     for pattern, replacement in SPELLINGS:
@@ -128,17 +150,36 @@ def _clean(text: str) -> str:
     return text
 
 
+def _list_of_cases(system: re.Match) -> str:
+    r"""The lines of a system as a list: "x=2, y=3"; those of a piecewise function as a set of (value, condition)."""
+    lines, piecewise = [], False
+    for line in (system[1] or system[3] or "").split(r"\\"):
+        cells = [cell.strip().rstrip(" ,;.") for cell in re.sub(r"&\s*=\s*&?", "=", line).split("&")]
+        if len(cells) == 2 and system[2] != "aligned":
+            words = re.sub(r"\\(?:text[a-z]*|mbox|mathrm)\s*\{([^{}]*)\}|\\q?quad", r" \1 ", cells[1])
+            cells = [f"({cells[0]}, {re.sub(r'^ *(?:if|for|when) ', '', words)})"]
+            piecewise = True
+        lines.append("".join(cells))
+    text = ", ".join(filter(None, lines))
+    return rf"\{{{text}\}}" if piecewise else text
+
+
 def _split(text: str, separator: str) -> list[str]:
     """The parts between separators (a regular expression) outside brackets; ValueError if brackets are unbalanced."""
+    return _split_with_separators(text, separator)[::2]
+
+
+def _split_with_separators(text: str, separator: str) -> list[str]:
+    """As _split, with the separators between the parts."""
     parts, depth, start = [], 0, 0
     for token in re.finditer(rf"(?P<open>[(\[{{])|(?P<close>[)\]}}])|(?P<cut>{separator})", text):
         depth += (token.lastgroup == "open") - (token.lastgroup == "close")
         if not 0 <= depth <= MAX_DEPTH:
             raise ValueError("brackets too deep, or one closes that never opened")
         if token.lastgroup == "cut" and depth == 0:
-            parts.append(text[start : token.start()].strip())
+            parts += [text[start : token.start()].strip(), token[0]]
             start = token.end()
-    if depth or len(parts) >= MAX_PARTS:
+    if depth or len(parts) >= 2 * MAX_PARTS:
         raise ValueError("brackets that never close, or too many parts")
     return [*parts, text[start:].strip()]
 
@@ -163,8 +204,33 @@ def _number(text: str) -> Fraction | None:
     return -value if sign == "-" else value
 
 
+def _label(text: str) -> tuple[str, str]:
+    """The label and the values: ("x", "3, 5") of "x=3 or x=5" and of "x=3, 5", ("(p,q)", "(3,2)") of "(p,q)=(3,2)".
+
+    ("", text) if there is no label, or more than one.
+    """
+    parts = _split(text, f",|{OR}")
+    found = [LABEL.fullmatch(part) for part in parts]
+    labels = {label[1].replace(" ", "") for label in found if label}
+    values = [label[2] if label else part for label, part in zip(found, parts)]
+    if not found[0] or len(labels) > 1 or any(map(_is_relation, values)):
+        return "", text
+    label = labels.pop()
+    whole = label[0] != "(" or all(len(_shape(value)[1]) == label.count(",") + 1 for value in values)
+    return (label, ", ".join(values)) if whole else ("", text)
+
+
+def _is_relation(text: str) -> bool:
+    """Whether the text is an equation or an inequality."""
+    return len(_split(text, RELATION)) > 1
+
+
 def _assignments(text: str) -> dict[str, str]:
-    """Name to value of "x=2, y=-3"; {} if the text is anything else or names a variable twice."""
+    """Name to value of "x=2, y=-3" and of "(x,y)=(2,-3)"; {} if it is anything else or names a variable twice."""
+    label, value = _label(text)
+    if label.startswith("("):
+        names, (kind, parts) = label[1:-1].split(","), _shape(value)
+        return dict(zip(names, parts)) if kind == "()" and len(set(names)) == len(parts) else {}
     parts = [text] if text.count("=") == 1 else _split(text, ",")
     values = {found[1]: found[2].strip() for part in parts if (found := ASSIGNMENT.fullmatch(part))}
     return values if len(values) == len(parts) else {}
@@ -183,7 +249,7 @@ def _shape(text: str) -> tuple[str, list[str]]:
             return group[0] + group[2], parts
     text = (group or _inside(r"\\\{", r"\\\}", text) or ("", text, ""))[1]
     parts = []
-    for part in _split(text, ","):
+    for part in _split(text, f",|{OR}"):
         left, *right = _split(part, r"\\pm(?![A-Za-z])")
         parts += [f"{left}+{right[0]}", f"{left}-{right[0]}"] if len(right) == 1 else [part]
     return ("set" if len(parts) > 1 else "scalar"), parts
@@ -244,44 +310,85 @@ def _systems(given: str, truth: str) -> bool | None:
     return same and all(_equal(values[name], true_values[name], LINEAR_TOLERANCE) for name in values)
 
 
-def _assigned(given: str, truth: str) -> bool | None:
-    """One assignment against one to the same name or against a value alone: "x=5" and "5"."""
-    values, true_values = _assignments(given), _assignments(truth)
-    if len(values) == 1 and (values.keys() == true_values.keys() or not RELATION.search(truth)):
-        return _equal(*values.values(), *(true_values.values() or [truth]))
-    if len(true_values) == 1 and not RELATION.search(given):
-        return _equal(given, *true_values.values())
-    return None
+def _too_costly(given: str, truth: str) -> bool | None:
+    """More than MAX_COST functions, roots and powers are not compared."""
+    return False if cost(given) + cost(truth) > MAX_COST else None
+
+
+def _labelled(given: str, truth: str) -> bool | None:
+    """Values with the same label or, on one side, without: "x=5" and "5", "(p,q)=(3,2)" and "(3,2)"."""
+    (label, value), (true_label, true_value) = _label(given), _label(truth)
+    if label and true_label:
+        comparable = label == true_label
+    else:
+        comparable = (label and not _is_relation(truth)) or (true_label and not _is_relation(given))
+    return _equal(value, true_value) if comparable else None
+
+
+def _conditions(given: str, truth: str) -> bool | None:
+    """Several equations or inequalities in any order, all of them ("x>1, x<3") or one of them ("x<1 or x>3")."""
+    separators = [OR if len(_split(text, OR)) > 1 else "," for text in (given, truth)]
+    lists = [_split(text, separator) for text, separator in zip((given, truth), separators)]
+    if not any(len(parts) > 1 and all(map(_is_relation, parts)) for parts in lists):
+        return None
+    return separators[0] == separators[1] and len(lists[0]) == len(lists[1]) and _same_set(*lists)
 
 
 def _relations(given: str, truth: str) -> bool | None:
-    """Equations and inequalities side by side, also mirrored: "x > 3" and "3 < x"."""
-    sides, true_sides = RELATION.split(given), RELATION.split(truth)
+    """Equations and inequalities side by side, also mirrored: "x > 3" and "3 < x"; rearranged equations."""
+    sides, true_sides = (_split_with_separators(text, RELATION) for text in (given, truth))
     if len(sides) == len(true_sides) == 1:
         return None
-    signs, true_signs = ([CANONICAL.get(sign, sign) for sign in s[1::2]] for s in (sides, true_sides))
-    if signs != true_signs:
-        sides, signs = sides[::-1], [MIRROR.get(sign, sign) for sign in signs[::-1]]
-    return signs == true_signs and all(_equal(a.strip(), b.strip()) for a, b in zip(sides[::2], true_sides[::2]))
+    signs = true_sides[1::2]
+    for candidate in (sides, [MIRROR.get(side, side) for side in reversed(sides)]):
+        if candidate[1::2] == signs and all(map(_equal, candidate[::2], true_sides[::2])):
+            return True
+    return sides[1::2] == signs == ["="] and same_equation(sides[::2], true_sides[::2])
+
+
+def _members(given: str, truth: str) -> bool | None:
+    r"""The set alone of "x \in [1,2]"."""
+    stripped = MEMBER.sub("", given), MEMBER.sub("", truth)
+    return _equal(*stripped) if stripped != (given, truth) else None
 
 
 def _structures(given: str, truth: str) -> bool | None:
-    """Tuples, intervals and matrices part by part, sets in any order, scalars by their value."""
-    given, truth = MEMBER.sub("", given), MEMBER.sub("", truth)
-    (kind, parts), (true_kind, true_parts) = _shape(given), _shape(truth)
+    """Tuples, intervals and matrices part by part, sets in any order."""
+    kind, parts = _shape(given)
+    true_kind, true_parts = _shape(truth) if _number(truth) is None else ("scalar", [truth])  # 1,234 is no list
     if kind != true_kind or len(parts) != len(true_parts):
         return False
     if kind == "scalar":
-        unwrapped = (parts, true_parts) != ([given], [truth])
-        return _equal(*parts, *true_parts) if unwrapped else same_value(given, truth)
-    if kind != "set":
-        return all(map(_equal, parts, true_parts))
+        return None if (parts, true_parts) == ([given], [truth]) else _equal(*parts, *true_parts)
+    return _same_set(parts, true_parts) if kind == "set" else all(map(_same_part, parts, true_parts))
+
+
+def _same_part(part: str, true_part: str) -> bool:
+    """As _equal, but "x=2" is not "2": "x=3, y=2" is not the set of 2 and 3."""
+    return _is_relation(part) == _is_relation(true_part) and _equal(part, true_part)
+
+
+def _same_set(parts: list[str], true_parts: list[str]) -> bool:
+    """Whether each true part equals a part of its own."""
+    parts = list(parts)
     for true_part in true_parts:
-        match = next((part for part in parts if _equal(part, true_part)), None)
+        match = next((part for part in parts if _same_part(part, true_part)), None)
         if match is None:
             return False
         parts.remove(match)
     return True
 
 
-COMPARISONS = (_not_a_number, _identical, _words, _systems, _assigned, _relations, _structures)
+COMPARISONS = (
+    _not_a_number,
+    _identical,
+    _words,
+    _too_costly,
+    _labelled,
+    _systems,
+    _conditions,
+    _relations,
+    _members,
+    _structures,
+    same_value,
+)

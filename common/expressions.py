@@ -1,96 +1,208 @@
-r"""Compare two scalar LaTeX expressions by their values.
+r"""Compare scalar LaTeX expressions by their values.
 
-An expression of whitelisted tokens goes through math-verify's LaTeX grammar (antlr), never through
-`ExprExtractionConfig`, which hands text to sympy's parse_expr and so to eval(). The grammar's number tokens do end
-there (sympy.Number of a string), and the whitelist leaves only ASCII digits in them.
-The values at fixed points are compared, with bounded powers, instead of math-verify's `verify`: its `simplify` is
-unbounded without signals, it accepts 50 % for 50 and for 0.5, and it rounds to six decimals.
+No text reaches eval(): one regular expression cuts an expression into tokens, and a small recursive-descent parser
+evaluates them with mpmath at fixed values of the variables. Numbers agree if 1050 digits do: 2^2007 and 2^2007 + 1
+differ. The length of an expression, its costly operations (see `cost`) and the size of its powers are bounded.
+
+A product without a sign binds tighter than a division, except before a bracket: 1/2x is 1/(2x), 1/2(x) is x/2. A
+function without brackets takes the product behind it, up to the next function or root: \sin 2x\cos x is a product.
+Refused: words, 1e-9, numbers side by side ("5 3"), a number behind a letter ("x2"), unknown commands.
 """
 
-import logging
 import re
 import threading
 from functools import lru_cache
 from random import Random
 
-MAX_EXPRESSION = 120  # characters; antlr takes milliseconds per operator, 100 for nested parentheses
-DIGITS = 1000  # decimal digits of the largest evaluated power: 2^2007 and 2^2007 + 1 differ
-LOCK = threading.Lock()  # neither antlr's shared caches nor mpmath's precision are documented as thread-safe
+import mpmath
 
-COMMANDS = r"\\(?:frac|sqrt|pi|cdot|times|div|(?:arc)?(?:sin|cos|tan)|cot|sec|csc|ln|log|theta|alpha|beta)(?![A-Za-z])"
-TOKENS = re.compile(rf"(?:{COMMANDS}|(?<=sqrt)\[[2-9]\]|[0-9A-Za-z+\-*/^{{}}() ])+")
-# Words, 1e9, and numbers side by side, which math-verify adds ("5 3" and "5{3}" are 8 to it).
-REFUSED = re.compile(r"(?<![\\A-Za-z])(?:[A-Za-z]{4,}|or|inf)|[0-9] +[0-9]|[0-9][eE] ?[+-]?[0-9]|(?:^|[0-9+\-*/( ])\{")
-FUNCTIONS = {"sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan"}
+MAX_EXPRESSION = 200  # characters
+DIGITS = 1000  # decimal digits of the largest evaluated power
+LOCK = threading.Lock()  # mpmath's precision and its cached constants are shared by all threads
+CONTEXT, ROUGH = mpmath.MPContext(), mpmath.MPContext()
+CONTEXT.dps, ROUGH.dps = DIGITS + 100, 15
+
+FUNCTIONS = {name: getattr(CONTEXT, name) for name in ("sin", "cos", "tan", "cot", "sec", "csc")}
+FUNCTIONS |= {f"arc{name}": getattr(CONTEXT, f"a{name}") for name in FUNCTIONS}
+LOGARITHMS = {"ln": CONTEXT.log, "log": CONTEXT.log10}
+OPERATORS = {"(": False, "*": False, r"\cdot": False, r"\times": False, "/": True, r"\div": True}  # if it divides
+VARIABLE = r"(?:\\(?:theta|alpha|beta)(?![A-Za-z])|[A-Za-z])(?:_(?:[0-9A-Za-z]|\{[0-9]{2}\}))?"
+TOKEN = re.compile(rf"[0-9]+(?:\.[0-9]+)?|\.[0-9]+|{VARIABLE}|\\[A-Za-z]+|(?<=\\sqrt)\[[2-9]\]|[-+*/^(){{}}]")
+# Words, and numbers such as 1e-9.
+REFUSED = re.compile(r"(?<![\\A-Za-z])(?:[A-Za-z]{4,}|or|inf)|[0-9][eE] ?[+-][0-9]")
+MIXED = re.compile(r"(^|[-+({])([0-9]+)(\\frac\{[0-9]+\}\{[0-9]+\})(?=$|[-+)}])")  # 2\frac{1}{2} is 2.5
+COSTLY = re.compile(rf"\^|\*\*|\\sqrt|\\(?:{'|'.join(FUNCTIONS | LOGARITHMS)})(?![A-Za-z])")
 
 
 def same_value(given: str, truth: str) -> bool:
-    """Whether two scalar expressions in the same letters agree at all points, to more digits than any power has."""
-    letters, true_letters = (set(re.findall("[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", text))) for text in (given, truth))
-    if (letters ^ true_letters) - {"i", "e"}:
-        return False
-    values, true_values = _values(given), _values(truth)
-    return bool(values and true_values) and all(
-        abs(a - b) * 10 ** (DIGITS + 50) <= max(1, abs(a), abs(b)) for a, b in zip(values, true_values)
+    """Whether two expressions in the same variables agree at all points; False if one is refused or has no value."""
+    variables = _variables(given)
+    return variables == _variables(truth) and all(
+        _close(_value(given, point), _value(truth, point)) for point in range(3 if variables else 1)
     )
 
 
+def same_equation(given: list[str], truth: list[str]) -> bool:
+    """Whether left - right of one equation is a constant multiple of the other's; [left, right] of each.
+
+    Only in two variables or more: "2x = 10" does not solve for x, so it is not "x = 5".
+    """
+    variables = _variables(" ".join(given))
+    if variables != _variables(" ".join(truth)) or len(variables) < 2:
+        return False
+    ratios = []
+    for point in range(3):
+        difference, true_difference = (_value(left, point) - _value(right, point) for left, right in (given, truth))
+        if not min(abs(difference), abs(true_difference)) > 1e-50:
+            return False
+        ratios.append(difference / true_difference)
+    return _close(ratios[0], ratios[1]) and _close(ratios[0], ratios[2])
+
+
+def cost(text: str) -> int:
+    """How many functions, roots and powers a text has: each takes up to 3 ms at a point, other operations 0.02 ms."""
+    return len(COSTLY.findall(text))
+
+
+def _variables(text: str) -> set[str]:
+    """The names of the variables in an expression, without the constants e and i."""
+    return {token for token in TOKEN.findall(text) if re.fullmatch(VARIABLE, token)} - {"e", "i"}
+
+
+def _close(a, b) -> bool:
+    """Whether two numbers agree to more digits than any power has; never if one is NaN."""
+    return abs(a - b) * 10 ** (DIGITS + 50) <= max(1, abs(a), abs(b))
+
+
 @lru_cache(4096)
-def _values(text: str) -> tuple:
-    """The values of a scalar expression at three points (mpmath numbers), or () if it is refused."""
-    text = text.replace("**", "^").replace("*", r"\cdot ")
+def _value(text: str, point: int):
+    """The value of an expression as an mpmath number; NaN if it is refused or has none. point: 0, 1 or 2."""
+    text = text.replace("**", "^")
+    text = MIXED.sub(r"\1(\2+\3)", text)
     text = re.sub(r"(\\sqrt|\^)\(([^()]*)\)", r"\1{\2}", text)
-    text = re.sub(r"([0-9]*)\.([0-9]+)(?!\.)", lambda m: rf"\frac{{{m[1]}{m[2]}}}{{1{'0' * len(m[2])}}}", text)
-    # Products are made explicit: math-verify reads 5(3) as the mixed number 5 + 3, and x(3) as a function.
-    command = r"\\[A-Za-z]+(?:\^(?:[0-9]|\{[^{}]*\}))?"
-    text = re.sub(rf"({command})|[0-9A-Za-z)}}](?=\()", lambda m: m[0] if m[1] else m[0] + r"\cdot ", text)
-    text = re.sub(r"[)}](?=[0-9])|\)(?=[A-Za-z]|\\(?!cdot|times|div))", r"\g<0>\\cdot ", text)
-    if len(text) > MAX_EXPRESSION or not TOKENS.fullmatch(text) or REFUSED.search(text):
-        return ()
+    text = re.sub(r"[)}](?=[0-9])|\)(?=[A-Za-z]|\\(?!cdot|times|div))", r"\g<0>*", text)  # (x+1)y, \sqrt{2}3
+    tokens = TOKEN.findall(text)
+    if len(text) > MAX_EXPRESSION or REFUSED.search(text) or "".join(tokens) != text.replace(" ", ""):
+        return CONTEXT.nan
     with LOCK:
-        parse, latex, context = _tools()
-        found = parse(f"${text}$", [latex], fallback_mode="no_fallback", parsing_timeout=None)
-        values = tuple(_evaluate(found[0], point, context) for point in range(3)) if found else ()
-        return values if all(map(context.isfinite, values)) else ()
+        try:
+            tokens = ["", *reversed(tokens)]
+            value = _sum(tokens, point)
+            return value if tokens == [""] and CONTEXT.isfinite(value) else CONTEXT.nan
+        except (ValueError, ArithmeticError):
+            return CONTEXT.nan
 
 
-@lru_cache(1)
-def _tools() -> tuple:
-    """math-verify's parse, its LaTeX configuration and an mpmath context; imported here because that takes seconds."""
-    import math_verify
-    import mpmath
-    from latex2sympy2_extended import NormalizationConfig
-
-    for name in ("math_verify", "latex2sympy2_extended"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    context = mpmath.MPContext()
-    context.dps = DIGITS + 100
-    plain = NormalizationConfig(basic_latex=False, boxed="none")
-    return math_verify.parse, math_verify.LatexExtractionConfig(True, -1, plain), context
+# The recursive-descent parser. `tokens` is a stack, the expression reversed: each function pops what it parses.
 
 
-def _evaluate(node, point: int, context):
-    """The value of a sympy tree; ValueError for a power above 10^1000 and for a node that is not plain algebra."""
-    kind = type(node).__name__
-    if node.is_Rational:
-        return context.mpf(int(node.p)) / int(node.q)
-    if node.is_Symbol:  # of no special value; negative at the last point, where sqrt(x^2) is not x
-        value = context.mpf(Random(f"{point} {node.name}").randint(10**5, 10**6)) / (-700001 if point == 2 else 700001)
-        return context.j if node.name == "i" else value
-    if kind in ("Pi", "Exp1"):
-        return +(context.pi if kind == "Pi" else context.e)
-    values = [_evaluate(argument, point, context) for argument in node.args]
-    if node.is_Add:
-        return context.fsum(values)
-    if node.is_Mul:
-        return context.fprod(values)
-    if node.is_Pow or kind == "exp":
-        base, exponent = values if node.is_Pow else (+context.e, *values)
-        if exponent != -1 and abs(exponent) * abs(context.log(abs(base), 10)) > DIGITS:
-            raise ValueError("a power too large to compare digit by digit")
-        return base**exponent
-    if kind == "log":
-        return context.log(values[0]) / (context.log(values[1]) if len(values) > 1 else 1)
-    if kind in FUNCTIONS and abs(values[0]) < 10**6:  # sin(sin(10^99 i)) has more digits than there is memory
-        return getattr(context, kind)(*values)
-    raise ValueError(f"not plain algebra, or too large: {kind}")
+def _sum(tokens: list[str], point: int):
+    value = _product(tokens, point)
+    while tokens[-1] in ("+", "-"):
+        value += _product(tokens, point) if tokens.pop() == "+" else -_product(tokens, point)
+    return value
+
+
+def _product(tokens: list[str], point: int, argument: bool = False):
+    """argument: of a function without brackets, so that the next function ends it."""
+    value = _term(tokens, point, argument)
+    while tokens[-1] in OPERATORS and not (argument and _is_function(tokens[-2])):
+        divides = OPERATORS[tokens[-1]]
+        if tokens[-1] != "(":
+            tokens.pop()
+        factor = _term(tokens, point, argument)
+        value = value / factor if divides else value * factor
+    return value
+
+
+def _term(tokens: list[str], point: int, argument: bool = False):
+    """A power, or a product without signs such as 2xy."""
+    if tokens[-1] in ("+", "-"):
+        return _term(tokens, point, argument) if tokens.pop() == "+" else -_term(tokens, point, argument)
+    value = _power(tokens, point)
+    while re.match(r"[A-Za-z\\]", tokens[-1]) and tokens[-1] not in OPERATORS:
+        if argument and _is_function(tokens[-1]):
+            break
+        value *= _power(tokens, point)
+    return value
+
+
+def _power(tokens: list[str], point: int):
+    base = _atom(tokens, point)
+    if tokens[-1] != "^":
+        return base
+    tokens.pop()
+    return _raised(base, _exponent(tokens, point))
+
+
+def _exponent(tokens: list[str], point: int):
+    if tokens[-1] == "{":
+        return _group(tokens, point, "{")
+    if tokens[-1] == "-":
+        tokens.pop()
+        return -_exponent(tokens, point)
+    return _power(tokens, point)
+
+
+def _raised(base, exponent):
+    """base^exponent; ValueError above 10^1000."""
+    if base and exponent != -1 and abs(exponent) * abs(ROUGH.log10(abs(base))) > DIGITS:
+        raise ValueError("a power too large to compare digit by digit")
+    return base**exponent
+
+
+def _atom(tokens: list[str], point: int):
+    token = tokens.pop()
+    name = token[1:]
+    if token[:1].isdigit() or token.startswith("."):
+        whole, _, decimals = token.partition(".")
+        return CONTEXT.mpf(int(whole + decimals)) / 10 ** len(decimals)
+    if token in ("e", "i", r"\pi"):
+        return {"e": +CONTEXT.e, "i": CONTEXT.j, r"\pi": +CONTEXT.pi}[token]
+    if re.fullmatch(VARIABLE, token):  # of no special value; negative at the last point, where sqrt(x^2) is not x
+        value = CONTEXT.mpf(Random(f"{point} {token}").randint(10**5, 10**6))
+        return value / (-700001 if point == 2 else 700001)
+    if token == "(":
+        tokens.append(token)
+        return _group(tokens, point, "(")
+    if token == r"\frac":
+        return _group(tokens, point, "{") / _group(tokens, point, "{")
+    if token == r"\sqrt":
+        index = int(tokens.pop()[1]) if tokens[-1].startswith("[") else 2
+        return CONTEXT.root(_group(tokens, point, "{"), index)
+    if name in FUNCTIONS or name in LOGARITHMS:
+        return _function(name, tokens, point)
+    raise ValueError("not plain algebra")
+
+
+def _function(name: str, tokens: list[str], point: int):
+    r"""A function and its argument: \sin(x), \sin 2x, \sin^2 x; \sin^{-1} x is \arcsin x."""
+    power = None
+    if tokens[-1] == "^":
+        tokens.pop()
+        power = _exponent(tokens, point)
+        if power == -1 and f"arc{name}" in FUNCTIONS:
+            name, power = f"arc{name}", None
+    bracket = tokens[-1] in ("(", "{")
+    value = _group(tokens, point, tokens[-1]) if bracket else _product(tokens, point, argument=True)
+    if name in LOGARITHMS:
+        value = LOGARITHMS[name](value)
+    elif abs(value) < 10**6:  # sin(sin(10^99 i)) has more digits than there is memory
+        value = FUNCTIONS[name](value)
+    else:
+        raise ValueError("too large an angle")
+    return value if power is None else _raised(value, power)
+
+
+def _group(tokens: list[str], point: int, bracket: str):
+    """The value between a pair of brackets."""
+    if tokens.pop() != bracket:
+        raise ValueError("no bracket")
+    value = _sum(tokens, point)
+    if tokens.pop() != {"(": ")", "{": "}"}[bracket]:
+        raise ValueError("a bracket that does not close")
+    return value
+
+
+def _is_function(token: str) -> bool:
+    return token == r"\sqrt" or token[1:] in FUNCTIONS or token[1:] in LOGARITHMS
