@@ -188,7 +188,7 @@ def explain(error: BaseException) -> str | None:
 
 def record(args, **facts) -> dict:
     """The content of run.json: command, data, settings, versions, device, and the facts given."""
-    names = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "math-verify", "vllm")
+    names = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "vllm")
     installed = {name for name in names if importlib.util.find_spec(name.replace("-", "_"))}
     return {
         "script": shown(Path(sys.argv[0]).resolve()),
