@@ -50,10 +50,16 @@ class Watch(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         self.bar.update(1)
-        if control.should_save:
-            models.check_finite(self.trainer.model)
+        self.check_before_saving(control)
         if state.global_step % self.run.args.heldout_every == 0 or state.global_step >= state.max_steps:
             self.measure(state)
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        self.check_before_saving(control)
+
+    def check_before_saving(self, control) -> None:
+        if control.should_save:
+            models.check_finite(self.trainer.model)
 
     def on_train_end(self, args, state, control, **kwargs):
         self.bar.close()

@@ -46,20 +46,21 @@ def add_final(rows: list[dict]) -> None:
         row["final"] = f"{final_score(float(row['accuracy']), float(row['judge']), efficiency):.4f}" if whole else ""
 
 
-def read(path: Path = RESULTS) -> list[dict]:
-    """The rows of results.csv or items.csv, every value a string; ends the script where the file is damaged."""
+def read(path: Path = RESULTS, columns: Sequence[str] = KEY) -> list[dict]:
+    """The rows of a csv file, every value a string; ends the script where it is damaged or lacks one of the columns."""
     if not path.exists():
         return []
     try:
         with open(path, newline="") as file:
             rows = list(csv.DictReader(file, strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        runs.fail(f"{runs.shown(path)} is damaged ({error}); restore it, or choose another file with --results")
-    for number, row in enumerate(rows, 1):
-        if None in row or None in row.values() or not set(KEY) <= row.keys():
+        runs.fail(f"{runs.shown(path)} cannot be read ({error}); put back the committed one, or delete it")
+    for line, row in enumerate(rows, 2):
+        missing = next((name for name in columns if not row.get(name)), None)
+        if missing or None in row:
+            problem = f"{missing} is missing" if missing else "more cells than columns"
             runs.fail(
-                f"{runs.shown(path)}, row {number} has too few or too many values, or no {' or '.join(KEY)}; "
-                "restore the file, or choose another one with --results"
+                f"{runs.shown(path)}, line {line}: {problem}; repair that line, or delete it and run what made it again"
             )
     return rows
 

@@ -177,7 +177,9 @@ def _step_of(line: str) -> float:
 def explain(error: BaseException) -> str | None:
     """One line on a file that could not be read or written; None for any other error."""
     number = error.errno if isinstance(error, OSError) else None
-    writer = type(error).__name__ == "SafetensorError" or "Writer" in str(error)  # they do not pass the number on
+    # The writers of safetensors and of torch do not pass the number on.
+    torchs = any(words in str(error) for words in ("StreamWriter", "iostream error", "inline_container"))
+    writer = type(error).__name__ == "SafetensorError" or torchs
     what = shown(error.filename) if isinstance(error, OSError) and error.filename else "a file"
     if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or writer:
         return f"could not write {what}: {error}; free some disk space"

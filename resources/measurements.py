@@ -41,19 +41,14 @@ def read_rows(
 
     texts, integers, numbers: columns that no row may leave empty; optional: numbers that a row may lack.
     """
-    try:
-        rows = results.read(path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        runs.fail(f"{runs.shown(path)} cannot be read ({error}); put back the committed one, or delete it")
+    rows = results.read(path, texts)
     for line, row in enumerate(rows, 2):
-        wrong = [name for name in texts if not row.get(name)]
-        wrong += [name for name in integers if not is_number(row.get(name), int)]
+        wrong = [name for name in integers if not is_number(row.get(name), int)]
         wrong += [name for name in numbers if not is_number(row.get(name))]
         wrong += [name for name in optional if row.get(name) and not is_number(row[name])]
-        problem = f"{wrong[0]} is missing or no number" if wrong else "more cells than columns"
-        if wrong or None in row:
+        if wrong:
             fix = "repair that line, or delete it and run what made it again"
-            runs.fail(f"{runs.shown(path)}, line {line}: {problem}; {fix}")
+            runs.fail(f"{runs.shown(path)}, line {line}: {wrong[0]} is missing or no number; {fix}")
     return rows
 
 

@@ -190,7 +190,7 @@ def test_a_damaged_results_file_is_refused(damage, tmp_path, capsys):
     results.save([dict.fromkeys(results.COLUMNS, "1")], path)
     with open(path, "ab") as file:
         file.write(damage)
-    with refused(capsys, "results.csv", "--results"):
+    with refused(capsys, "results.csv", "delete it"):
         results.read(path)
 
 
