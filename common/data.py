@@ -276,6 +276,52 @@ def conversation(row: dict, tags: prompts.Tags) -> list[dict]:
     return row["prompt"] if "prompt" in row else prompts.build_prompt(row["question"], tags)
 
 
+def completion(row: dict, tags: prompts.Tags) -> list[dict]:
+    """The messages to train on in SFT: the row's own, or its reasoning and solution between the tags."""
+    return row.get("completion") or prompts.build_completion(row["working"], row["solution"], tags)
+
+
+def token_lengths(rows: list[dict], tokenizer, tag_set: str, completions: bool) -> list[int]:
+    """Tokens of each row: of its prompt and the tokens that ask for a completion, or of prompt and completion."""
+    tags = prompts.TAG_SETS[tag_set]
+    whole = [conversation(row, tags) + (completion(row, tags) if completions else []) for row in rows]
+    texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=not completions) for c in whole]
+    return [len(ids) for ids in tokenizer(texts, add_special_tokens=False).input_ids] if texts else []
+
+
+def drop_long(
+    rows: list[dict], tokenizer, tag_set: str, limit: int, dataset: str, split: str, completions: bool = False
+) -> list[dict]:
+    """The rows with at most `limit` tokens, as token_lengths() counts them: --max_prompt_tokens, --max_length.
+
+    Prints how many are longer; ends the script when nothing is left.
+    """
+    lengths = token_lengths(rows, tokenizer, tag_set, completions)
+    kept = [row for row, length in zip(rows, lengths) if length <= limit]
+    option, folder = "--max_length" if completions else "--max_prompt_tokens", dataset_folder(dataset)
+    if not kept:
+        runs.fail(
+            f"nothing left: all rows of {runs.shown(folder / split)}.jsonl are longer than {limit} tokens (shortest "
+            f"{min(lengths)}); raise {option}, or make shorter rows: {creation_command(folder.name)} "
+            f"{_shorter(folder.name, completions)} --overwrite"
+        )
+    if len(kept) < len(rows):
+        print(
+            f"{split}: dropped {len(rows) - len(kept)} of {len(rows)} rows longer than {limit} tokens "
+            f"(longest {max(lengths)}); {option} sets the limit"
+        )
+    return kept
+
+
+def _shorter(name: str, completions: bool) -> str:
+    """The option of creation_command() that makes the rows of the data set of this name shorter."""
+    if name.startswith("bfcl"):
+        return "--max_characters N" if "split" in name else "--level easy"
+    if name not in SOURCES:
+        return "--level easy"
+    return "--max_working_characters N" if completions else "--max_characters N"
+
+
 def to_prompts(rows: list[dict], tag_set: str):
     """A datasets.Dataset for GRPO: `prompt`, `solution` and `tags`, the name of the tag set, for the rewards.
 
@@ -305,8 +351,7 @@ def to_examples(rows: list[dict], tag_set: str):
     tags, made = prompts.TAG_SETS[tag_set], []
     for row in rows:
         prompt = conversation(row, tags)
-        completion = row.get("completion") or prompts.build_completion(row["working"], row["solution"], tags)
-        whole = prompt + completion
+        whole = prompt + completion(row, tags)
         places = [i for i in range(len(prompt), len(whole)) if whole[i]["role"] == "assistant"]
         made += [{"prompt": whole[:i], "completion": [whole[i]]} for i in places]
     return datasets.Dataset.from_list(made)

@@ -25,7 +25,7 @@ else:
 @dataclass
 class Args(settings.RunArgs, Config):
     tags: str = setting("", "tag set, thesis or think [that of the base]")
-    max_prompt_tokens: int = setting(512, "a longer prompt ends the script before training")
+    max_prompt_tokens: int = setting(512, "rows with a longer prompt are dropped")
     load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
     gradient_checkpointing: bool = setting(True, "less memory for more time", tiny=False)
     bf16: bool = setting(True, "bfloat16 arithmetic; most CPUs emulate it slowly", tiny=False)
@@ -65,8 +65,9 @@ def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Ca
         runs.fail("--vllm_max_model_length is less than --max_prompt_tokens and --max_completion_length together")
     base = runs.require_base(args.base, made_by)
     tokenizer, tag_set = models.load_tokenizer(base, args.tags, default=default_tags)
-    dataset = data.to_prompts(rows, tag_set)
-    models.check_lengths(tokenizer, dataset, args.max_prompt_tokens, "--max_prompt_tokens")
+    limit = args.max_prompt_tokens
+    rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, "train")
+    heldout = data.drop_long(heldout, tokenizer, tag_set, limit, args.dataset, "validation")
     partial = runs.start(args)
     models.set_stop_tokens(args, tokenizer)  # after the settings are recorded: --resume compares those with the command
     return Run(
@@ -75,7 +76,7 @@ def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Ca
         tokenizer=tokenizer,
         tag_set=tag_set,
         rows=rows,
-        dataset=dataset,
+        dataset=data.to_prompts(rows, tag_set),
         heldout=heldout[: args.heldout_rows],
         fingerprint=fingerprint,
         partial=partial,

@@ -52,19 +52,6 @@ def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = 
     return tokenizer, tag_set
 
 
-def check_lengths(tokenizer, dataset, limit: int, option: str) -> None:
-    """End the script when a prompt, with its completion if there is one, is longer than `limit` tokens."""
-    rows = [row["prompt"] + row.get("completion", []) for row in dataset]
-    encoded = tokenizer.apply_chat_template(rows, tokenize=True, return_dict=True)["input_ids"]
-    lengths = [len(ids) for ids in encoded]
-    longer = sum(length > limit for length in lengths)
-    if longer:
-        runs.fail(
-            f"{longer} of {len(lengths)} rows are longer than {limit} tokens (longest {max(lengths)}); "
-            f"raise {option}, or make the data set again with shorter rows (--max_characters, --max_working_characters)"
-        )
-
-
 def check_device(args) -> None:
     """End the script, before a model loads, when this machine cannot run these settings."""
     import torch

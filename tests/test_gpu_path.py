@@ -6,9 +6,9 @@ import sys
 import types
 
 import pytest
-from conftest import BASE, GRPO, load_script
+from conftest import BASE, GRPO, SFT, load_script
 
-from common import generation, grpo, progress, prompts, settings, training
+from common import data, generation, grpo, models, progress, prompts, runs, settings, training
 
 
 class SamplingParams(types.SimpleNamespace):
@@ -86,3 +86,73 @@ def test_the_ratio_of_the_engines_is_bounded_by_token_and_shown():
     assert args.vllm_importance_sampling_mode == "token_truncate" and args.vllm_importance_sampling_clip_max == 3
     assert args.vllm_importance_sampling_correction and args.vllm_importance_sampling_clip_min is None
     assert "sampling/importance_sampling_ratio/mean" in progress.SHOWN
+
+
+ROWS = [
+    {"question": f"What is {i} + 1?" + " Think." * (i == 2) * 40, "working": "w", "solution": f"{i}"} for i in range(6)
+]
+
+
+def data_set(folder, **splits):
+    """A data set of these rows, and the tokens of its longest and of its second longest prompt."""
+    folder.mkdir()
+    runs.write_json(folder / "run.json", {"splits": data.write_splits(folder, splits)})
+    return folder
+
+
+def prepared(script, folder, monkeypatch, *words) -> training.Run:
+    """What the script hands to its trainer, without a model."""
+    held = []
+    monkeypatch.setattr(models, "load_model", lambda *how: None)
+    monkeypatch.setattr(models, "check_device", lambda args: None)
+    for name in ("trl.SFTTrainer", "trl.GRPOTrainer"):
+        monkeypatch.setattr(name, lambda *how, **named: named)
+    monkeypatch.setattr(training, "train", lambda run, trainer, *how: held.append(run))
+    words = ["--profile", "tiny", "--dataset", folder, "--base", BASE, "--tags", "thesis", *words]
+    module = load_script(script)
+    module.main(settings.parse(module.Args, "", lambda args: folder / "out", [str(word) for word in words]))
+    return held[0]
+
+
+def test_long_prompts_are_dropped_and_rows_stay_aligned(tokenizer, tmp_path, monkeypatch, capsys):
+    """The tokens that ask for a completion count: vLLM's room for a prompt holds them too."""
+    folder, others = data_set(tmp_path / "dapo", train=ROWS, validation=ROWS[1:4]), [*ROWS[:2], *ROWS[3:]]
+    lengths = data.token_lengths(ROWS, tokenizer, "thesis", completions=False)
+    asked = tokenizer.apply_chat_template(prompts.build_prompt(ROWS[2]["question"]), add_generation_prompt=True)
+    assert lengths[2] == max(lengths) == len(asked["input_ids"])
+    run = prepared(GRPO, folder, monkeypatch, "--max_prompt_tokens", lengths[2] - 1)
+    said = capsys.readouterr().out.splitlines()
+    limit = f"rows longer than {lengths[2] - 1} tokens (longest {lengths[2]}); --max_prompt_tokens sets the limit"
+    assert said == [f"train: dropped 1 of 6 {limit}", f"validation: dropped 1 of 3 {limit}"]
+    assert run.rows == others and run.heldout == [ROWS[1], ROWS[3]]
+    for row, example in zip(run.rows, run.dataset, strict=True):
+        assert run.rows[data.row_of(example["prompt"])] == row and example["prompt"][-1]["content"] == row["question"]
+
+
+def test_long_rows_of_sft_are_dropped(tokenizer, tmp_path, monkeypatch, capsys):
+    folder = data_set(tmp_path / "gsm8k", sft=ROWS, validation=ROWS[1:4])
+    longest = max(data.token_lengths(ROWS, tokenizer, "thesis", completions=True))
+    run = prepared(SFT, folder, monkeypatch, "--max_length", longest - 1)
+    assert f"sft: dropped 1 of 6 rows longer than {longest - 1} tokens (longest {longest})" in capsys.readouterr().out
+    assert len(run.dataset) == 5 and run.rows == [*ROWS[:2], *ROWS[3:]] and len(run.heldout) == 2
+
+
+@pytest.mark.parametrize(
+    "name, script, advice",
+    [
+        ("dapo", GRPO, "--dataset dapo --max_characters N"),
+        ("gsm8k", SFT, "--dataset gsm8k --max_working_characters N"),
+        ("linear", SFT, "--dataset linear --level easy"),
+        ("bfcl_multi", SFT, "--kind multi --source synthetic --level easy"),
+        ("bfcl_split_multi", GRPO, "--kind multi --source split --max_characters N"),
+    ],
+)
+def test_a_limit_that_leaves_nothing_names_options_that_exist(name, script, advice, tmp_path, monkeypatch, capsys):
+    folder, option = data_set(tmp_path / name, sft=ROWS, train=ROWS, validation=ROWS), "--max_prompt_tokens"
+    with pytest.raises(SystemExit):
+        prepared(script, folder, monkeypatch, "--max_length" if script == SFT else option, 20)
+    said = capsys.readouterr().err
+    assert "nothing left" in said and f"{advice} --overwrite" in said and said.count("error:") == 1
+    words = said.split("shorter rows: python ")[1].replace(" N ", " 9 ").split()
+    creation = load_script(words[0])
+    settings.parse(creation.Args, "", lambda args: folder / "made", words[1:])  # ends with code 2 for an unknown option

@@ -149,7 +149,7 @@ def test_missing_and_broken_inputs(linear_data, tmp_path):
     one_line(grpo_with("--dataset", tmp_path / "none", *base), "does not exist", "dataset_creation.py")
     one_line(grpo_with(*dataset, "--base", "no/such/folder"), "no/such/folder")
     one_line(grpo_with(*dataset, *base, "--per_device_train_batch_size", 10, "--num_generations", 4), "divisible")
-    one_line(grpo_with(*dataset, *base, "--max_prompt_tokens", 20), "longer than 20 tokens")
+    one_line(grpo_with(*dataset, *base, "--max_prompt_tokens", 20), "nothing left", "longer than 20 tokens")
     one_line(grpo_with(*dataset, *base, "--use_vllm"), "CUDA")
     one_line(grpo_with(*dataset, *base, "--load_in_4bit"), "LoRA")
     one_line(grpo_with(*dataset, *base, "--tags", "none"), "thesis or think")
