@@ -35,7 +35,7 @@ def generate(
     sampling = {"do_sample": temperature > 0}
     if temperature > 0:
         sampling |= {"temperature": temperature, "top_p": top_p, "top_k": top_k}
-    ends, pad = [tokenizer.eos_token_id, tokenizer.pad_token_id], tokenizer.pad_token_id
+    ends, pad = models.stop_tokens(tokenizer), tokenizer.pad_token_id
     config = GenerationConfig(
         max_new_tokens=max_new_tokens, eos_token_id=ends, pad_token_id=pad, disable_compile=True, **sampling
     )
@@ -82,7 +82,7 @@ def generate_vllm(
         temperature=temperature,
         top_p=top_p,
         top_k=top_k,
-        stop_token_ids=[tokenizer.eos_token_id, tokenizer.pad_token_id],
+        stop_token_ids=models.stop_tokens(tokenizer),
     )
     texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
     prompts_ids = [{"prompt_token_ids": tokenizer(text, add_special_tokens=False).input_ids} for text in texts]

@@ -69,7 +69,8 @@ def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Ca
     rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, "train")
     heldout = data.drop_long(heldout, tokenizer, tag_set, limit, args.dataset, "validation")
     partial = runs.start(args)
-    models.set_stop_tokens(args, tokenizer)  # after the settings are recorded: --resume compares those with the command
+    model = models.load_model(base, args)
+    models.set_stop_tokens(args, tokenizer, model)  # not before start(): --resume compares its record with the command
     return Run(
         args=args,
         base=base,
@@ -80,7 +81,7 @@ def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Ca
         heldout=heldout[: args.heldout_rows],
         fingerprint=fingerprint,
         partial=partial,
-        model=models.load_model(base, args),
+        model=model,
         lora=models.lora_config(args),
     )
 

