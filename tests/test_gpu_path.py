@@ -1,6 +1,7 @@
 """The path of a user with a GPU, as far as a machine without one can follow it: on stand-ins for CUDA and for vLLM."""
 
 import importlib.metadata
+import json
 import os
 import random
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import types
 
 import pytest
-from conftest import BASE, GRPO, SFT, load_script
+from conftest import BASE, GRPO, SFT, call, load_script, one_line
 
 from common import data, generation, grpo, models, progress, prompts, runs, settings, training
 from common.tools import official_cli
@@ -146,6 +147,7 @@ def test_long_rows_of_sft_are_dropped(tokenizer, tmp_path, monkeypatch, capsys):
     "name, script, advice",
     [
         ("dapo", GRPO, "--dataset dapo --max_characters N"),
+        ("openmath", SFT, "--dataset openmath --max_length N"),
         ("gsm8k", SFT, "--dataset gsm8k --max_working_characters N"),
         ("linear", SFT, "--dataset linear --level easy"),
         ("bfcl_multi", SFT, "--kind multi --source synthetic --level easy"),
@@ -221,3 +223,64 @@ def test_the_tests_run_on_the_cpu():
     asked = "import os, torch; print(repr(os.environ['CUDA_VISIBLE_DEVICES']), torch.cuda.is_available())"
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True)
     assert done.stdout.split() == ["''", "False"]
+
+
+CREATE = "SFT/dataset_creation.py"
+
+
+def source(folder, rows: int, words: int):
+    """As OpenMath, whose rows are mostly too long: every second one has this many more words of reasoning."""
+    made = [
+        {"problem": f"{i}+1?", "expected_answer": f"{i + 1}", "generated_solution": "so " * words * (i % 2) + f"{i}+1"}
+        for i in range(rows)
+    ]
+    folder.mkdir()
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made))
+    return ["--profile", "tiny", "--dataset", "openmath", "--openmath", folder]
+
+
+def test_a_source_for_sft_serves_sft_first(tmp_path):
+    """Of 60 rows 30 are short enough; validation, test and train came first and left none."""
+    words = [*source(tmp_path / "source", 60, 1500), "--output", tmp_path / "openmath"]
+    done = call(CREATE, *words)
+    assert done.returncode == 0 and "openmath: 30 of 60 rows have at most 1024 tokens" in done.stdout, done.stderr
+    assert "24 rows, 512 were asked for" in done.stdout
+    splits = {path.stem: len(runs.read_jsonl(path)) for path in (tmp_path / "openmath").glob("*.jsonl")}
+    assert splits == {"validation": 6, "sft": 24}
+    rows, _ = data.read_split(str(tmp_path / "openmath"), "sft", working=True)
+    assert all(len(row["working"]) < 100 for row in rows)
+    done = call(CREATE, *words, "--overwrite", "--tokenizer", "", "--max_working_characters", 5000)
+    assert done.returncode == 0 and "48 rows, 512 were asked for" in done.stdout  # 4500 characters are within 5000
+    one_line(call(CREATE, *words, "--overwrite", "--tokenizer", "no/such"), "cannot load", "--tokenizer ''")
+    rest = call(CREATE, *words, "--overwrite", "--sft_rows", 10, "--train_rows", 8, "--test_rows", 9).stdout
+    assert [line.split()[:2] for line in rest.splitlines()[-4:]] == [
+        ["validation", "6"], ["sft", "10"], ["train", "8"], ["test", "6"]
+    ]  # fmt: skip
+
+
+def test_a_split_that_a_stage_needs_is_not_empty(tmp_path):
+    words = [*source(tmp_path / "source", 8, 1500), "--output", tmp_path / "openmath"]
+    one_line(call(CREATE, *words), "no row is left for the split validation of openmath", "sft 4")
+    assert not (tmp_path / "openmath").exists()
+    assert call(CREATE, *words, "--validation_rows", 0).returncode == 0  # as asked
+
+
+def test_sft_has_no_question_of_another_test_split(tmp_path):
+    folder = tmp_path / "dapo"
+    data_set(folder, test=[{"question": f"{i}+1? ", "solution": "1"} for i in range(20)])
+    done = call(CREATE, *source(tmp_path / "source", 40, 0), "--output", tmp_path / "openmath")
+    rows, _ = data.read_split(str(tmp_path / "openmath"), "sft", working=True)
+    assert all(int(row["question"][:-3]) >= 20 for row in rows) and 12 <= len(rows) <= 20
+    assert f"sft: left out {32 - len(rows)} rows whose question is in the test split" in done.stdout
+
+
+@pytest.mark.parametrize("name, split", [("gsm8k", "train"), ("dapo", "train"), ("math500", "test")])
+def test_other_sources_keep_their_splits(name, split):
+    """Test, validation and train before SFT, as the committed results have them."""
+    assert data.SOURCES[name].feeds == split
+    rows, sizes = [{"question": str(i)} for i in range(40)], {"sft": 40, "train": 10, "validation": 10, "test": 10}
+    splits = data.split_rows({"train": rows, "test": []}, sizes, 3407, data.SOURCES[name].feeds)
+    order = [rows[i] for i in range(40)]
+    random.Random(3407).shuffle(order)
+    assert [row for part in splits.values() for row in part] == order
+    assert list(splits) == ["test", "validation", "train", "sft"]
