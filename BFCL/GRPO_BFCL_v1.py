@@ -42,7 +42,7 @@ class Args(grpo.Args):
     gradient_accumulation_steps: int = setting(4, "batches in one update of 32 completions", tiny=1)
     temperature: float = setting(1.0, "sampling temperature of the rollouts")
     max_completion_length: int = setting(512, "tokens; room for a short reasoning and several calls", tiny=80)
-    max_prompt_tokens: int = setting(3584, "a longer prompt ends the script; descriptions take room", tiny=512)
+    max_prompt_tokens: int = setting(3584, "rows with a longer prompt are dropped; descriptions take room", tiny=512)
     beta: float = setting(0.0, "weight of the KL term; 0 needs no reference model in memory")
     lora_r: int = setting(32, "rank of LoRA; 0 trains every weight, for small models", tiny=0)
     lora_alpha: int = setting(64, "scale of LoRA, twice the rank")

@@ -46,7 +46,7 @@ class Args(grpo.Args):
     max_reply_tokens: int = setting(512, "tokens of one completion; a longer one ends its episode", tiny=80, low=1)
     max_turn_steps: int = setting(8, "completions with calls in one turn, officially 20", tiny=2, low=1)
     max_completion_length: int = setting(4096, "tokens of an episode after its prompt", tiny=400)
-    max_prompt_tokens: int = setting(3584, "a longer prompt ends the script; descriptions take room", tiny=512)
+    max_prompt_tokens: int = setting(3584, "rows with a longer prompt are dropped; descriptions take room", tiny=512)
     beta: float = setting(0.0, "weight of the KL term; 0 needs no reference model in memory")
     lora_r: int = setting(32, "rank of LoRA; 0 trains every weight, for small models", tiny=0)
     lora_alpha: int = setting(64, "scale of LoRA, twice the rank")

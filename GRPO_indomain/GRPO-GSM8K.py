@@ -41,7 +41,7 @@ class Args(grpo.Args):
     beta: float = setting(0.0, "weight of the KL term; 0 needs no reference model in memory")
     lora_r: int = setting(64, "rank of LoRA; 0 trains every weight, for small models", tiny=0)
     lora_alpha: int = setting(64, "scale of LoRA, equal to the rank")
-    max_prompt_tokens: int = setting(512, "a longer prompt ends the script before training", tiny=1024)
+    max_prompt_tokens: int = setting(512, "rows with a longer prompt are dropped", tiny=1024)
     save_steps: float = setting(25, "steps between two checkpoints for --resume", tiny=6)
     heldout_rows: int = setting(50, "validation rows for held-out accuracy", tiny=100)
 

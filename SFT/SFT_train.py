@@ -36,7 +36,7 @@ class Args(settings.RunArgs, Config):
     per_device_train_batch_size: int = setting(4, "examples in memory at once")
     gradient_accumulation_steps: int = setting(1, "batches in one update")
     per_device_eval_batch_size: int = setting(8, "validation examples in memory at once", tiny=50)
-    max_length: int = setting(2048, "tokens of prompt and completion; a longer row ends the script", tiny=1024)
+    max_length: int = setting(2048, "tokens of prompt and completion; longer rows are dropped", tiny=1024)
     lora_r: int = setting(32, "rank of LoRA; 0 trains every weight, for small models", tiny=0)
     lora_alpha: int = setting(64, "scale of LoRA, twice the rank")
     tags: str = setting("thesis", "tag set to teach, thesis or think")
@@ -64,9 +64,10 @@ def main(args):
     heldout, _ = data.read_split(args.dataset, "validation", working=True)
     base = runs.require_base(args.base, "python SFT/tiny_base.py")
     tokenizer, tag_set = models.load_tokenizer(base, args.tags)
+    limit = args.max_length
+    rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, "sft", completions=True)
+    heldout = data.drop_long(heldout, tokenizer, tag_set, limit, args.dataset, "validation", completions=True)
     dataset, validation = (data.to_examples(split, tag_set) for split in (rows, heldout))
-    for examples in (dataset, validation):
-        models.check_lengths(tokenizer, examples, args.max_length, "--max_length")
 
     from trl import SFTTrainer  # not needed for --help
 

@@ -3,6 +3,9 @@
 linear: systems of two equations made by code; which split a system belongs to follows from a hash of it.
 openmath, gsm8k, dapo, math500: from the hub, or from a local folder with the same fields (--gsm8k FOLDER).
 
+openmath feeds SFT: its rows are chosen by tokens, validation and sft come first, and rows of sft whose question stands
+in the test split of another data set beside it are left out. So make the data sets of the tests before it.
+
 Input: none, or the hub. Output: outputs/data/<dataset>/ (sft, train, validation, test .jsonl and run.json).
 Command: python SFT/dataset_creation.py --dataset linear
 """
@@ -13,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, runs, settings, tasks
+from common import data, models, runs, settings, tasks
 from common.settings import setting
 
 
@@ -25,6 +28,12 @@ class Args(settings.RunArgs):
     train_rows: int = setting(1000, "rows for GRPO, as in the thesis", low=0)
     validation_rows: int = setting(200, "rows for held-out accuracy and for choosing settings", low=0)
     test_rows: int = setting(500, "rows for the result tables; 200 give an interval of +-7 points", tiny=200, low=0)
+    max_length: int = setting(
+        2048, "openmath: tokens of prompt and reasoning; longer rows are left out", tiny=1024, low=1
+    )
+    tokenizer: str = setting(
+        "Qwen/Qwen3-4B-Base", "openmath: counts the tokens; '' limits characters instead", tiny="resources/tiny-base"
+    )
     max_characters: int = setting(1000, "longer questions are left out: they would exceed the prompt limit", low=1)
     max_working_characters: int = setting(5000, "longer reasoning is left out: too long for SFT", low=1)
     level: str = setting("seed", "range of the linear systems", tiny="hard", choices=tuple(tasks.LEVELS))
@@ -36,14 +45,37 @@ class Args(settings.RunArgs):
 
 
 def short(rows: list[dict], args) -> list[dict]:
-    """The rows that are not longer than the limits in characters."""
+    """The rows within the limits: of a source for SFT in tokens, as SFT_train.py counts them, else in characters."""
+    if rows and args.tokenizer and data.SOURCES[args.dataset].feeds == "sft":
+        found = runs.resolve(args.tokenizer)
+        tokenizer, tag_set = models.load_tokenizer(
+            str(found) if found.exists() else args.tokenizer,
+            default="thesis",
+            option="--tokenizer, or pass --tokenizer '' to limit characters",
+        )
+        lengths = data.token_lengths(rows, tokenizer, tag_set, completions=True)
+        fits = [row for row, length in zip(rows, lengths) if length <= args.max_length]
+        print(f"{args.dataset}: {len(fits)} of {len(rows)} rows have at most {args.max_length} tokens")
+        return fits
     fits = [row for row in rows if len(row["question"]) <= args.max_characters]
     return [row for row in fits if len(row.get("working", "")) <= args.max_working_characters]
 
 
+def unseen(rows: list[dict], args) -> list[dict]:
+    """The rows whose question is not in the test split of another data set in the same folder; prints how many are."""
+    output, tested = Path(args.output), set()
+    for path in output.parent.glob("*/test.jsonl"):
+        if path.parent != output:
+            tested |= {" ".join(row["question"].split()) for row in runs.read_jsonl(path)}
+    kept = [row for row in rows if " ".join(row["question"].split()) not in tested]
+    if len(kept) < len(rows):
+        print(f"sft: left out {len(rows) - len(kept)} rows whose question is in the test split of another data set")
+    return kept
+
+
 def main(args):
     runs.check_output(args)
-    sizes = {"sft": args.sft_rows, "train": args.train_rows}
+    sizes, needed = {"sft": args.sft_rows, "train": args.train_rows}, []
     sizes |= {"validation": args.validation_rows, "test": args.test_rows}
     if args.dataset == "linear":
         level = tasks.LEVELS[args.level]
@@ -55,12 +87,17 @@ def main(args):
         trained = tasks.problems(tasks.linear, "train", n, args.seed, **how)
         splits |= {"sft": trained[: args.sft_rows], "train": trained[args.sft_rows :]}
     else:
+        feeds = data.SOURCES[args.dataset].feeds
+        needed = ["test"] if feeds == "test" else [feeds, "validation"]
         rows = data.load_source(args.dataset, getattr(args, args.dataset))
-        splits = data.split_rows({name: short(found, args) for name, found in rows.items()}, sizes, args.seed)
-        if not any("working" in row for row in splits["sft"]):
-            splits["sft"] = []
+        rows = {name: short(found, args) for name, found in rows.items()}
+        splits = data.split_rows(rows, sizes, args.seed, feeds)
+        splits["sft"] = unseen([row for row in splits["sft"] if "working" in row], args)
     if not any(splits.values()):
         runs.fail(f"data set {args.dataset} is empty: no row is left of its splits")
+    if missing := [name for name in needed if sizes[name] and not splits[name]]:
+        found = ", ".join(f"{name} {len(rows)}" for name, rows in splits.items())
+        runs.fail(f"no row is left for the split {missing[0]} of {args.dataset} ({found}); raise the limits of length")
 
     partial = runs.start(args)
     facts = data.write_splits(partial, splits)

@@ -186,8 +186,8 @@ def share(name: str, base: str, tokenizer, dataset, args) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         script, config = script_and_config(name, folder, args)
         rewards = script.REWARDS if isinstance(script.REWARDS, list) else [script.REWARDS[config.reward]]
-        models.set_stop_tokens(config, tokenizer)
         model = models.load_model(base, config)
+        models.set_stop_tokens(config, tokenizer, model)
         trainer = GRPOTrainer(
             model=model,
             reward_funcs=certainty.informed(rewards, model, tokenizer, config),

@@ -90,15 +90,20 @@ class Source(NamedTuple):
     columns: tuple[str, ...]  # the columns that convert reads
     convert: Callable[[dict], dict | None]  # from a row of the hub to ours; None where it cannot be used
     test: str = "test"  # a split with public answers
+    feeds: str = "train"  # the split that it is made for, apart from validation: sft, train (GRPO) or test
 
 
 SOURCES = {
     "openmath": Source(
-        "unsloth/OpenMathReasoning-mini", None, ("problem", "expected_answer", "generated_solution"), _openmath
+        "unsloth/OpenMathReasoning-mini",
+        None,
+        ("problem", "expected_answer", "generated_solution"),
+        _openmath,
+        feeds="sft",
     ),
     "gsm8k": Source("openai/gsm8k", "main", ("question", "answer"), _gsm8k),
     "dapo": Source("open-r1/DAPO-Math-17k-Processed", "en", ("prompt", "solution"), _dapo),
-    "math500": Source("HuggingFaceH4/MATH-500", None, ("problem", "answer"), _math500),
+    "math500": Source("HuggingFaceH4/MATH-500", None, ("problem", "answer"), _math500, feeds="test"),
 }
 
 
@@ -178,16 +183,26 @@ def options_of(question: str) -> list[str]:
     return [option for _, option in OPTION.findall(question)]
 
 
-def split_rows(rows: dict[str, list[dict]], sizes: dict[str, int], seed: int) -> dict[str, list[dict]]:
-    """Disjoint splits of the given sizes, drawn with the seed; the test split of a source stays the test split."""
+def split_rows(
+    rows: dict[str, list[dict]], sizes: dict[str, int], seed: int, feeds: str = "train"
+) -> dict[str, list[dict]]:
+    """Disjoint splits of at most the given sizes, drawn with the seed; a source's own test split stays the test split.
+
+    A source that feeds SFT serves validation (at most a fifth of its rows) and sft before train and test: of long
+    reasoning few rows are short enough, and GRPO and the tests have other sources.
+    """
     rng, splits = random.Random(seed), {}
     pool, test = list(rows["train"]), list(rows["test"])
     rng.shuffle(pool)
     rng.shuffle(test)
-    if not test:
-        test, pool = pool[: sizes["test"]], pool[sizes["test"] :]
-    splits["test"] = test[: sizes["test"]]
-    for name in ("validation", "train", "sft"):
+    order = ["test", "validation", "train", "sft"]
+    if feeds == "sft":
+        sizes = sizes | {"validation": min(sizes["validation"], len(pool) // 5)}
+        order = ["validation", "sft", "train", "test"]
+    if test:
+        splits["test"] = test[: sizes["test"]]
+        order.remove("test")
+    for name in order:
         splits[name], pool = pool[: sizes[name]], pool[sizes[name] :]
     return splits
 
@@ -276,6 +291,56 @@ def conversation(row: dict, tags: prompts.Tags) -> list[dict]:
     return row["prompt"] if "prompt" in row else prompts.build_prompt(row["question"], tags)
 
 
+def completion(row: dict, tags: prompts.Tags) -> list[dict]:
+    """The messages to train on in SFT: the row's own, or its reasoning and solution between the tags."""
+    return row.get("completion") or prompts.build_completion(row["working"], row["solution"], tags)
+
+
+def token_lengths(rows: list[dict], tokenizer, tag_set: str, completions: bool) -> list[int]:
+    """Tokens of each row: of its prompt and the tokens that ask for a completion, or of prompt and completion."""
+    tags = prompts.TAG_SETS[tag_set]
+    whole = [conversation(row, tags) + (completion(row, tags) if completions else []) for row in rows]
+    texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=not completions) for c in whole]
+    lengths = []
+    for start in range(0, len(texts), 256):  # the tokens of a whole data set take gigabytes
+        lengths += map(len, tokenizer(texts[start : start + 256], add_special_tokens=False).input_ids)
+    return lengths
+
+
+def drop_long(
+    rows: list[dict], tokenizer, tag_set: str, limit: int, dataset: str, split: str, completions: bool = False
+) -> list[dict]:
+    """The rows with at most `limit` tokens, as token_lengths() counts them: --max_prompt_tokens, --max_length.
+
+    Prints how many are longer; ends the script when nothing is left.
+    """
+    lengths = token_lengths(rows, tokenizer, tag_set, completions)
+    kept = [row for row, length in zip(rows, lengths) if length <= limit]
+    option, folder = "--max_length" if completions else "--max_prompt_tokens", dataset_folder(dataset)
+    if not kept:
+        runs.fail(
+            f"nothing left: all rows of {runs.shown(folder / split)}.jsonl are longer than {limit} tokens (shortest "
+            f"{min(lengths)}); raise {option}, or make shorter rows: {creation_command(folder.name)} "
+            f"{_shorter(folder.name, completions)} --overwrite"
+        )
+    if len(kept) < len(rows):
+        print(
+            f"{split}: dropped {len(rows) - len(kept)} of {len(rows)} rows longer than {limit} tokens "
+            f"(longest {max(lengths)}); {option} sets the limit"
+        )
+    return kept
+
+
+def _shorter(name: str, completions: bool) -> str:
+    """The option of creation_command() that makes the rows of the data set of this name shorter."""
+    source = SOURCES.get(name)
+    if source and source.feeds == "sft":
+        return "--max_length N"
+    if source and completions:
+        return "--max_working_characters N"
+    return "--max_characters N" if source or "split" in name else "--level easy"
+
+
 def to_prompts(rows: list[dict], tag_set: str):
     """A datasets.Dataset for GRPO: `prompt`, `solution` and `tags`, the name of the tag set, for the rewards.
 
@@ -305,8 +370,7 @@ def to_examples(rows: list[dict], tag_set: str):
     tags, made = prompts.TAG_SETS[tag_set], []
     for row in rows:
         prompt = conversation(row, tags)
-        completion = row.get("completion") or prompts.build_completion(row["working"], row["solution"], tags)
-        whole = prompt + completion
+        whole = prompt + completion(row, tags)
         places = [i for i in range(len(prompt), len(whole)) if whole[i]["role"] == "assistant"]
         made += [{"prompt": whole[:i], "completion": [whole[i]]} for i in places]
     return datasets.Dataset.from_list(made)

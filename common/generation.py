@@ -1,5 +1,8 @@
 """Generation: completions for conversations, with transformers or with vLLM."""
 
+import collections
+import hashlib
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -32,7 +35,7 @@ def generate(
     sampling = {"do_sample": temperature > 0}
     if temperature > 0:
         sampling |= {"temperature": temperature, "top_p": top_p, "top_k": top_k}
-    ends, pad = [tokenizer.eos_token_id, tokenizer.pad_token_id], tokenizer.pad_token_id
+    ends, pad = models.stop_tokens(tokenizer), tokenizer.pad_token_id
     config = GenerationConfig(
         max_new_tokens=max_new_tokens, eos_token_id=ends, pad_token_id=pad, disable_compile=True, **sampling
     )
@@ -71,7 +74,7 @@ def generate_vllm(
     top_k: int = 0,
     seed: int = 0,
 ) -> list[dict]:
-    """generate() with a vllm.LLM."""
+    """generate() with a vllm.LLM; a completion's random numbers come from seed, prompt and number of the sample."""
     from vllm import SamplingParams
 
     sampling = SamplingParams(
@@ -79,18 +82,24 @@ def generate_vllm(
         temperature=temperature,
         top_p=top_p,
         top_k=top_k,
-        stop_token_ids=[tokenizer.eos_token_id, tokenizer.pad_token_id],
+        stop_token_ids=models.stop_tokens(tokenizer),
     )
     texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
     prompts_ids = [{"prompt_token_ids": tokenizer(text, add_special_tokens=False).input_ids} for text in texts]
-    each, completions = [sampling.clone() for _ in texts], []
-    for i, one in enumerate(each):
-        one.seed = seed + i  # with one seed for all, every sample of a problem would be the same
+    each, completions, asked = [sampling.clone() for _ in texts], [], collections.Counter()
+    for one, text in zip(each, texts):
+        one.seed = request_seed(seed, text, asked[text])
+        asked[text] += 1
     for request in llm.generate(prompts_ids, each):
         ids, reason = list(request.outputs[0].token_ids), request.outputs[0].finish_reason
         text = tokenizer.decode(ids, skip_special_tokens=True)
         completions.append({"text": text, "tokens": len(ids), "truncated": reason == "length"})
     return completions
+
+
+def request_seed(seed: int, prompt: str, sample: int) -> int:
+    """56 bits of a hash: no two samples, prompts or seeds share a draw, as they would with seed + position."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {sample} {prompt}".encode()).digest()[:7])
 
 
 def context_length(folder: str, args) -> int:
@@ -110,6 +119,8 @@ def prompt_lengths(tokenizer, conversations: Sequence[list[dict]]) -> list[int]:
 def generator(folder: str, tokenizer, args) -> Callable:
     """A function from conversations and sampling settings to completions."""
     if args.use_vllm:
+        # CUDA is in use by now (is_available() is enough), and an engine forked from such a process dies.
+        os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
         from vllm import LLM
 
         llm = LLM(model=folder, seed=args.seed, max_model_len=context_length(folder, args))

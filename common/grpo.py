@@ -10,9 +10,9 @@ A script adds its rewards and what one tunes to compare them, and builds TRL's G
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from common import data, models, runs, settings
+from common import data, models, runs, settings, training
 from common.settings import setting
-from common.training import Run, train
+from common.training import Run
 
 __all__ = ["Args", "log_means", "prepare", "train"]
 
@@ -25,7 +25,7 @@ else:
 @dataclass
 class Args(settings.RunArgs, Config):
     tags: str = setting("", "tag set, thesis or think [that of the base]")
-    max_prompt_tokens: int = setting(512, "a longer prompt ends the script before training")
+    max_prompt_tokens: int = setting(512, "rows with a longer prompt are dropped")
     load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
     gradient_checkpointing: bool = setting(True, "less memory for more time", tiny=False)
     bf16: bool = setting(True, "bfloat16 arithmetic; most CPUs emulate it slowly", tiny=False)
@@ -34,6 +34,13 @@ class Args(settings.RunArgs, Config):
     vllm_mode: str = setting("colocate", "one GPU for both training and generation")
     vllm_max_model_length: int = setting(2048, "tokens of prompt and completion that vLLM has room for", low=1)
     vllm_gpu_memory_utilization: float = setting(0.3, "fraction of the GPU's memory for vLLM")
+    vllm_importance_sampling_mode: str = setting(
+        "token_truncate",
+        "what bounds p(trainer) / p(vLLM): token_truncate cuts the ratio of a token; TRL's default, sequence_mask, "
+        "drops whole completions",
+        choices=("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
+    )
+    vllm_importance_sampling_clip_max: float = setting(3.0, "the bound of that ratio", low=1)
     logging_steps: float = setting(1, "steps between two lines of metrics.jsonl")
     save_steps: float = setting(25, "steps between two checkpoints for --resume", tiny=8)
     save_total_limit: int = setting(2, "checkpoints to keep: the last one for --resume, and the one before it")
@@ -58,23 +65,35 @@ def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Ca
         runs.fail("--vllm_max_model_length is less than --max_prompt_tokens and --max_completion_length together")
     base = runs.require_base(args.base, made_by)
     tokenizer, tag_set = models.load_tokenizer(base, args.tags, default=default_tags)
-    dataset = data.to_prompts(rows, tag_set)
-    models.check_lengths(tokenizer, dataset, args.max_prompt_tokens, "--max_prompt_tokens")
+    limit = args.max_prompt_tokens
+    rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, "train")
+    heldout = data.drop_long(heldout, tokenizer, tag_set, limit, args.dataset, "validation")
     partial = runs.start(args)
-    models.set_stop_tokens(args, tokenizer)  # after the settings are recorded: --resume compares those with the command
+    model = models.load_model(base, args)
+    models.set_stop_tokens(args, tokenizer, model)  # not before start(): --resume compares its record with the command
     return Run(
         args=args,
         base=base,
         tokenizer=tokenizer,
         tag_set=tag_set,
         rows=rows,
-        dataset=dataset,
+        dataset=data.to_prompts(rows, tag_set),
         heldout=heldout[: args.heldout_rows],
         fingerprint=fingerprint,
         partial=partial,
-        model=models.load_model(base, args),
+        model=model,
         lora=models.lora_config(args),
     )
+
+
+def train(run: Run, trainer, *how) -> None:
+    """training.train(), with the random state that --seed asks for."""
+    if run.args.use_vllm:
+        from transformers import set_seed
+
+        # TRL seeds vLLM with the number of the process, and vLLM resets all generators when the trainer is built.
+        set_seed(run.args.seed + trainer.accelerator.process_index)
+    training.train(run, trainer, *how)
 
 
 def log_means(log_metric: Callable, parts: dict[str, list]) -> None:

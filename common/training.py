@@ -19,10 +19,10 @@ class Run(NamedTuple):
     base: str  # folder or hub name of the initial model
     tokenizer: Any
     tag_set: str
-    rows: list[dict]  # rows of the data set, in the order of `dataset`
+    rows: list[dict]  # rows of the data set that are not too long, in the order of `dataset`
     dataset: Any  # datasets.Dataset for the trainer
     heldout: list[dict]  # rows for held-out accuracy, never trained on
-    fingerprint: str  # of `rows`
+    fingerprint: str  # of the whole split that `rows` come from
     partial: Path  # working folder
     model: Any
     lora: Any  # peft.LoraConfig, or None

@@ -88,12 +88,12 @@ def test_settings_are_recorded_as_they_are_given(linear_data, tmp_path, monkeypa
     class Reached(Exception):
         pass
 
-    def load_model(base, args):
+    def lora_config(args):
         assert args.generation_kwargs["stop_token_ids"]
         raise Reached
 
     monkeypatch.setattr(models, "check_device", lambda args: None)  # as if there were a GPU
-    monkeypatch.setattr(models, "load_model", load_model)
+    monkeypatch.setattr(models, "lora_config", lora_config)
     script, output = load_script(GRPO), tmp_path / "out"
     words = ["--dataset", linear_data, "--base", BASE, "--output", output, "--use_vllm"]
     args, again = (settings.parse(script.Args, "", argv=[str(word) for word in words]) for _ in range(2))
@@ -149,7 +149,7 @@ def test_missing_and_broken_inputs(linear_data, tmp_path):
     one_line(grpo_with("--dataset", tmp_path / "none", *base), "does not exist", "dataset_creation.py")
     one_line(grpo_with(*dataset, "--base", "no/such/folder"), "no/such/folder")
     one_line(grpo_with(*dataset, *base, "--per_device_train_batch_size", 10, "--num_generations", 4), "divisible")
-    one_line(grpo_with(*dataset, *base, "--max_prompt_tokens", 20), "longer than 20 tokens")
+    one_line(grpo_with(*dataset, *base, "--max_prompt_tokens", 20), "nothing left", "longer than 20 tokens")
     one_line(grpo_with(*dataset, *base, "--use_vllm"), "CUDA")
     one_line(grpo_with(*dataset, *base, "--load_in_4bit"), "LoRA")
     one_line(grpo_with(*dataset, *base, "--tags", "none"), "thesis or think")

@@ -23,7 +23,7 @@ def test(folder: str, ids: dict[str, list[str]], args) -> list[dict]:
     and what checkpoint_facts() and context_length() read. Leaves outputs/bfcl/<checkpoint>/ with all that bfcl wrote;
     ends the script when a command fails or takes too long.
     """
-    facts = evaluation.checkpoint_facts(folder, args)
+    facts, folder = evaluation.checkpoint_facts(folder, args), local(folder)
     root = runs.OUTPUTS / "bfcl" / f"{facts['script']}-{facts['base']}-{facts['seed']}"
     shutil.rmtree(root, ignore_errors=True)
     (root / "hub").mkdir(parents=True)  # without it `transformers serve` answers 500 to /v1/models
@@ -51,6 +51,18 @@ def test(folder: str, ids: dict[str, list[str]], args) -> list[dict]:
         rows.append({**facts, **row, "command": runs.command_line()})
         print(f"{facts['script']:24} {name} {score['accuracy']:.1%} of {score['total_count']}, by bfcl evaluate")
     return rows
+
+
+def local(folder: str) -> str:
+    """The folder of a checkpoint, for a hub name that of its download: the server and bfcl get no access to the hub."""
+    if Path(folder).is_dir():
+        return folder
+    from huggingface_hub import snapshot_download
+
+    try:
+        return snapshot_download(folder, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"])
+    except Exception as error:  # the hub client raises a dozen types; all mean the same to the user
+        runs.fail(f"cannot download {folder} ({type(error).__name__}); pass a folder that holds it")
 
 
 def free_port() -> int:
