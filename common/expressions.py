@@ -28,8 +28,8 @@ LOGARITHMS = {"ln": CONTEXT.log, "log": CONTEXT.log10}
 OPERATORS = {"(": False, "*": False, r"\cdot": False, r"\times": False, "/": True, r"\div": True}  # if it divides
 VARIABLE = r"(?:\\(?:theta|alpha|beta)(?![A-Za-z])|[A-Za-z])(?:_(?:[0-9A-Za-z]|\{[0-9]{2}\}))?"
 TOKEN = re.compile(rf"[0-9]+(?:\.[0-9]+)?|\.[0-9]+|{VARIABLE}|\\[A-Za-z]+|(?<=\\sqrt)\[[2-9]\]|[-+*/^(){{}}]")
-# Words, and numbers such as 1e-9.
-REFUSED = re.compile(r"(?<![\\A-Za-z])(?:[A-Za-z]{4,}|or|inf)|[0-9][eE] ?[+-][0-9]")
+# Words, numbers such as 1e-9, and 1A_{12}, a number of base 12.
+REFUSED = re.compile(r"(?<![\\A-Za-z])(?:[A-Za-z]{4,}|or|inf)|[0-9][eE] ?[+-][0-9]|[0-9A-Z][A-Z]_")
 MIXED = re.compile(r"(^|[-+({])([0-9]+)(\\frac\{[0-9]+\}\{[0-9]+\})(?=$|[-+)}])")  # 2\frac{1}{2} is 2.5
 COSTLY = re.compile(rf"\^|\*\*|\\sqrt|\\(?:{'|'.join(FUNCTIONS | LOGARITHMS)})(?![A-Za-z])")
 
