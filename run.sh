@@ -7,12 +7,12 @@ cd "$(dirname "$0")"
 source common/parallel.sh # stage, start, run, finish; PROFILE is gpu where there is one, else tiny
 
 if [ $PROFILE = gpu ]; then
-  BASE=Qwen/Qwen3-4B-Base DATA="openmath dapo" TEST=dapo VLLM=--use_vllm
+  BASE=Qwen/Qwen3-4B-Base DATA="dapo openmath" TEST=dapo VLLM=--use_vllm
 else
   BASE=resources/tiny-base DATA=linear TEST=linear VLLM=
 fi
 
-# Questions, reasoning and answers in disjoint splits: outputs/data/
+# Questions, reasoning and answers in disjoint splits: outputs/data/. Those of the tests come first: SFT leaves them out.
 stage "data"
 for dataset in $DATA; do
   python SFT/dataset_creation.py --profile $PROFILE --dataset $dataset --resume

@@ -9,7 +9,7 @@ source common/parallel.sh # stage, start, finish; PROFILE is gpu where there is 
 
 SEEDS="1 2 3"
 if [ $PROFILE = gpu ]; then
-  BASE=Qwen/Qwen3-4B-Base DATA="openmath dapo linear" TEST=dapo VLLM=--use_vllm
+  BASE=Qwen/Qwen3-4B-Base DATA="dapo linear openmath" TEST=dapo VLLM=--use_vllm
   HARDER=math500 MAKE_HARDER="--dataset math500" CALLS="synthetic split" LONGER="--num_train_epochs 4"
 else
   BASE=resources/tiny-base DATA=linear TEST=linear VLLM=
