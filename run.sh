@@ -12,7 +12,7 @@ else
   BASE=resources/tiny-base DATA=linear TEST=linear VLLM=
 fi
 
-# Questions, reasoning and answers in disjoint splits: outputs/data/. Those of the tests come first: SFT leaves them out.
+# Questions, reasoning and answers in disjoint splits: outputs/data/. dapo before openmath, which leaves out its test rows
 stage "data"
 for dataset in $DATA; do
   python SFT/dataset_creation.py --profile $PROFILE --dataset $dataset --resume
