@@ -6,10 +6,12 @@ Texts are drawn from a grammar: each <name> in an alternative is replaced by wha
 of that name in MADE, gives. The first alternative of a rule is short: it ends what would go too deep.
 """
 
+import contextlib
 import json
 import math
 import random
 import re
+import signal
 from types import SimpleNamespace
 
 from common.certainty import Certainty
@@ -256,3 +258,21 @@ def columns(rng: random.Random, script: str, texts: list[str]) -> dict:
         parts = [{name: rng.choice((0.0, 1 / 3, 1.0)) for name in names} for _ in texts]
         given |= {"parts": [part | {"valid": rng.random() < 0.5} for part in parts], "kinds": [[] for _ in texts]}
     return given
+
+
+class Hung(BaseException):
+    """No Exception, so that a reward function cannot take it for an answer that cannot be read."""
+
+
+@contextlib.contextmanager
+def alarm(seconds: int):
+    def ring(number, frame):
+        raise Hung(f"no end after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

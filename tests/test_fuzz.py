@@ -1,31 +1,11 @@
 """Rewards of hostile completions, drawn from tests/fuzz.py: finite, in their range, and never without an end."""
 
-import contextlib
 import math
 import random
-import signal
 
 import fuzz
 import pytest
 from conftest import load_script
-
-
-class Hung(BaseException):
-    """No Exception, so that a reward function cannot take it for an answer that cannot be read."""
-
-
-@contextlib.contextmanager
-def alarm(seconds: int):
-    def ring(number, frame):
-        raise Hung(f"no end after {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.parametrize("script", fuzz.RANGES)
@@ -37,7 +17,7 @@ def test_rewards_of_hostile_completions_are_in_their_range(script):
         given = fuzz.columns(rng, script, [fuzz.completion(rng, script) for _ in range(10)])
         for reward in rewards:
             low, high = fuzz.RANGES[script][reward.__name__]
-            with alarm(60):
+            with fuzz.alarm(60):
                 paid = reward(**given)
             assert len(paid) == 10 and all(math.isfinite(value) and low <= value <= high for value in paid), paid
 
