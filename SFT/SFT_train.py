@@ -71,7 +71,7 @@ def main(args):
 
     from trl import SFTTrainer  # not needed for --help
 
-    run = training.Run(
+    run = runs.Run(
         args=args,
         base=base,
         tokenizer=tokenizer,

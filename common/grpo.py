@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from common import data, models, runs, settings, training
 from common.settings import setting
-from common.training import Run
 
 __all__ = ["Args", "log_means", "prepare", "train"]
 
@@ -49,7 +48,7 @@ class Args(settings.RunArgs, Config):
     patience: int = setting(5, "end a run whose first steps, this many, have no signal; 0 never does", low=0)
 
 
-def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Callable | None = None) -> Run:
+def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Callable | None = None) -> runs.Run:
     """Check everything that can be checked, then open the output folder and load the model.
 
     made_by: the command that makes the base, for the message where it is missing. default_tags: the tag set for a base
@@ -71,7 +70,7 @@ def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Ca
     partial = runs.start(args)
     model = models.load_model(base, args)
     models.set_stop_tokens(args, tokenizer, model)  # not before start(): --resume compares its record with the command
-    return Run(
+    return runs.Run(
         args=args,
         base=base,
         tokenizer=tokenizer,
@@ -86,7 +85,7 @@ def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Ca
     )
 
 
-def train(run: Run, trainer, *how) -> None:
+def train(run: runs.Run, trainer, *how) -> None:
     """training.train(), with the random state that --seed asks for."""
     if run.args.use_vllm:
         from transformers import set_seed

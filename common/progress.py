@@ -9,7 +9,6 @@ from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
 from common import checkpoints, data, evaluation, generation, models, prompts, runs
-from common.training import Run
 
 SHOWN = {  # name of a metric in TRL: name on the progress bar
     "loss": "loss",
@@ -31,7 +30,7 @@ class Watch(TrainerCallback):
 
     measured = "accuracy"  # the name of the held-out figure
 
-    def __init__(self, trainer, run: Run, score: Callable):
+    def __init__(self, trainer, run: runs.Run, score: Callable):
         self.trainer, self.run, self.score = trainer, run, score
         self.name = run.partial.name.removesuffix(".partial")  # several runs may share a terminal
         self.tags = prompts.TAG_SETS[run.tag_set]

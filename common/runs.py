@@ -17,9 +17,26 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUTS = ROOT / "outputs"
+
+
+class Run(NamedTuple):
+    """A run that is ready to train: data, tokenizer, model and folders."""
+
+    args: Any  # the settings of the script; also the trainer's config
+    base: str  # folder or hub name of the initial model
+    tokenizer: Any
+    tag_set: str
+    rows: list[dict]  # rows of the data set that are not too long, in the order of `dataset`
+    dataset: Any  # datasets.Dataset for the trainer
+    heldout: list[dict]  # rows for held-out accuracy, never trained on
+    fingerprint: str  # of the whole split that `rows` come from
+    partial: Path  # working folder
+    model: Any
+    lora: Any  # peft.LoraConfig, or None
 
 
 def fail(message: str, code: int = 2):

@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from common import checkpoints, evaluation, models, runs
 
@@ -12,28 +11,12 @@ from common import checkpoints, evaluation, models, runs
 logging.getLogger("transformers.trainer").addFilter(lambda record: "missing keys" not in record.getMessage())
 
 
-class Run(NamedTuple):
-    """A run that is ready to train: data, tokenizer, model and folders."""
-
-    args: Any  # the settings of the script; also the trainer's config
-    base: str  # folder or hub name of the initial model
-    tokenizer: Any
-    tag_set: str
-    rows: list[dict]  # rows of the data set that are not too long, in the order of `dataset`
-    dataset: Any  # datasets.Dataset for the trainer
-    heldout: list[dict]  # rows for held-out accuracy, never trained on
-    fingerprint: str  # of the whole split that `rows` come from
-    partial: Path  # working folder
-    model: Any
-    lora: Any  # peft.LoraConfig, or None
-
-
-def train(run: Run, trainer, score: Callable = evaluation.score_answer, watch: Callable | None = None) -> None:
+def train(run: runs.Run, trainer, score: Callable = evaluation.score_answer, watch: Callable | None = None) -> None:
     """Train with progress and held-out accuracy, resume, merge, save, and rename the working folder to the output.
 
     score: the scorer of held-out completions. watch: makes the progress.Watch, for a stage that has one of its own.
     """
-    from common.progress import Watch
+    from common.progress import Watch  # late: transformers takes seconds
 
     shown = (watch or Watch)(trainer, run, score)
     trainer.args.logging_nan_inf_filter = False  # it would hide a loss that is not a number, and the run would go on

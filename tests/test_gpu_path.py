@@ -104,7 +104,7 @@ def data_set(folder, **splits):
     return folder
 
 
-def prepared(script, folder, monkeypatch, *words) -> training.Run:
+def prepared(script, folder, monkeypatch, *words) -> runs.Run:
     """What the script hands to its trainer, without a model."""
     held = []
     model = types.SimpleNamespace(generation_config=types.SimpleNamespace(eos_token_id=None))
