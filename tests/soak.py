@@ -37,7 +37,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 CORES = os.cpu_count() or 1
 SLOW = 0.3  # seconds of CPU time for one completion
 HUNG = 30  # seconds after which a call is given up
-GROWTH = 20.0  # KiB of resident memory that a training step, or an episode, may add
+GROWTH = 100.0  # KiB of resident memory that a training step, or an episode, may add
 SFT, DEF, HYBRID = "SFT/SFT_train.py", "GRPO_indomain/GRPO-1K-def.py", "GRPO_outdomain/GRPO-Hybrid.py"
 V1, V2 = "BFCL/GRPO_BFCL_v1.py", "BFCL/GRPO_BFCL_v2.py"
 ROWS = "--train_rows 64 --validation_rows 16 --test_rows 8"
@@ -283,9 +283,16 @@ def children() -> set[int]:
     return {int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
 
 
-def growth(points: list[tuple[int, int]]) -> float:
-    """KiB that each step, or episode, adds: the slope over the last two thirds of (step, KiB)."""
-    return statistics.linear_regression(*zip(*points[len(points) // 3 :])).slope
+def growth(points: list[tuple[int, int]]) -> tuple[float, str]:
+    """What a step, or an episode, adds to (step, KiB), in KiB, and the same in words.
+
+    Within a step the memory rises and falls by far more, so the slope is that of the lowest value of each twelfth, over
+    the last two thirds.
+    """
+    size = math.ceil(len(points) / 12)
+    lowest = [min(points[i : i + size], key=lambda point: point[1]) for i in range(0, len(points), size)][4:]
+    slope = statistics.linear_regression(*zip(*lowest)).slope
+    return slope, f"{slope:+.1f} KiB each, {lowest[0][1] >> 10} to {lowest[-1][1] >> 10} MiB"
 
 
 # Arguments at the bounds of what is executed, and names of folders.
@@ -348,8 +355,9 @@ def sandbox(work: Path, args, until: float) -> Iterator[Row]:
             if time.monotonic() > until:
                 break
     faults += [f"process {pid} was left behind" for pid in children() - before]
-    faults += [f"{slope:.1f} KiB an episode"] if (slope := growth(points)) > GROWTH else []
-    figure = f"{slope:+.2f} KiB an episode, {box.restarts} restarts, slowest {slowest:.1f} s"
+    slope, flat = growth(points)
+    faults += [flat] if slope > GROWTH else []
+    figure = f"{flat}; {box.restarts} restarts; slowest {slowest:.1f} s"
     yield Row("sandbox", f"{done} episodes", figure, faults)
 
 
@@ -369,11 +377,10 @@ def memory(work: Path, args, until: float) -> Iterator[Row]:
                     points.append((steps, resident(process.pid)))
             if time.monotonic() > until:
                 process.kill()
-        slope, third = growth(points), len(points) // 3
-        faults = [f"{slope:.1f} KiB a step"] if slope > GROWTH else []
+        slope, flat = growth(points)
+        faults = [flat] if slope > GROWTH else []
         faults += [f"exit code {process.returncode}"] if process.returncode not in (0, -signal.SIGKILL) else []
-        figure = f"{slope:+.1f} KiB a step; {points[third][1] >> 10} MiB at a third, {points[-1][1] >> 10} at the end"
-        return Row(f"memory, {Path(script).stem}", f"{points[-1][0]} steps", figure, faults)
+        return Row(f"memory, {Path(script).stem}", f"{points[-1][0]} steps", flat, faults)
 
     with ThreadPoolExecutor(CORES) as pool:
         yield from pool.map(watched, words)
