@@ -26,7 +26,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -34,10 +35,13 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+import fuzz
+from conftest import load_script
+
 CORES = os.cpu_count() or 1
 SLOW = 0.3  # seconds of CPU time for one completion
 HUNG = 30  # seconds after which a call is given up
-GROWTH = 20.0  # KiB of resident memory that a training step, or an episode, may add
+GROWTH = 100.0  # KiB of resident memory that a training step, or an episode, may add
 SFT, DEF, HYBRID = "SFT/SFT_train.py", "GRPO_indomain/GRPO-1K-def.py", "GRPO_outdomain/GRPO-Hybrid.py"
 V1, V2 = "BFCL/GRPO_BFCL_v1.py", "BFCL/GRPO_BFCL_v2.py"
 ROWS = "--train_rows 64 --validation_rows 16 --test_rows 8"
@@ -80,9 +84,6 @@ class Stage(NamedTuple):
     seconds: float
 
 
-# Runs
-
-
 def command(script: str, *words) -> list[str]:
     return [sys.executable, str(ROOT / script), *map(str, words)]
 
@@ -95,9 +96,8 @@ def words_of(work: Path, words: str) -> list[str]:
 def made(work: Path, name: str) -> Path:
     """The folder of a data set or a base, which is made when it is first asked for."""
     script, words = MADE[name]
-    done = subprocess.run(
-        command(script, *words_of(work, words), "--output", work / name), capture_output=True, text=True
-    )
+    making = command(script, *words_of(work, words), "--output", work / name)
+    done = subprocess.run(making, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{script} {words}\n{done.stderr}")
     return work / name
@@ -127,28 +127,22 @@ def whole(work: Path, script: str) -> Stage:
 
 def resumed(stage: Stage, output: Path) -> str | None:
     """What is wrong with the run that --resume ends, or None."""
-    done = subprocess.run(
-        command(stage.script, *stage.words, "--output", output, "--resume"), capture_output=True, text=True
-    )
+    again = command(stage.script, *stage.words, "--output", output, "--resume")
+    done = subprocess.run(again, capture_output=True, text=True)
     if done.returncode:
         return f"--resume ended with {done.returncode}: {done.stderr.strip().splitlines()[-1:]}"
     return None if result(output) == stage.result else "--resume gave other weights, or another log"
 
 
-# Parts
-
-
 def fuzz_rewards(work: Path, args, until: float) -> Iterator[Row]:
-    import fuzz
-
     chunks = range(args.fuzz // 100)
     slowest, faults, done = {}, {}, 0
     with multiprocessing.Pool(CORES, initializer=warm_up) as pool:
         for part in pool.imap_unordered(fuzz_chunk, (args.seed * 10**6 + i for i in chunks)):
             done += 100
-            for key, seconds, text, fault in part:
+            for key, seconds, text, found in part:
                 slowest[key] = max(slowest.get(key, (0.0, "")), (seconds, text))
-                faults.setdefault(key, []).extend([fault] if fault else [])
+                faults[key] = faults.get(key, []) + found
             if time.monotonic() > until:
                 pool.terminate()
                 break
@@ -162,9 +156,6 @@ def fuzz_rewards(work: Path, args, until: float) -> Iterator[Row]:
 
 def warm_up() -> None:
     """Import everything, so that no call is charged for it, nor for collecting what the imports left."""
-    import fuzz
-    from conftest import load_script
-
     from common import answers
 
     for script in fuzz.RANGES:
@@ -173,52 +164,51 @@ def warm_up() -> None:
     gc.freeze()
 
 
-class Hung(BaseException):
-    """No Exception, so that a reward function cannot take it for an answer that cannot be read."""
-
-
 def fuzz_chunk(seed: int) -> list[tuple]:
-    """For each reward function (its key, CPU seconds of the slowest of 100 completions, that text, a fault or None)."""
-    import fuzz
-    from conftest import load_script
-
-    def ring(number, frame):
-        raise Hung(f"no end after {HUNG} s")
-
-    signal.signal(signal.SIGALRM, ring)
+    """For each reward function (its key, CPU seconds of the slowest of 100 completions, that text, faults)."""
     rng, found = random.Random(seed), []
     for script, ranges in fuzz.RANGES.items():
         rewards = load_script(script).REWARDS
         given = [fuzz.columns(rng, script, [fuzz.completion(rng, script)]) for _ in range(100)]
         for reward in rewards.values() if isinstance(rewards, dict) else rewards:
             low, high = ranges[reward.__name__]
-            slowest, fault = (0.0, ""), None
+            slowest, faults = (0.0, ""), []
             gc.disable()
             for columns in given:
                 text = f"{columns['completions'][0][0]['content'][:200]!r} against {columns['solution'][0][:80]!r}"
                 before, value = time.process_time(), None
-                signal.alarm(HUNG)
                 try:
-                    (value,) = reward(**columns)
-                except BaseException as error:  # noqa: BLE001  Hung too
-                    fault = f"{type(error).__name__} {str(error)[:100]} for {text}"
-                signal.alarm(0)
+                    with fuzz.alarm(HUNG):
+                        (value,) = reward(**columns)
+                except (Exception, fuzz.Hung) as error:  # noqa: BLE001
+                    faults.append(f"{type(error).__name__} {str(error)[:100]} for {text}")
                 slowest = max(slowest, (time.process_time() - before, text))
                 if value is not None and not (math.isfinite(value) and low <= value <= high):
-                    fault = f"{value} for {text}"
+                    faults.append(f"{value} for {text}")
             gc.enable()
-            found.append(((script, reward.__name__), *slowest, fault))
+            found.append(((script, reward.__name__), *slowest, faults))
     return found
+
+
+def attacked(title: str, attack: Callable, cases: list[tuple[Stage, object]], until: float) -> Iterator[Row]:
+    """A row for each script. attack(number, stage, how) tells what happened, and what is wrong with it or None."""
+
+    def one(number: int) -> tuple[str, str | None] | None:
+        return None if time.monotonic() > until else attack(number, *cases[number])
+
+    with ThreadPoolExecutor(CORES) as pool:
+        found = list(pool.map(one, range(len(cases))))
+    for script in dict.fromkeys(stage.script for stage, _ in cases):
+        mine = [row for row, (stage, _) in zip(found, cases) if row and stage.script == script]
+        figure = ", ".join(f"{n} {what}" for what, n in sorted(Counter(what for what, _ in mine).items()))
+        yield Row(f"{title}, {Path(script).stem}", f"{len(mine)} runs", figure, [fault for _, fault in mine if fault])
 
 
 def kills(work: Path, args, until: float) -> Iterator[Row]:
     rng, known = random.Random(args.seed), [whole(work, script) for script in (SFT, DEF, V1, V2)]
-    moments = [(stage, rng.uniform(0.8 * stage.started, stage.seconds)) for stage in known * args.kills][: args.kills]
+    cases = [(stage, rng.uniform(0.8 * stage.started, stage.seconds)) for stage in known * args.kills][: args.kills]
 
-    def killed(number: int) -> tuple[str, str] | None:
-        stage, moment = moments[number]
-        if time.monotonic() > until:
-            return None
+    def kill(number: int, stage: Stage, moment: float) -> tuple[str, str | None]:
         output = work / "kills" / f"{number}"
         process = subprocess.Popen(command(stage.script, *stage.words, "--output", output), **QUIET)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -226,51 +216,39 @@ def kills(work: Path, args, until: float) -> Iterator[Row]:
         process.kill()
         process.wait()
         saved = len(list(Path(f"{output}.partial").glob("checkpoint-*/manifest.json")))
-        state = "finished" if output.exists() else f"{saved} saved"
         fault = resumed(stage, output)
-        return state, fault and f"killed after {moment:.1f} s ({state}): {fault}"
+        state = "finished" if process.returncode == 0 else f"with {saved} checkpoints"
+        return state, fault and f"killed after {moment:.1f} s, {state}: {fault}"
 
-    with ThreadPoolExecutor(CORES) as pool:
-        found = list(pool.map(killed, range(args.kills)))
-    for stage in known:
-        mine = [row for row, (other, _) in zip(found, moments) if row and other is stage]
-        states = ", ".join(f"{n} x {s}" for s in sorted({s for s, _ in mine}) if (n := [s for s, _ in mine].count(s)))
-        yield Row(f"kill -9, {Path(stage.script).stem}", f"{len(mine)} kills", states, [f for _, f in mine if f])
+    yield from attacked("kill -9", kill, cases, until)
 
 
-LIMITS = (2000, 60_000, 10**6, 6 * 10**6)  # bytes: below settings, tokenizer, weights, optimizer
+LIMITS = (2000, 60_000, 10**6, 6 * 10**6)  # bytes: less than settings, tokenizer, weights and optimizer have
 
 
 def disk(work: Path, args, until: float) -> Iterator[Row]:
     known = [whole(work, script) for script in (SFT, DEF)]
-    cases = [(stage, save, limit) for stage in known for save in range(4) for limit in LIMITS]
+    cases = [(stage, (save, limit)) for save in range(4) for limit in LIMITS for stage in known]
 
-    def filled(number: int) -> str | None:
-        stage, save, limit = cases[number]
-        if time.monotonic() > until:
-            return None
-        output = work / "disk" / f"{number}"
+    def fill(number: int, stage: Stage, how: tuple[int, int]) -> tuple[str, str | None]:
+        (save, limit), output = how, work / "disk" / f"{number}"
         started = command(stage.script, *stage.words, "--output", output)
         process = subprocess.Popen(started, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         before = Path(f"{output}.partial") / (f"checkpoint-{2 * save}/manifest.json" if save else "settings.json")
         while not before.exists() and process.poll() is None:
             time.sleep(0.002)
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError):  # it has ended before
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         errors = process.communicate()[1]
-        lines = [line for line in errors.splitlines() if line.startswith("error: ")]
-        if process.returncode == 0 and output.exists():
-            return "" if result(output) == stage.result else "a full disk was passed over"
-        if process.returncode != 2 or len(lines) != 1 or "Traceback" in errors or "disk space" not in lines[0]:
-            return f"{limit} bytes at save {save + 1}: exit code {process.returncode}: {errors.splitlines()[-1:]}"
-        fault = resumed(stage, output)
-        return f"{limit} bytes at save {save + 1}: {fault}" if fault else ""
+        said = [line for line in errors.splitlines() if line.startswith("error: ")]
+        if process.returncode and (process.returncode != 2 or len(said) != 1 or "disk space" not in said[0]):
+            fault = f"exit code {process.returncode}: {errors.splitlines()[-1:]}"
+        else:
+            fault = resumed(stage, output)
+        state = "ended in one line" if process.returncode else "went through"
+        return state, fault and f"{limit} bytes from save {save + 1} on: {fault}"
 
-    with ThreadPoolExecutor(CORES) as pool:
-        found = list(pool.map(filled, range(len(cases))))
-    for stage in known:
-        mine = [fault for fault, (other, *_) in zip(found, cases) if fault is not None and other is stage]
-        yield Row(f"full disk, {Path(stage.script).stem}", f"{len(mine)} runs", "", [fault for fault in mine if fault])
+    yield from attacked("full disk", fill, cases, until)
 
 
 def resident(pid: int | str = "self") -> int:
@@ -283,9 +261,18 @@ def children() -> set[int]:
     return {int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
 
 
-def growth(points: list[tuple[int, int]]) -> float:
-    """KiB that each step, or episode, adds: the slope over the last two thirds of (step, KiB)."""
-    return statistics.linear_regression(*zip(*points[len(points) // 3 :])).slope
+def growth(points: list[tuple[int, int]]) -> tuple[float, str]:
+    """What a step, or an episode, adds to (step, KiB), in KiB, and the same in words.
+
+    Within a step the memory rises and falls by far more, so the slope is that of the lowest value of each twelfth, over
+    the last two thirds.
+    """
+    if len(points) < 24:
+        return 0.0, "too few to tell"
+    size = math.ceil(len(points) / 12)
+    lowest = [min(points[i : i + size], key=lambda point: point[1]) for i in range(0, len(points), size)][4:]
+    slope = statistics.linear_regression(*zip(*lowest)).slope
+    return slope, f"{slope:+.1f} KiB each, {lowest[0][1] >> 10} to {lowest[-1][1] >> 10} MiB"
 
 
 # Arguments at the bounds of what is executed, and names of folders.
@@ -294,8 +281,6 @@ EDGES = (0, 1000, -1000, 10**18, 1e18, 1e-300, [10**18] * 500, "x" * 19_000, "9"
 
 def hostile_call(rng: random.Random, methods: dict[str, list[str]]) -> dict | str:
     """A call of a documented method with arguments that are mostly wrong, or of something else, as JSON or Python."""
-    import fuzz
-
     method = rng.choice((*methods, *methods, "__init__", "_load_scenario", "eval", "os.system", "", "open"))
     names = methods.get(method, ["a"]) if rng.random() < 0.8 else ["__class__", "self"]
     picked = rng.random()
@@ -348,8 +333,9 @@ def sandbox(work: Path, args, until: float) -> Iterator[Row]:
             if time.monotonic() > until:
                 break
     faults += [f"process {pid} was left behind" for pid in children() - before]
-    faults += [f"{slope:.1f} KiB an episode"] if (slope := growth(points)) > GROWTH else []
-    figure = f"{slope:+.2f} KiB an episode, {box.restarts} restarts, slowest {slowest:.1f} s"
+    slope, flat = growth(points)
+    faults += [flat] if slope > GROWTH else []
+    figure = f"{flat}; {box.restarts} restarts; slowest {slowest:.1f} s"
     yield Row("sandbox", f"{done} episodes", figure, faults)
 
 
@@ -369,18 +355,19 @@ def memory(work: Path, args, until: float) -> Iterator[Row]:
                     points.append((steps, resident(process.pid)))
             if time.monotonic() > until:
                 process.kill()
-        slope, third = growth(points), len(points) // 3
-        faults = [f"{slope:.1f} KiB a step"] if slope > GROWTH else []
+        slope, flat = growth(points)
+        faults = [flat] if slope > GROWTH else []
         faults += [f"exit code {process.returncode}"] if process.returncode not in (0, -signal.SIGKILL) else []
-        figure = f"{slope:+.1f} KiB a step; {points[third][1] >> 10} MiB at a third, {points[-1][1] >> 10} at the end"
-        return Row(f"memory, {Path(script).stem}", f"{points[-1][0]} steps", figure, faults)
+        return Row(f"memory, {Path(script).stem}", f"{len(points)} steps", flat, faults)
 
     with ThreadPoolExecutor(CORES) as pool:
         yield from pool.map(watched, words)
 
 
-PARTS = {"fuzz": fuzz_rewards, "kills": kills, "disk": disk, "sandbox": sandbox, "memory": memory}
-SHARES = {"fuzz": 0.2, "kills": 0.35, "disk": 0.2, "sandbox": 0.1, "memory": 0.15}  # of the time
+PARTS = {  # and how much of the time each may take
+    **{"fuzz": (fuzz_rewards, 0.2), "kills": (kills, 0.3), "disk": (disk, 0.25), "sandbox": (sandbox, 0.05)},
+    "memory": (memory, 0.2),
+}
 
 
 def main() -> None:
@@ -395,13 +382,11 @@ def main() -> None:
     args = parser.parse_args()
     rows, end = [], time.monotonic() + 60 * args.minutes
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        os.environ |= {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-        os.environ |= {"BFCL_PROJECT_ROOT": f"{folder}/bfcl", "PYTHONDONTWRITEBYTECODE": "1"}
-        sys.dont_write_bytecode = True
+        os.environ["BFCL_PROJECT_ROOT"] = f"{folder}/bfcl"
         for number, part in enumerate(args.parts):
             started = time.monotonic()
-            share = SHARES[part] / sum(SHARES[left] for left in args.parts[number:])
-            rows += PARTS[part](Path(folder), args, started + share * (end - started))
+            share = PARTS[part][1] / sum(PARTS[left][1] for left in args.parts[number:])
+            rows += PARTS[part][0](Path(folder), args, started + share * (end - started))
             print(f"{part}: {time.monotonic() - started:.0f} s", file=sys.stderr)
     print(f"| part | done | figure | faults |\n|---|---|---|---|  <!-- seed {args.seed}, {CORES} cores -->")
     for row in rows:
