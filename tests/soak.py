@@ -57,8 +57,7 @@ MADE = {
 }
 WORDS = {
     SFT: f"--dataset @linear {FEW} --eval_steps 2 --per_device_train_batch_size 32 --heldout_every 1",
-    DEF: f"--dataset @linear --base @SFT {FEW} {GROUPS}",
-    HYBRID: f"--dataset @linear --base @SFT {FEW} {GROUPS}",
+    **dict.fromkeys((DEF, HYBRID), f"--dataset @linear --base @SFT {FEW} {GROUPS}"),
     V1: f"--dataset @single --base @SFT-BFCL {FEW} {GROUPS}",
     V2: f"--dataset @multi --base @SFT-BFCL {FEW} {GROUPS}",
 }
