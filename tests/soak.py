@@ -284,8 +284,7 @@ def hostile_call(rng: random.Random, methods: dict[str, list[str]]) -> dict | st
     names = methods.get(method, ["a"]) if rng.random() < 0.8 else ["__class__", "self"]
     picked = rng.random()
     if picked < 0.5:
-        values = [fuzz.made(rng, rng.choice(("value", "word", "number", "strange"))) for _ in names]
-        arguments = dict(zip(names, values))
+        arguments = {name: fuzz.made(rng, rng.choice(("value", "word", "number", "strange"))) for name in names}
         for name, value in arguments.items():
             with contextlib.suppress(ValueError, RecursionError):
                 arguments[name] = json.loads(value)
