@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 os.environ |= {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}  # the tests need neither a GPU nor the hub
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with Ctrl-C ignored
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # they run side by side, a core each
 os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # bitsandbytes would load torch's compiler, for seconds, at import
 ROOT = Path(__file__).resolve().parents[1]
