@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, evaluation, models, runs, settings, training
+from common import data, evaluation, memory, models, runs, settings, training
 from common.settings import setting
 
 if settings.HELP:
@@ -63,6 +63,7 @@ def main(args):
     rows, fingerprint = data.read_split(args.dataset, "sft", working=True)
     heldout, _ = data.read_split(args.dataset, "validation", working=True)
     base = runs.require_base(args.base, "python SFT/tiny_base.py")
+    memory.fit(base, args)
     tokenizer, tag_set = models.load_tokenizer(base, args.tags)
     limit = args.max_length
     rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, "sft", completions=True)

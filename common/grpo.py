@@ -10,7 +10,7 @@ A script adds its rewards and what one tunes to compare them, and builds TRL's G
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from common import data, models, runs, settings, training
+from common import data, memory, models, runs, settings, training
 from common.settings import setting
 
 __all__ = ["Args", "log_means", "prepare", "train"]
@@ -32,7 +32,7 @@ class Args(settings.RunArgs, Config):
     use_vllm: bool = setting(True, "generate with vLLM in the same process; needs CUDA", tiny=False)
     vllm_mode: str = setting("colocate", "one GPU for both training and generation")
     vllm_max_model_length: int = setting(2048, "tokens of prompt and completion that vLLM has room for", low=1)
-    vllm_gpu_memory_utilization: float = setting(0.3, "fraction of the GPU's memory for vLLM")
+    vllm_gpu_memory_utilization: float = setting(0.0, "fraction of the GPU for vLLM; 0: what the run needs")
     vllm_importance_sampling_mode: str = setting(
         "token_truncate",
         "what bounds p(trainer) / p(vLLM): token_truncate cuts the ratio of a token; TRL's default, sequence_mask, "
@@ -63,6 +63,7 @@ def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Ca
     if args.use_vllm and args.vllm_max_model_length < args.max_prompt_tokens + args.max_completion_length:
         runs.fail("--vllm_max_model_length is less than --max_prompt_tokens and --max_completion_length together")
     base = runs.require_base(args.base, made_by)
+    memory.fit(base, args)
     tokenizer, tag_set = models.load_tokenizer(base, args.tags, default=default_tags)
     limit = args.max_prompt_tokens
     rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, "train")

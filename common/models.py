@@ -62,7 +62,7 @@ def check_device(args) -> None:
         if importlib.util.find_spec("vllm") is None:
             runs.fail("vLLM is not installed; pip install -r requirements/cuda.txt, or pass --use_vllm false")
     if torch.cuda.device_count() > 1 and "WORLD_SIZE" not in os.environ:
-        runs.fail("these scripts train on one GPU; choose one, for instance with CUDA_VISIBLE_DEVICES=0")
+        runs.fail("more than one GPU: choose one with CUDA_VISIBLE_DEVICES=0, or train on all with accelerate launch")
     if getattr(args, "load_in_4bit", False):
         if getattr(args, "use_vllm", False):
             runs.fail("vLLM cannot load a 4-bit base; add --use_vllm false to --load_in_4bit")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
-from common import checkpoints, data, evaluation, generation, models, prompts, runs
+from common import checkpoints, data, evaluation, generation, models, processes, prompts, runs
 
 SHOWN = {  # name of a metric in TRL: name on the progress bar
     "loss": "loss",
@@ -41,9 +41,10 @@ class Watch(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.heard = state.global_step > 0
-        # disable=None: no bar if the output is not a terminal; measure() prints its lines anyway.
+        # None: no bar if the output is not a terminal; measure() prints its lines anyway.
+        hidden = None if processes.IS_MAIN else True
         self.bar = tqdm(
-            total=state.max_steps, initial=state.global_step, desc=self.name, dynamic_ncols=True, disable=None
+            total=state.max_steps, initial=state.global_step, desc=self.name, dynamic_ncols=True, disable=hidden
         )
         if state.global_step == 0:
             self.measure(state)
@@ -65,6 +66,9 @@ class Watch(TrainerCallback):
         self.bar.close()
 
     def on_save(self, args, state, control, **kwargs):
+        processes.wait()  # until each has saved its random state
+        if not processes.IS_MAIN:
+            return
         self.clock.save()
         checkpoints.write_manifest(self.run.partial / f"checkpoint-{state.global_step}")
 
@@ -85,7 +89,11 @@ class Watch(TrainerCallback):
 
     def write(self, state, facts: dict) -> None:
         row = {"step": state.global_step, "seconds": self.clock.seconds()} | facts
-        runs.append_json(self.run.partial / "metrics.jsonl", row)
+        self.append("metrics.jsonl", row)
+
+    def append(self, log: str, row: dict) -> None:
+        if processes.IS_MAIN:
+            runs.append_json(self.run.partial / log, row)
 
     def results(self) -> dict:
         """The facts for run.json: wall time in seconds, peak memory in GiB, the last value of every metric."""
@@ -94,16 +102,18 @@ class Watch(TrainerCallback):
             final |= row
         return {"seconds": self.clock.seconds(), "peak_memory_gib": runs.peak_memory_gib(), "final": final}
 
-    def answer_heldout(self) -> list[dict]:
-        """Scored greedy completions of the held-out rows, by the current policy."""
-        conversations = [data.conversation(row, self.tags) for row in self.run.heldout]
+    def answer(self, rows: list[dict]) -> list[dict]:
+        """Scored greedy completions of held-out rows, by the current policy."""
+        conversations = [data.conversation(row, self.tags) for row in rows]
         model, limit = self.trainer.accelerator.unwrap_model(self.trainer.model), self.run.args.max_completion_length
         completions = generation.generate(model, self.run.tokenizer, conversations, limit, batch_size=128)
-        return [self.score(completion, row, self.tags) for completion, row in zip(completions, self.run.heldout)]
+        return [self.score(completion, row, self.tags) for completion, row in zip(completions, rows)]
 
     def measure(self, state) -> None:
         """Record and print held-out accuracy, greedy."""
-        scored = self.answer_heldout()
+        with processes.whole_model(self.trainer):
+            scored = self.answer(processes.mine(self.run.heldout))
+        scored = processes.together(scored, len(self.run.heldout))
         facts = evaluation.summary(scored, len(scored))
         self.write(state, {f"heldout_{name}": round(value, 4) for name, value in facts.items()})
         line = (
@@ -137,7 +147,7 @@ class Watch(TrainerCallback):
         group = [sample for sample, _ in self.rollouts()[: self.trainer.num_generations]]
         group.sort(key=lambda sample: sample["advantage"])
         for sample in (group[-1], group[0]):
-            runs.append_json(self.run.partial / "samples.jsonl", {"step": state.global_step} | sample)
+            self.append("samples.jsonl", {"step": state.global_step} | sample)
 
     def check_signal(self, state, numbers: dict) -> None:
         """End a run, with the reason, if in its first args.patience steps no group had different rewards."""

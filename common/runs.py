@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from common import processes
+
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUTS = ROOT / "outputs"
 
@@ -41,7 +43,8 @@ class Run(NamedTuple):
 
 def fail(message: str, code: int = 2):
     """End the script with one line on stderr that says what to do, and an exit code."""
-    print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
+    who = "" if processes.IS_MAIN else f" (process {processes.INDEX})"
+    print(f"error{who}: {' '.join(str(message).split())}", file=sys.stderr)
     raise SystemExit(code)
 
 
@@ -132,10 +135,19 @@ def lock(partial: Path) -> None:
 def start(args) -> Path:
     """The working folder, `<output>.partial`; also sets args.output_dir to it.
 
-    Ends the script as check_output() does, and where an interrupted run would be lost or had other settings.
+    Ends the script as check_output() does, and where an interrupted run would be lost or had other settings. The main
+    process does all this; then the others start.
     """
-    check_output(args)
     partial = partial_of(args.output)
+    args.output_dir = str(partial)
+    if processes.IS_MAIN:
+        _start(args, partial)
+        processes.wait()
+    return partial
+
+
+def _start(args, partial: Path) -> None:
+    check_output(args)
     partial.parent.mkdir(parents=True, exist_ok=True)
     lock(partial)
     interrupted = any(partial.glob("checkpoint-*"))
@@ -156,8 +168,6 @@ def start(args) -> Path:
                 "repeat the first command with --resume, or discard that run with --overwrite and without --resume"
             )
     write_json(begun, asked)
-    args.output_dir = str(partial)
-    return partial
 
 
 NOT_COMPARED = ("resume", "overwrite", "output", "output_dir", "logging_dir", "run_name")
@@ -172,7 +182,7 @@ def settings_of(args) -> dict:
     """The fields of the arguments that fit into JSON."""
     values = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
     plain = {k: v for k, v in values.items() if v is None or isinstance(v, (bool, int, float, str, list, dict))}
-    return json.loads(json.dumps(plain, default=str))
+    return json.loads(json.dumps({"num_processes": processes.COUNT, **plain}, default=str))
 
 
 def trim_logs(partial: Path, step: int) -> None:

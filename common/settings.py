@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from common import runs
+from common import processes, runs
 
 if not sys.stderr.isatty():
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of libraries would fill a log file
@@ -79,7 +79,7 @@ RANGES = {  # of settings that mean the same everywhere, options of the trainer'
     "save_steps": Range(above=0),
     "save_total_limit": Range(low=2),  # the last one, and the one before in case that one is damaged
     "logging_steps": Range(above=0),
-    "vllm_gpu_memory_utilization": Range(above=0, high=1),
+    "vllm_gpu_memory_utilization": Range(low=0, high=1),
 }
 GROUPS = {  # of --help; settings in none of them come first
     "sampling": (
@@ -147,6 +147,30 @@ class RunArgs(ProfileArgs):
     resume: bool = setting(False, "continue an interrupted run from its last checkpoint; leave a finished one as it is")
     overwrite: bool = setting(False, "replace an existing output")
 
+    def __post_init__(self):
+        if processes.COUNT > 1 and hasattr(self, "per_device_train_batch_size"):
+            import torch
+
+            self.divide_batch()
+            if not torch.cuda.is_available():
+                self.use_cpu = True  # else each process would train on its own
+                os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"  # an optimizer of its "cpu:0" cannot be loaded
+            self.ddp_find_unused_parameters = False  # no forward pass leaves a weight out
+        if hasattr(super(), "__post_init__"):  # that of the trainer's config
+            super().__post_init__()
+
+    def divide_batch(self) -> None:
+        """Divide a process's batch among all of them: an update keeps its number of examples.
+
+        Takes from gradient_accumulation_steps first, which saves time, then from per_device_train_batch_size.
+        """
+        steps, size = self.gradient_accumulation_steps, self.per_device_train_batch_size
+        fewer = math.gcd(steps, processes.COUNT)
+        rest = processes.COUNT // fewer
+        if size % rest:
+            runs.fail(f"{steps} batches of {size} cannot be divided among {processes.COUNT} processes; start fewer")
+        self.gradient_accumulation_steps, self.per_device_train_batch_size = steps // fewer, size // rest
+
 
 def default_profile() -> str:
     import torch
@@ -162,8 +186,16 @@ def settings_of(args_class) -> dict[str, Reason]:
 
 
 def run(main: Callable, args_class, description: str, output: Callable | None = None) -> None:
-    """Parse the command line, then main(args). A failed write, Ctrl-C and SIGTERM end the script in one line."""
+    """Parse the command line, then main(args). A failed write, Ctrl-C and SIGTERM end the script in one line.
+
+    Of several processes the main one goes first: the others begin when it has checked everything in runs.start().
+    """
     args = parse(args_class, description, output)
+    if processes.COUNT > 1 and not hasattr(args, "per_device_train_batch_size"):
+        runs.fail("this script runs in one process; start it without accelerate launch")
+    if not processes.IS_MAIN:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        processes.wait()
     repeat = runs.command_line()
     if hasattr(args, "resume") and not args.resume:
         repeat += " --resume"
@@ -177,7 +209,7 @@ def run(main: Callable, args_class, description: str, output: Callable | None = 
     except KeyboardInterrupt:
         runs.fail(f"interrupted; continue with: {repeat}", code=130)
     except SystemExit as end:
-        if end.code == 128 + signal.SIGTERM:
+        if end.code == 128 + signal.SIGTERM and processes.IS_MAIN:
             runs.fail(f"terminated; continue with: {repeat}", code=end.code)
         raise
     except Exception as error:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from common import checkpoints, evaluation, models, runs
+from common import checkpoints, evaluation, models, processes, runs
 
 # At the end it warns that lm_head.weight is missing, which is stored once with the embeddings where the two are tied.
 logging.getLogger("transformers.trainer").addFilter(lambda record: "missing keys" not in record.getMessage())
@@ -21,19 +21,25 @@ def train(run: runs.Run, trainer, score: Callable = evaluation.score_answer, wat
     shown = (watch or Watch)(trainer, run, score)
     trainer.args.logging_nan_inf_filter = False  # it would hide a loss that is not a number, and the run would go on
     _train(trainer, run.partial, run.args.resume)
-    models.save_model(trainer, run.tokenizer, run.partial, run.base)
-    runs.finish(run.args, base=run.base, tags=run.tag_set, fingerprint=run.fingerprint, **shown.results())
+    with processes.whole_model(trainer):
+        if processes.IS_MAIN:
+            models.save_model(trainer, run.tokenizer, run.partial, run.base)
+            runs.finish(run.args, base=run.base, tags=run.tag_set, fingerprint=run.fingerprint, **shown.results())
+        processes.wait()
 
 
 def _train(trainer, partial: Path, resume: bool) -> None:
     """Train from the newest checkpoint if there is one; one that was saved at the last step is only loaded."""
+    if not processes.IS_MAIN:
+        processes.wait()  # until the main process has removed what is damaged
     checkpoint = checkpoints.newest(partial) if resume else None
+    state = json.loads((checkpoint / "trainer_state.json").read_text()) if checkpoint else {"global_step": -1}
+    if processes.IS_MAIN:
+        runs.trim_logs(partial, state["global_step"])
+        processes.wait()
     if checkpoint is None:
-        runs.trim_logs(partial, -1)
         trainer.train()
         return
-    state = json.loads((checkpoint / "trainer_state.json").read_text())
-    runs.trim_logs(partial, state["global_step"])
     best = partial / Path(state["best_model_checkpoint"] or checkpoint).name
     if trainer.args.load_best_model_at_end and (file := checkpoints.damage(best)):
         checkpoints.fail_for(best, file)

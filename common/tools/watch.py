@@ -18,7 +18,7 @@ class DialogueWatch(Watch):
         self.sandbox, self.weights = sandbox, weights
         super().__init__(trainer, run, score)
 
-    def answer_heldout(self) -> list[dict]:
+    def answer(self, rows: list[dict]) -> list[dict]:
         model, args = self.trainer.accelerator.unwrap_model(self.trainer.model), self.run.args
 
         def complete(asked):
@@ -27,8 +27,8 @@ class DialogueWatch(Watch):
         room = args.max_prompt_tokens + args.max_completion_length - args.max_reply_tokens
         complete = dialogues.within(complete, self.run.tokenizer, room)
 
-        def answer(going):
+        def replies(going):
             return complete([dialogue.messages for dialogue in going])
 
-        verdicts = dialogues.play(self.run.heldout, answer, self.sandbox, args.max_turn_steps)
+        verdicts = dialogues.play(rows, replies, self.sandbox, args.max_turn_steps)
         return [scoring.with_reward(verdict, self.weights) for verdict in verdicts]

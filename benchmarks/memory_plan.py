@@ -1,0 +1,44 @@
+"""The memory plan for usual GPUs: which settings of GRPO-1K fit where. Calculated by common/memory.py, not measured.
+
+Command: python benchmarks/memory_plan.py
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common import memory
+
+CARDS = (16, 24, 40, 48, 80, 141)  # GB
+BASES = ("Qwen/Qwen3-1.7B-Base", "Qwen/Qwen3-4B-Base", "Qwen/Qwen3-8B-Base")
+GRPO = memory.Settings(tokens=2048, batch=8, accumulation=4)
+ROWS = {
+    "SFT, LoRA": memory.Settings(tokens=2048, batch=4, accumulation=1, generates=False, use_vllm=False),
+    "GRPO, LoRA, vLLM": GRPO,
+    "GRPO, LoRA": GRPO._replace(use_vllm=False),
+    "GRPO, 4-bit": GRPO._replace(use_vllm=False, load_in_4bit=True),
+    "GRPO, every weight, vLLM": GRPO._replace(lora_r=0),
+}
+
+
+def cell(shape: memory.Shape, asked: memory.Settings, card: int) -> str:
+    """Memory at the peak in GB, and the micro-batch where it is smaller than the script's."""
+    plan = memory.plan(shape, asked, 0.97 * card * memory.GB)  # the driver keeps some
+    if plan is None:
+        return "-"
+    smaller = f", {plan.accumulation} x {plan.batch}" if plan.batch < asked.batch else ""
+    return f"{plan.total() / memory.GB:.0f}{smaller}{', asleep' if plan.sleep else ''}"
+
+
+def main() -> None:
+    print("| calculated, GB | " + " | ".join(f"{card} GB" for card in CARDS) + " |")
+    print("|---" * (len(CARDS) + 1) + "|")
+    for base in BASES:
+        for name, asked in ROWS.items():
+            cells = [cell(memory.QWEN3[base], asked, card) for card in CARDS]
+            print(f"| {base.split('/')[1].removesuffix('-Base')}, {name} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()

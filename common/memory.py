@@ -1,0 +1,248 @@
+"""Memory plan: what a training run needs on a GPU, in bytes, and the micro-batch and vLLM fraction that fit.
+
+Calculated, not measured. Sizes of tensors are exact; the reserve for what cannot be counted is named below. A smaller
+micro-batch with more accumulation gives the same update, only more slowly.
+"""
+
+import math
+import os
+from typing import NamedTuple
+
+from common import processes, runs
+
+GB = 1e9
+RESERVE = 2.5 * GB  # CUDA context, kernels' workspaces, pieces of the output layer
+FRAGMENTS = 1.05  # of the allocator, over all tensors
+ENGINE = 2.5 * GB  # vLLM's own activations and CUDA graphs
+ASLEEP = 1.0 * GB  # what an engine in sleep mode keeps
+FEWEST = 8  # completions that vLLM should have room for at once; more are faster
+
+
+class Shape(NamedTuple):
+    """The dimensions of a transformer with grouped-query attention and a gated feed-forward layer, as Qwen3 is."""
+
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head: int
+    feedforward: int
+    vocabulary: int = 151936
+    tied: bool = True
+
+    @classmethod
+    def of(cls, config):
+        """The shape of a model from its transformers config."""
+        text = config.get_text_config()
+        return cls(
+            layers=text.num_hidden_layers,
+            hidden=text.hidden_size,
+            heads=text.num_attention_heads,
+            kv_heads=getattr(text, "num_key_value_heads", None) or text.num_attention_heads,
+            head=getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
+            feedforward=text.intermediate_size,
+            vocabulary=text.vocab_size,
+            tied=bool(text.tie_word_embeddings),
+        )
+
+    def projections(self) -> list[tuple[int, int]]:
+        """(inputs, outputs) of the seven projections of a layer."""
+        attention, shared = self.heads * self.head, self.kv_heads * self.head
+        into = [(self.hidden, width) for width in (attention, shared, shared, self.feedforward, self.feedforward)]
+        return [*into, (attention, self.hidden), (self.feedforward, self.hidden)]
+
+    def linear(self) -> int:
+        """Number of weights in the projections of all layers."""
+        return self.layers * sum(i * o for i, o in self.projections())
+
+    def embeddings(self) -> int:
+        """Number of weights in the embeddings and the output layer."""
+        return self.vocabulary * self.hidden * (1 if self.tied else 2)
+
+    def lora(self, rank: int) -> int:
+        """Number of weights of LoRA on all projections."""
+        return self.layers * rank * sum(i + o for i, o in self.projections())
+
+    def cache(self) -> int:
+        """Bytes of keys and values for one token in bfloat16."""
+        return 2 * 2 * self.layers * self.kv_heads * self.head
+
+    def activations(self, checkpointing: bool) -> int:
+        """Bytes for one token in a forward and backward pass in bfloat16.
+
+        A layer keeps the inputs of its operations, and the backward pass as much again for the gradients of one layer.
+        With checkpointing the other layers keep their inputs alone.
+        """
+        layer = 2 * (10 * self.hidden + 4 * self.heads * self.head + 4 * self.kv_heads * self.head)
+        layer += 2 * 4 * self.feedforward
+        kept = 2 * self.hidden if checkpointing else layer
+        return self.layers * kept + 2 * layer
+
+
+QWEN3 = {  # the family's shapes, for tables and advice
+    "Qwen/Qwen3-0.6B-Base": Shape(28, 1024, 16, 8, 128, 3072),
+    "Qwen/Qwen3-1.7B-Base": Shape(28, 2048, 16, 8, 128, 6144),
+    "Qwen/Qwen3-4B-Base": Shape(36, 2560, 32, 8, 128, 9728),
+    "Qwen/Qwen3-8B-Base": Shape(36, 4096, 32, 8, 128, 12288, tied=False),
+    "Qwen/Qwen3-14B-Base": Shape(40, 5120, 40, 8, 128, 17408, tied=False),
+}
+
+
+class Settings(NamedTuple):
+    """What of a script's settings memory depends on."""
+
+    tokens: int  # of the longest prompt and completion together
+    batch: int  # examples in memory at once
+    accumulation: int  # batches in one update
+    lora_r: int = 32
+    load_in_4bit: bool = False
+    checkpointing: bool = True
+    generates: bool = True  # GRPO; SFT only trains
+    use_vllm: bool = True
+    fraction: float = 0.0  # of the GPU for vLLM; 0: to be chosen
+
+    @classmethod
+    def of(cls, args):
+        generates = hasattr(args, "num_generations")
+        return cls(
+            tokens=args.max_prompt_tokens + args.max_completion_length if generates else args.max_length,
+            batch=args.per_device_train_batch_size,
+            accumulation=args.gradient_accumulation_steps,
+            lora_r=args.lora_r,
+            load_in_4bit=args.load_in_4bit,
+            checkpointing=args.gradient_checkpointing,
+            generates=generates,
+            use_vllm=generates and args.use_vllm and args.vllm_mode == "colocate",
+            fraction=args.vllm_gpu_memory_utilization if generates else 0.0,
+        )
+
+
+class Plan(NamedTuple):
+    batch: int  # examples in memory at once
+    accumulation: int
+    fraction: float  # of the GPU for vLLM, 0 without it
+    sleep: bool  # vLLM gives its memory back while the policy trains
+    parts: dict[str, float]  # bytes of each part at the run's peak
+
+    def total(self) -> float:
+        return sum(self.parts.values())
+
+    def line(self, budget: float) -> str:
+        parts = ", ".join(f"{name} {size / GB:.1f}" for name, size in self.parts.items() if size)
+        asleep = " (asleep while the policy trains)" if self.sleep else ""
+        vllm = f"; vLLM gets {self.fraction:.2f} of the GPU{asleep}" if self.fraction else ""
+        return (
+            f"memory, calculated: {self.total() / GB:.1f} of {budget / GB:.1f} GB ({parts}); "
+            f"{self.accumulation} batches of {self.batch} an update{vllm}"
+        )
+
+
+def needs(shape: Shape, asked: Settings, batch: int, room: int, sleep: bool) -> dict[str, float]:
+    """Bytes of each part at the peak of a run with micro-batches of `batch`; room: completions in vLLM's cache."""
+    whole = shape.linear() + shape.embeddings()
+    # 4-bit: half a byte a weight and a float32 scale for each 64; embeddings stay in bfloat16. Every weight trained:
+    # float32. Each trained weight has a gradient and AdamW's two means, in float32; LoRA's are in float32 themselves.
+    if asked.load_in_4bit:
+        weights = (0.5 + 4 / 64) * shape.linear() + 2 * shape.embeddings()
+    else:
+        weights = (2 if asked.lora_r else 4) * whole
+    trained = 16 * shape.lora(asked.lora_r) if asked.lora_r else 12 * whole
+    training = batch * asked.tokens * shape.activations(asked.checkpointing)
+    generation, engine = 0.0, 0.0
+    if asked.use_vllm:
+        engine = 2 * whole + ENGINE + room * asked.tokens * shape.cache()
+    elif asked.generates:  # transformers generates the whole batch at once
+        generation = asked.batch * asked.accumulation * asked.tokens * shape.cache()
+    if sleep:
+        engine, training = max((engine, 0.0), (ASLEEP, training), key=sum)
+    parts = {"weights": weights, "optimizer and LoRA": trained, "activations": max(training, generation)}
+    reserve = (FRAGMENTS - 1) * sum(parts.values()) + RESERVE
+    return parts | {"vLLM": engine, "reserve": reserve}
+
+
+def plan(shape: Shape, asked: Settings, budget: float) -> Plan | None:
+    """The fastest plan that fits into `budget` bytes, or None.
+
+    Keeps vLLM awake if possible, then takes the largest micro-batch, then the most room for completions.
+    """
+    everything = asked.batch * asked.accumulation
+    for sleep in (False, True) if asked.use_vllm else (False,):
+        for batch in (asked.batch // 2**n for n in range(asked.batch.bit_length()) if asked.batch % 2**n == 0):
+            fewest = min(FEWEST, everything) if asked.use_vllm else 0
+            parts = needs(shape, asked, batch, fewest, sleep)
+            free = budget - sum(parts.values())
+            if free < 0:
+                continue
+            fraction = 0.0
+            if asked.use_vllm:
+                each = asked.tokens * shape.cache()
+                room = min(everything, fewest + int(free / each))
+                parts = needs(shape, asked, batch, room, sleep)
+                engine = needs(shape, asked, batch, room, False)["vLLM"]
+                fraction = asked.fraction or engine / budget
+            return Plan(batch, asked.accumulation * (asked.batch // batch), fraction, sleep, parts)
+    return None
+
+
+def smallest(shape: Shape, asked: Settings) -> dict[str, float]:
+    """The parts of the run with the least memory that these settings allow."""
+    fewest = min(FEWEST, asked.batch * asked.accumulation)
+    cases = [needs(shape, asked, 1, fewest, sleep) for sleep in (False, asked.use_vllm)]
+    return min(cases, key=lambda parts: sum(parts.values()))
+
+
+def advice(shape: Shape, asked: Settings, budget: float) -> list[str]:
+    """Options with which the run would fit, most faithful first."""
+    others, lora = [], ""
+    if not asked.lora_r:
+        lora, asked = "--lora_r 32 ", asked._replace(lora_r=32)
+        others.append((lora, shape, asked))
+    alone, plain = " --use_vllm false" * asked.use_vllm, asked._replace(use_vllm=False)
+    if asked.use_vllm:
+        others.append((lora + alone, shape, plain))
+    if not asked.load_in_4bit:
+        others.append((f"{lora}--load_in_4bit{alone}", shape, plain._replace(load_in_4bit=True)))
+    smaller = [
+        (f"{lora}--base {name}", other, asked) for name, other in QWEN3.items() if other.linear() < shape.linear()
+    ]
+    others += reversed(smaller)
+    return [" ".join(words.split()) for words, other, how in others if plan(other, how, budget)]
+
+
+def fit(base: str, args) -> None:
+    """Set micro-batch, accumulation, vLLM's fraction and sleep mode of `args` to what fits on this GPU, and say so.
+
+    Ends the script, with options that would fit, where nothing does. Leaves the settings as they are without a GPU, and
+    where the model is divided among GPUs (FSDP, ZeRO).
+    """
+    import torch
+    from transformers import AutoConfig
+
+    divided = {"ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"} & set(os.environ)
+    if not torch.cuda.is_available() or args.use_cpu or divided:
+        return
+    free, total = torch.cuda.mem_get_info()
+    budget = free if processes.COUNT == 1 else 0.95 * total  # the same for all GPUs
+    apply(Shape.of(AutoConfig.from_pretrained(base)), args, budget, total)
+
+
+def apply(shape: Shape, args, free: float, total: float) -> None:
+    """fit() for a GPU that has `free` of its `total` bytes left."""
+    asked = Settings.of(args)
+    chosen = plan(shape, asked, free)
+    if chosen is None:
+        parts = smallest(shape, asked)
+        counted = ", ".join(f"{name} {size / GB:.1f}" for name, size in parts.items() if size)
+        what = " or ".join(advice(shape, asked, free)[:3]) or "a GPU with more memory"
+        runs.fail(
+            f"this needs at least {sum(parts.values()) / GB:.1f} GB, and {free / GB:.1f} GB of the GPU are free "
+            f"(calculated: {counted}); what fits: {what}"
+        )
+    print(chosen.line(free))
+    times = asked.batch // chosen.batch
+    args.per_device_train_batch_size, args.gradient_accumulation_steps = chosen.batch, chosen.accumulation
+    if asked.generates:
+        args.steps_per_generation *= times  # the generation batch stays as it is
+    if asked.use_vllm:
+        args.vllm_gpu_memory_utilization = asked.fraction or math.ceil(100 * chosen.fraction * free / total) / 100
+        args.vllm_enable_sleep_mode = chosen.sleep
