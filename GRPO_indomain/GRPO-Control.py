@@ -45,9 +45,10 @@ def format_exact(completions, tags, **columns):
     return [float(prompts.is_well_formed(text, asked)) for text, asked in prompts.texts(completions, tags)]
 
 
-def random_reward(completions, **columns):
-    """0 or 1 with equal probability; the trainer seeds Python's generator and a checkpoint keeps its state."""
-    return [float(random.random() < 0.5) for _ in completions]
+def random_reward(prompts, completions, trainer_state, **columns):
+    """0 or 1 with equal probability, by the step and its problems, which the seed chooses: resumed, the same again."""
+    coin = random.Random(f"{trainer_state.global_step} {prompts}")
+    return [float(coin.random() < 0.5) for _ in completions]
 
 
 REWARDS = {"random": random_reward, "format": format_exact}

@@ -249,6 +249,7 @@ def columns(rng: random.Random, script: str, texts: list[str]) -> dict:
         "trainer_state": SimpleNamespace(global_step=rng.randint(0, 16), max_steps=16),
         "log_metric": log_metric,
         "certainties": [certainty(rng) for _ in texts],
+        "prompts": ["?"] * len(texts),
     }
     if script.endswith("v1.py"):
         functions, solutions, categories = map(list, zip(*(rng.choice(TASKS) for _ in texts)))

@@ -5,6 +5,7 @@ import math
 import random
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import CORRECT, HOSTILE, ROOT, load_script, score
@@ -43,7 +44,7 @@ def test_bounded_and_silent_on_hostile_text(script, name):
     low, high = (-12, 4) if (script, name) == ("GRPO-1K-def", "format_graded") else BOUNDS.get(name, (0, 1))
     for truth in ("42", "x=2, y=-3", r"\frac{1}{2}", "(0, \\infty)", "not a number"):
         for kind, text in HOSTILE.items():
-            value = score(named(script, name), text, truth)
+            value = score(named(script, name), text, truth, prompts=["?"], trainer_state=SimpleNamespace(global_step=1))
             assert isinstance(value, float) and math.isfinite(value) and low <= value <= high, (kind, truth, value)
     assert not (ROOT / "pwned").exists()
 
@@ -170,12 +171,16 @@ def test_linear():
         assert score(reward, f"{C}{answer}{D}", truth) == 0, answer
 
 
-def test_the_control_is_a_fair_coin_that_the_seed_repeats():
-    reward = named("GRPO-Control", "random_reward")
-    random.seed(5)
-    first = reward([CORRECT] * 4000)
-    random.seed(5)
-    assert first == reward([CORRECT] * 4000) and set(first) == {0.0, 1.0} and 0.45 < sum(first) / 4000 < 0.55
+def test_the_control_is_a_fair_coin_that_step_and_problems_repeat():
+    def tosses(problem, step):
+        state = SimpleNamespace(global_step=step)
+        return named("GRPO-Control", "random_reward")([problem] * 4000, [CORRECT] * 4000, trainer_state=state)
+
+    first = tosses("a", 1)
+    random.seed(6)
+    assert first == tosses("a", 1) and set(first) == {0.0, 1.0} and 0.45 < sum(first) / 4000 < 0.55
+    for other in (tosses("a", 2), tosses("b", 1)):
+        assert 0.45 < sum(x == y for x, y in zip(first, other)) / 4000 < 0.55
 
 
 def test_training_and_evaluation_agree():
