@@ -6,8 +6,8 @@ ratio = median over the pairs of (seconds of TRL's update / seconds of ours)
     TRL's defaults for all else; in float32 on a CPU, as ours, and as TRL's default has it, in bfloat16
 Each trains in a process of its own. On a CPU they take turns, one update each, so that other work on the machine meets
 all of them; a GPU may not hold two, so there each makes its updates alone, one after the other. The first update of
-each is not counted. On one CPU thread seconds are those of the processor, which other programs do not lengthen. Completions
-differ between the variants; their mean length is printed.
+each is not counted. On one CPU thread seconds are those of the processor, which other programs do not lengthen.
+Completions differ between the variants; their mean length is printed.
 
 --curves: the same with random weights and a random reward, over group size, length and width of the model; slope =
 that of log(seconds) over log(setting), by least squares.

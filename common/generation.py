@@ -32,6 +32,8 @@ def generate(
     from tqdm import tqdm
     from transformers import GenerationConfig
 
+    from common import decode
+
     sampling = {"do_sample": temperature > 0}
     if temperature > 0:
         sampling |= {"temperature": temperature, "top_p": top_p, "top_k": top_k}
@@ -44,19 +46,25 @@ def generate(
     completions, was_training = [None] * len(texts), model.training
     cuda = [torch.cuda.current_device()] if model.device.type == "cuda" else []
     model.eval()
+    if not (own := decode.fits(model)):
+        decode.say(type(model).__name__)
     with torch.random.fork_rng(devices=cuda), torch.inference_mode():
         torch.manual_seed(seed)
         for start in tqdm(
             range(0, len(order), batch_size), desc=progress, disable=None if progress else True, leave=False
         ):
             chosen = order[start : start + batch_size]
-            inputs = tokenizer(
-                [texts[i] for i in chosen], return_tensors="pt", padding=True, add_special_tokens=False
-            ).to(model.device)
-            output = model.generate(
-                input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, generation_config=config
-            )
-            for i, ids in zip(chosen, output[:, inputs.input_ids.shape[1] :].tolist()):
+            asked = [texts[i] for i in chosen]
+            if own:
+                ids = tokenizer(asked, add_special_tokens=False).input_ids
+                written = decode.decode(model, ids, max_new_tokens, ends, (temperature, top_p, top_k))
+                output = [one.ids for one in written]
+            else:
+                inputs = tokenizer(asked, return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
+                output = model.generate(
+                    input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, generation_config=config
+                )[:, inputs.input_ids.shape[1] :].tolist()
+            for i, ids in zip(chosen, output):
                 length = next((n for n, token in enumerate(ids, 1) if token in ends), None)
                 text = tokenizer.decode(ids[:length], skip_special_tokens=True)
                 completions[i] = {"text": text, "tokens": length or len(ids), "truncated": length is None}
