@@ -1,8 +1,7 @@
 """A Qwen3 in float32 on the CPU without the overhead of its modules: generation, and the log-probs to train on.
 
-For models as small as the embedded base, where transformers spends most time in copying caches and in calls of small
-modules. Weights with the same input are joined, the norm before them is multiplied in, a prompt is processed once for
-all its completions, and padding is left out. fits() tells which models it can run; all others keep TRL's ways.
+For models as small as the embedded base. Weights with the same input are joined, the norm before them is multiplied in,
+a prompt is processed once for all its completions, and padding is left out. Models that do not fit() keep TRL's ways.
 """
 
 import functools
@@ -17,32 +16,28 @@ from torch.nn.functional import embedding, linear, rms_norm, scaled_dot_product_
 FINISHED = 0.1  # rows leave the batch when this fraction of it is finished
 CACHE = 2**28  # numbers in a key-value cache, 1 GiB; a larger batch is divided
 ROUNDING = 0.01  # advantages are in standard deviations; smaller ones are what rounding leaves of equal rewards
-MODULES = {"Linear", "Embedding", "Qwen3RMSNorm", "Qwen3RotaryEmbedding", "SiLUActivation"}
 
 
 class Completion(NamedTuple):
     ids: list[int]  # with the end token, if there is one
     entropy: float  # sum over the tokens, in nats, at the temperature of sampling; 0 for a greedy one
-    states: torch.Tensor | None  # [tokens, hidden]: what the output layer got before each token, if asked for
+    states: torch.Tensor  # [tokens, hidden]: what the output layer got before each token
 
 
 def fits(model) -> bool:
     """Whether it is a plain Qwen3 in float32 on the CPU: no LoRA, 4-bit weights, hooks or mixed precision."""
-    if type(model).__name__ != "Qwen3ForCausalLM" or torch.is_autocast_enabled("cpu"):
-        return False
     config, modules = model.config, list(model.modules())
+    parts = {"ForCausalLM", "Model", "DecoderLayer", "Attention", "MLP", "RMSNorm", "RotaryEmbedding"}
+    plain = {"Linear", "Embedding", "ModuleList", "SiLUActivation", *(f"Qwen3{part}" for part in parts)}
     return (
-        {type(module).__name__ for module in modules if not list(module.children())} <= MODULES
+        type(model).__name__ == "Qwen3ForCausalLM"
+        and {type(module).__name__ for module in modules} <= plain
         and not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
         and all(weight.device.type == "cpu" and weight.dtype == torch.float32 for weight in model.parameters())
         and config.rope_parameters["rope_type"] == "default"
         and not (config.attention_bias or config.attention_dropout or config.use_sliding_window)
+        and not torch.is_autocast_enabled("cpu")
     )
-
-
-@functools.cache
-def say(model: str) -> None:
-    print(f"{model} generates with transformers: the faster decode is for a plain Qwen3 in float32 on the CPU")
 
 
 class Weights:
@@ -98,7 +93,7 @@ def causal(real):
 def draw(logits, chance, temperature: float = 0.0, top_p: float = 1.0, top_k: int = 0) -> tuple:
     """(tokens, entropies) of rows of logits, by inverse transform; temperature 0 is greedy, without an entropy.
 
-    chance: a number above 0 and at most 1 for each row. The entropy is that before top_k and top_p.
+    chance: a number above 0 and at most 1 for each row. The entropies are those before top_k and top_p.
     """
     if temperature == 0:
         return logits.argmax(-1), 0.0
@@ -116,21 +111,21 @@ def draw(logits, chance, temperature: float = 0.0, top_p: float = 1.0, top_k: in
 
 
 @torch.inference_mode()
-def decode(model, prompts: Sequence, limit: int, ends: Sequence[int], sampling=(), states=False) -> list[Completion]:
+def decode(model, prompts: Sequence, limit: int, ends: Sequence[int], sampling=()) -> list[Completion]:
     """A completion of at most `limit` tokens of each prompt, a list of ids; equal prompts are processed once.
 
     ends: tokens that end a completion. sampling: temperature, top_p, top_k as in draw(). Random numbers come from
-    torch's default generator, for each row its own, whatever the other rows do. states: keep them.
+    torch's default generator, for each row its own, whatever the other rows do.
     """
     distinct = {ids: number for number, ids in enumerate(dict.fromkeys(map(tuple, prompts)))}
-    room, rows, weights = max(map(len, distinct), default=0), len(prompts), Weights(model)
+    room, rows, weights = max(map(len, distinct)), len(prompts), Weights(model)
     cache = len(weights.layers), rows, weights.kv_heads, weights.width, room + limit
     if rows > 1 and 2 * math.prod(cache) > CACHE:
         parts = prompts[: rows // 2], prompts[rows // 2 :]
-        return [one for part in parts for one in decode(model, part, limit, ends, sampling, states)]
+        return [one for part in parts for one in decode(model, part, limit, ends, sampling)]
     keys, values = torch.zeros(cache), torch.zeros(cache).mT.contiguous()
-    which, lengths = torch.tensor([distinct[tuple(ids)] for ids in prompts]), torch.tensor([*map(len, distinct)])
-    real = torch.arange(room) >= room - lengths[:, None]  # prompts are padded on the left
+    which = torch.tensor([distinct[tuple(ids)] for ids in prompts])
+    real = torch.arange(room) >= torch.tensor([[room - len(ids)] for ids in distinct])  # padded on the left
     bias = torch.zeros(rows, 1, room + limit)
     bias[..., :room].masked_fill_(~real[which, None], -torch.inf)
 
@@ -150,14 +145,12 @@ def decode(model, prompts: Sequence, limit: int, ends: Sequence[int], sampling=(
     places = real.cumsum(1) - 1
     state = weights.states(tokens.flatten(), places.flatten(), read).unflatten(0, real.shape)[which, -1]
     places, alive, done = places[which, -1], torch.arange(rows), torch.zeros(rows, dtype=torch.bool)
-    made, count, entropy = torch.zeros(rows, limit, dtype=torch.long), torch.full((rows,), limit), torch.zeros(rows)
+    made, states = torch.zeros(rows, limit, dtype=torch.long), torch.zeros(rows, limit, state.shape[-1])
+    count, entropy = torch.full((rows,), limit), torch.zeros(rows)
     chances, ends = 1 - torch.rand(limit, rows), torch.tensor(ends)
-    kept = torch.zeros(rows, limit, state.shape[-1]) if states else None
     for number in range(limit):
-        if states:
-            kept[alive, number] = state
         token, information = draw(linear(state, weights.head), chances[number, alive], *sampling)
-        made[alive, number] = token
+        made[alive, number], states[alive, number] = token, state
         entropy[alive] += information * ~done
         ended = torch.isin(token, ends) & ~done
         count[alive[ended]], done = number + 1, done | ended
@@ -168,8 +161,8 @@ def decode(model, prompts: Sequence, limit: int, ends: Sequence[int], sampling=(
             keys, values, done = keys[:, ~done], values[:, ~done], done[~done]
         places, end = places + 1, room + number + 1
         state = weights.states(token, places, write)
-    rows = zip(made.tolist(), count.tolist(), entropy.tolist(), kept if states else made)
-    return [Completion(ids[:n], total, row[:n] if states else None) for ids, n, total, row in rows]
+    rows = zip(made.tolist(), count.tolist(), entropy.tolist(), states)
+    return [Completion(ids[:n], total, row[:n]) for ids, n, total, row in rows]
 
 
 def log_probs(model, ids, mask, start: int, temperature: float) -> tuple:
@@ -184,7 +177,7 @@ def log_probs(model, ids, mask, start: int, temperature: float) -> tuple:
     count, columns = int(real.sum()), written.shape[1]
     tokens = torch.cat([prompts[real], ids[:, start - 1 : -1][written]])
     places = torch.cat([(real.cumsum(1) - 1)[real], (real.sum(1)[which, None] + torch.arange(columns))[written]])
-    own = torch.ones(columns, columns, dtype=torch.bool).tril().expand(len(ids), -1, -1)
+    own = torch.ones(len(ids), columns, columns, dtype=torch.bool).tril()
     seen = torch.cat([real[which, None].expand(-1, columns, -1), own], 2)[:, None]
 
     def padded(part, where):
@@ -203,66 +196,57 @@ def log_probs(model, ids, mask, start: int, temperature: float) -> tuple:
     return tuple(part.new_zeros(written.shape).masked_scatter(written, part) for part in (found, entropies))
 
 
-def share_prompts(model, temperature: float) -> None:
-    """Make a model that TRL has prepared take its log-probs from log_probs(), where that can be."""
-    forward = model.forward
-
-    @functools.wraps(forward)
-    def shared(*given, fused_lm_head=False, **named):
-        wanted = fused_lm_head and not given and set(named) == {"input_ids", "attention_mask", "labels"}
-        start = int(named["labels"].ne(-100).any(0).int().argmax()) if wanted else 0
-        if start < 2 or model.is_gradient_checkpointing or not fits(model):
-            return forward(*given, fused_lm_head=fused_lm_head, **named)
-        found = log_probs(model, named["input_ids"], named["attention_mask"], start, temperature)
-        return SimpleNamespace(log_probs=found[0], entropy=found[1])
-
-    model.forward = shared
-
-
 def install(trainer, skip_no_signal: bool) -> None:
-    """Make a GRPOTrainer generate with decode() and train with log_probs() where they can, by three private methods.
+    """Make a GRPOTrainer generate with decode() and train on log_probs() where fits(), by three private methods.
 
-    skip_no_signal: leave completions without advantage out of the loss: the gradient is the same, as the loss is
-    divided by the tokens of all. The entropy that is logged is then that of generation, or of the others alone.
+    skip_no_signal: leave completions without advantage out of the loss. The gradient stays the same, as the loss is
+    divided by the tokens of all. The entropy that is logged is that of generation; without decode(), of the rest.
     """
-    generate, loss_of, score = (
-        trainer._generate_single_turn,
-        trainer._compute_loss,
-        trainer._generate_and_score_completions,
-    )
-    args, entropies, config = trainer.args, [], getattr(trainer, "generation_config", None)
-    only_advantages = args.loss_type == "dapo" and args.scale_rewards == "group" and args.top_entropy_quantile == 1.0
-    only_advantages &= not (args.beta or trainer._entropy_bonus_enabled or trainer.aux_loss_enabled)
-    usual = config and not config.min_p and config.repetition_penalty in (None, 1.0) and not args.generation_kwargs
+    model, args, measured = trainer.accelerator.unwrap_model(trainer.model), trainer.args, []
+    loss, score, forward = trainer._compute_loss, trainer._generate_and_score_completions, model.forward
+    skip_no_signal &= args.loss_type == "dapo" and args.scale_rewards == "group" and args.top_entropy_quantile == 1.0
+    skip_no_signal &= not (args.beta or trainer._entropy_bonus_enabled or trainer.aux_loss_enabled)
 
-    def generate_single_turn(prompt_ids, images, fields, *given, **named):
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        if trainer.use_vllm or fields or not (usual and fits(model)):
-            return generate(prompt_ids, images, fields, *given, **named)
-        sampling, kept = (config.temperature, config.top_p, config.top_k), getattr(model, "rollout", None)
-        found = decode(model, prompt_ids, config.max_new_tokens, config.eos_token_id, sampling, kept is not None)
-        ids, entropies[:], states = map(list, zip(*found))
-        if kept is not None:  # certainty.informed() asks for it
-            kept.update(ids=ids, states=states)
-        return ids, None
+    def generate_single_turn(prompt_ids, *given, **named):
+        how = trainer.generation_config
+        found = decode(model, prompt_ids, how.max_new_tokens, how.eos_token_id, (how.temperature, how.top_p, how.top_k))
+        ids, entropies, states = zip(*found)
+        measured[:] = zip(entropies, map(len, ids))
+        if hasattr(model, "rollout"):  # certainty.informed() asks for them
+            model.rollout.update(ids=list(ids), states=states)
+        return list(ids), None
 
     def generate_and_score(inputs):
-        entropies.clear()
+        measured.clear()
         batch = score(inputs)
-        return batch | ({"entropy": torch.tensor(entropies)} if len(entropies) == len(inputs) else {})
+        if len(measured) == len(inputs) and "tool_mask" not in batch:
+            batch["entropy"] = torch.tensor(measured)
+        return batch
 
     def compute_loss(model, inputs):
-        entropy, chosen, rows = inputs.get("entropy"), inputs, len(inputs["completion_ids"])
-        if skip_no_signal and only_advantages:
+        chosen, rows = inputs, inputs["completion_ids"].shape[:1]
+        if skip_no_signal:
             signal = inputs["advantages"].abs() >= ROUNDING
             signal[0] |= not signal.any()  # a loss of nothing has no gradient
-            chosen = {k: v[signal] if torch.is_tensor(v) and v.shape[:1] == (rows,) else v for k, v in inputs.items()}
-        loss = loss_of(model, chosen)
-        if entropy is not None:
-            total = trainer.accelerator.reduce(torch.stack([entropy.sum(), inputs["completion_mask"].sum()]), "sum")
-            trainer._metrics["train"]["entropy"][-1] = (total[0] / total[1]).item()
-        return loss
+            chosen = {k: v[signal] if torch.is_tensor(v) and v.shape[:1] == rows else v for k, v in inputs.items()}
+        found = loss(model, chosen)
+        if "entropy" in inputs:
+            total, count = trainer.accelerator.reduce(inputs["entropy"].sum(0), "sum").tolist()
+            trainer._metrics["train"]["entropy"][-1] = total / count
+        return found
 
-    trainer._generate_single_turn, trainer._compute_loss = generate_single_turn, compute_loss
-    trainer._generate_and_score_completions = generate_and_score
-    share_prompts(trainer.accelerator.unwrap_model(trainer.model), trainer.temperature)
+    @functools.wraps(forward)
+    def shared(*given, **named):
+        if set(named) != {"input_ids", "attention_mask", "labels", "fused_lm_head"}:
+            return forward(*given, **named)
+        start = int(named["labels"].ne(-100).any(0).int().argmax())  # the first column of the completions
+        found = log_probs(model, named["input_ids"], named["attention_mask"], start, trainer.temperature)
+        return SimpleNamespace(log_probs=found[0], entropy=found[1])
+
+    trainer._compute_loss = compute_loss
+    odd = args.bf16 or args.fp16 or trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled or args.generation_kwargs
+    if trainer.use_vllm or odd or args.min_p or args.repetition_penalty != 1.0 or not fits(model):
+        return
+    trainer._generate_single_turn, trainer._generate_and_score_completions = generate_single_turn, generate_and_score
+    if not args.gradient_checkpointing and not args.mask_truncated_completions:
+        model.forward = shared

@@ -1,6 +1,7 @@
 """Generation: completions for conversations, with transformers or with vLLM."""
 
 import collections
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ def generate(
     cuda = [torch.cuda.current_device()] if model.device.type == "cuda" else []
     model.eval()
     if not (own := decode.fits(model)):
-        decode.say(type(model).__name__)
+        say_slow(type(model).__name__)
     with torch.random.fork_rng(devices=cuda), torch.inference_mode():
         torch.manual_seed(seed)
         for start in tqdm(
@@ -70,6 +71,11 @@ def generate(
                 completions[i] = {"text": text, "tokens": length or len(ids), "truncated": length is None}
     model.train(was_training)
     return completions
+
+
+@functools.cache  # once
+def say_slow(kind: str) -> None:
+    print(f"{kind} generates with transformers: the faster decode is for a plain Qwen3 in float32 on the CPU")
 
 
 def generate_vllm(

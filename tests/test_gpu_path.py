@@ -74,11 +74,12 @@ def test_rollouts_follow_the_seed(monkeypatch):
     import torch
 
     trainer, drawn = types.SimpleNamespace(accelerator=types.SimpleNamespace(process_index=0)), []
+    monkeypatch.setattr("common.decode.install", lambda *how: None)
     monkeypatch.setattr(training, "train", lambda *how: drawn.append((random.random(), torch.rand(1).item())))
     for use_vllm, seed in ((True, 1), (True, 2), (True, 1), (False, 1), (False, 2)):
         random.seed(0)
         torch.manual_seed(0)
-        args = types.SimpleNamespace(use_vllm=use_vllm, seed=seed)
+        args = types.SimpleNamespace(use_vllm=use_vllm, seed=seed, skip_no_signal=False)
         grpo.train(types.SimpleNamespace(args=args), trainer)
     one, two, again, without, other = drawn
     assert one == again and not set(one) & set(two)
