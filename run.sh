@@ -35,10 +35,10 @@ finish
 
 # Accuracy on problems that no stage has seen: rows of resources/results.csv
 stage "tests of the four variants"
-for name in GRPO-1K GRPO-1K-v2 GRPO-1K-v3 GRPO-1K-def; do
-  start test-${name#GRPO-} python GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST \
-    --checkpoints outputs/$name --resume
-done
+start test-1K,v2 python GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST \
+  --checkpoints outputs/GRPO-1K outputs/GRPO-1K-v2 --resume
+start test-v3,def python GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST \
+  --checkpoints outputs/GRPO-1K-v3 outputs/GRPO-1K-def --resume
 finish
 
 # Tables and plots in resources/, and this run beside the committed figures

@@ -40,7 +40,7 @@ class Peer:
         )  # fmt: skip
         os.close(tell)
         self.told = os.fdopen(told)
-        self.hear()
+        self.ready = self.hear()
 
     def hear(self) -> dict:
         """What the process says next; ends this script with its error if it has ended."""

@@ -5,7 +5,6 @@ a prompt is processed once for all its completions, and padding is left out. Mod
 """
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -27,11 +26,10 @@ class Completion(NamedTuple):
 def fits(model) -> bool:
     """Whether it is a plain Qwen3 in float32 on the CPU: no LoRA, 4-bit weights, hooks or mixed precision."""
     config, modules = model.config, list(model.modules())
-    parts = {"ForCausalLM", "Model", "DecoderLayer", "Attention", "MLP", "RMSNorm", "RotaryEmbedding"}
-    plain = {"Linear", "Embedding", "ModuleList", "SiLUActivation", *(f"Qwen3{part}" for part in parts)}
+    other = {type(module).__name__ for module in modules if not type(module).__name__.startswith("Qwen3")}
     return (
         type(model).__name__ == "Qwen3ForCausalLM"
-        and {type(module).__name__ for module in modules} <= plain
+        and other <= {"Linear", "Embedding", "ModuleList", "SiLUActivation"}
         and not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
         and all(weight.device.type == "cpu" and weight.dtype == torch.float32 for weight in model.parameters())
         and config.rope_parameters["rope_type"] == "default"
@@ -69,9 +67,9 @@ class Weights:
             qk = rms_norm(qk, qk.shape[-1:], eps=self.eps) * scales
             qk = qk * cos + torch.cat(qk.chunk(2, -1)[::-1], -1) * sin
             seen = attend(i, *qk.split([self.heads, self.kv_heads], 1), v).flatten(1)
-            x = x[-len(seen) :] + linear(seen, out)
+            x = torch.addmm(x[-len(seen) :], seen, out.T)
             gate, value = linear(rms_norm(x, x.shape[-1:], eps=self.eps), up).chunk(2, -1)
-            x = x + linear(silu(gate) * value, down)
+            x = torch.addmm(x, silu(gate) * value, down.T)
         return rms_norm(x, x.shape[-1:], self.norm, self.eps)
 
 
@@ -96,7 +94,7 @@ def draw(logits, chance, temperature: float = 0.0, top_p: float = 1.0, top_k: in
     chance: a number above 0 and at most 1 for each row. The entropies are those before top_k and top_p.
     """
     if temperature == 0:
-        return logits.argmax(-1), 0.0
+        return logits.argmax(-1), logits.new_zeros(len(logits))
     logits = logits / temperature
     whole = p = logits.softmax(-1)
     if top_k or top_p < 1:
@@ -120,14 +118,14 @@ def decode(model, prompts: Sequence, limit: int, ends: Sequence[int], sampling=(
     distinct = {ids: number for number, ids in enumerate(dict.fromkeys(map(tuple, prompts)))}
     room, rows, weights = max(map(len, distinct)), len(prompts), Weights(model)
     cache = len(weights.layers), rows, weights.kv_heads, weights.width, room + limit
-    if rows > 1 and 2 * math.prod(cache) > CACHE:
+    if rows > 1 and 2 * torch.Size(cache).numel() > CACHE:
         parts = prompts[: rows // 2], prompts[rows // 2 :]
         return [one for part in parts for one in decode(model, part, limit, ends, sampling)]
     keys, values = torch.zeros(cache), torch.zeros(cache).mT.contiguous()
     which = torch.tensor([distinct[tuple(ids)] for ids in prompts])
     real = torch.arange(room) >= torch.tensor([[room - len(ids)] for ids in distinct])  # padded on the left
-    bias = torch.zeros(rows, 1, room + limit)
-    bias[..., :room].masked_fill_(~real[which, None], -torch.inf)
+    bias = torch.zeros(rows, weights.kv_heads, 1, room + limit)
+    bias[..., :room].masked_fill_(~real[which, None, None], -torch.inf)
 
     def read(i, q, k, v):
         q, k, v = (part.unflatten(0, real.shape) for part in (q, k, v))
@@ -136,22 +134,22 @@ def decode(model, prompts: Sequence, limit: int, ends: Sequence[int], sampling=(
 
     def write(i, q, k, v):
         keys[i, ..., end - 1], values[i, :, :, end - 1] = k, v
-        mask, q = bias[..., :end].repeat_interleave(k.shape[1], 0), q.reshape(k.shape[0] * k.shape[1], -1, k.shape[2])
-        weight = torch.baddbmm(mask, q, keys[i, ..., :end].flatten(0, 1)).softmax(-1)
-        return torch.bmm(weight, values[i, :, :, :end].flatten(0, 1)).view(len(k), -1, k.shape[2])
+        past = [part[..., :end].flatten(0, 1) for part in (bias, keys[i])]
+        weight = torch.baddbmm(past[0], q.reshape(len(past[0]), -1, weights.width), past[1]).softmax(-1)
+        return torch.bmm(weight, values[i, :, :, :end].flatten(0, 1)).view(len(k), -1, weights.width)
 
     tokens = torch.zeros(real.shape, dtype=torch.long)
     tokens[real] = torch.tensor([token for ids in distinct for token in ids])
     places = real.cumsum(1) - 1
     state = weights.states(tokens.flatten(), places.flatten(), read).unflatten(0, real.shape)[which, -1]
     places, alive, done = places[which, -1], torch.arange(rows), torch.zeros(rows, dtype=torch.bool)
-    made, states = torch.zeros(rows, limit, dtype=torch.long), torch.zeros(rows, limit, state.shape[-1])
-    count, entropy = torch.full((rows,), limit), torch.zeros(rows)
+    made, states = torch.zeros(limit, rows, dtype=torch.long), torch.zeros(limit, rows, state.shape[-1])
+    count, entropy = torch.full((rows,), limit), torch.zeros(limit, rows)
     chances, ends = 1 - torch.rand(limit, rows), torch.tensor(ends)
     for number in range(limit):
         token, information = draw(linear(state, weights.head), chances[number, alive], *sampling)
-        made[alive, number], states[alive, number] = token, state
-        entropy[alive] += information * ~done
+        for all_of_it, part in ((made, token), (states, state), (entropy, information * ~done)):
+            all_of_it[number].index_copy_(0, alive, part)
         ended = torch.isin(token, ends) & ~done
         count[alive[ended]], done = number + 1, done | ended
         if done.all():
@@ -161,7 +159,7 @@ def decode(model, prompts: Sequence, limit: int, ends: Sequence[int], sampling=(
             keys, values, done = keys[:, ~done], values[:, ~done], done[~done]
         places, end = places + 1, room + number + 1
         state = weights.states(token, places, write)
-    rows = zip(made.tolist(), count.tolist(), entropy.tolist(), states)
+    rows = zip(made.T.tolist(), count.tolist(), entropy.sum(0).tolist(), states.transpose(0, 1))
     return [Completion(ids[:n], total, row[:n]) for ids, n, total, row in rows]
 
 
@@ -209,8 +207,8 @@ def install(trainer, skip_no_signal: bool) -> None:
 
     def generate_single_turn(prompt_ids, *given, **named):
         how = trainer.generation_config
-        found = decode(model, prompt_ids, how.max_new_tokens, how.eos_token_id, (how.temperature, how.top_p, how.top_k))
-        ids, entropies, states = zip(*found)
+        sampling = how.temperature, how.top_p, how.top_k
+        ids, entropies, states = zip(*decode(model, prompt_ids, how.max_new_tokens, how.eos_token_id, sampling))
         measured[:] = zip(entropies, map(len, ids))
         if hasattr(model, "rollout"):  # certainty.informed() asks for them
             model.rollout.update(ids=list(ids), states=states)
@@ -224,11 +222,11 @@ def install(trainer, skip_no_signal: bool) -> None:
         return batch
 
     def compute_loss(model, inputs):
-        chosen, rows = inputs, inputs["completion_ids"].shape[:1]
-        if skip_no_signal:
-            signal = inputs["advantages"].abs() >= ROUNDING
-            signal[0] |= not signal.any()  # a loss of nothing has no gradient
-            chosen = {k: v[signal] if torch.is_tensor(v) and v.shape[:1] == rows else v for k, v in inputs.items()}
+        signal, chosen = inputs["advantages"].abs() >= ROUNDING, inputs
+        if skip_no_signal:  # as many in every process, and at least one: a loss of nothing has no gradient
+            most = max(1, int(trainer.accelerator.gather(signal.sum()).max()))
+            rows, first = signal.int().argsort(descending=True, stable=True)[:most], signal.shape[:1]
+            chosen = {k: v[rows] if torch.is_tensor(v) and v.shape[:1] == first else v for k, v in inputs.items()}
         found = loss(model, chosen)
         if "entropy" in inputs:
             total, count = trainer.accelerator.reduce(inputs["entropy"].sum(0), "sum").tolist()

@@ -114,6 +114,7 @@ def prepared(script, folder, monkeypatch, *words) -> runs.Run:
     trainer = types.SimpleNamespace(accelerator=types.SimpleNamespace(process_index=0))
     for name in ("trl.SFTTrainer", "trl.GRPOTrainer"):
         monkeypatch.setattr(name, lambda *how, **named: trainer)
+    monkeypatch.setattr("common.decode.install", lambda *how: None)
     monkeypatch.setattr(training, "train", lambda run, trainer, *how: held.append(run))
     words = ["--profile", "tiny", "--dataset", folder, "--base", BASE, "--tags", "thesis", *words]
     module = load_script(script)
