@@ -97,8 +97,8 @@ class Watch(TrainerCallback):
     def answer_heldout(self) -> list[dict]:
         """Scored greedy completions of the held-out rows, by the current policy."""
         conversations = [data.conversation(row, self.tags) for row in self.run.heldout]
-        model, limit = self.trainer.accelerator.unwrap_model(self.trainer.model), self.run.args.max_completion_length
-        completions = generation.generate(model, self.run.tokenizer, conversations, limit, batch_size=128)
+        limit = self.run.args.max_completion_length
+        completions = generation.generate_as_trained(self.trainer, self.run.tokenizer, conversations, limit)
         return [self.score(completion, row, self.tags) for completion, row in zip(completions, self.run.heldout)]
 
     def measure(self, state) -> None:

@@ -21,8 +21,8 @@ def train(run: runs.Run, trainer, score: Callable = evaluation.score_answer, wat
     shown = (watch or Watch)(trainer, run, score)
     trainer.args.logging_nan_inf_filter = False  # it would hide a loss that is not a number, and the run would go on
     _train(trainer, run.partial, run.args.resume)
-    models.save_model(trainer, run.tokenizer, run.partial, run.base)
-    runs.finish(run.args, base=run.base, tags=run.tag_set, fingerprint=run.fingerprint, **shown.results())
+    saved = models.save_model(trainer, run.tokenizer, run.partial, run.base)
+    runs.finish(run.args, base=run.base, tags=run.tag_set, fingerprint=run.fingerprint, **saved, **shown.results())
 
 
 def _train(trainer, partial: Path, resume: bool) -> None:
