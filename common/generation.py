@@ -134,7 +134,8 @@ def generate_vllm(
         one.seed = request_seed(seed, text, asked[text])
         asked[text] += 1
     prompts = [{"prompt_token_ids": ids} for ids in prompt_ids(tokenizer, conversations)]
-    for request in llm.generate(prompts, each, lora_request=adapter):
+    bar = "TQDM_DISABLE" not in os.environ  # vLLM divides by the time that its bar measures, 0 where bars are off
+    for request in llm.generate(prompts, each, use_tqdm=bar, lora_request=adapter):
         ids, reason = list(request.outputs[0].token_ids), request.outputs[0].finish_reason
         text = tokenizer.decode(ids, skip_special_tokens=True)
         completions.append({"text": text, "tokens": len(ids), "truncated": reason == "length"})

@@ -32,8 +32,9 @@ class LLM:
         self.how, self.method = how, os.environ.get("VLLM_WORKER_MULTIPROC_METHOD")
         LLM.made = self
 
-    def generate(self, asked, sampling, lora_request=None):
-        self.asked, self.adapter = asked, lora_request
+    def generate(self, asked, sampling, use_tqdm, lora_request):
+        assert use_tqdm == ("TQDM_DISABLE" not in os.environ)  # a bar that is off ends vLLM with a division by zero
+        self.adapter = lora_request
         self.seeds = [one.seed for one in sampling]
         output = types.SimpleNamespace(token_ids=[1, 2], finish_reason="stop")
         return [types.SimpleNamespace(outputs=[output]) for _ in asked]

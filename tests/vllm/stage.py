@@ -68,7 +68,7 @@ def trained(model) -> dict:
 
 
 def watch_generation() -> None:
-    """Notes of each generation: how far vLLM's weights are from the trainer's, a hash of the base, limits and lengths."""
+    """Notes of each generation: how far vLLM's weights are from the trainer's, a hash of the base, lengths."""
     import torch
     from trl.generation.vllm_generation import VLLMGeneration
 
