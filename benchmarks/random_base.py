@@ -1,4 +1,4 @@
-"""A base with the shape and the tokenizer of a Qwen3 model, and random weights: for speed, memory and tests without the hub.
+"""A base with the shape and the tokenizer of a Qwen3 model, and random weights: for speed and memory, without the hub.
 
 The vocabulary is the one that comes with qwen-agent, the chat template TRL's copy of Qwen3's.
 
