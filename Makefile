@@ -35,7 +35,7 @@ test-fast: $(READY)
 	$(IN_VENV) python -m pytest -q -n auto -m "not slow"
 
 rehearse: $(VLLM_VENV)/.ready
-	PATH="$(abspath $(VLLM_VENV))/bin:$$PATH" python -m pytest -q -s tests/vllm
+	PATH="$(abspath $(VLLM_VENV))/bin:$$PATH" python -m pytest -q -s tests/rehearsal
 
 lint: $(READY)
 	$(IN_VENV) ruff check .

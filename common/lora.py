@@ -162,18 +162,18 @@ def made(root: str) -> str | None:
 def source(base: str) -> tuple[str, Path | None]:
     """(root, folder of the update on it) of a checkpoint; (base, None) where its own weights are to be loaded.
 
-    So they are where it has no 16-bit LoRA, and where its root is gone or was made again: then one line says it.
+    So they are where it has no 16-bit LoRA, and where the parts are gone or were made again: then one line says it.
     """
     folder, record = Path(base), Path(base) / "run.json"
     facts = json.loads(record.read_text()) if record.exists() else {}
-    if "root" not in facts or not (folder / "adapter").is_dir():
+    if "root" not in facts:
         return base, None
-    local = runs.resolve(facts["root"])
+    local, adapter = runs.resolve(facts["root"]), folder / "adapter"
     root = str(local) if local.exists() else facts["root"]
-    if made(root) == facts.get("root_made"):
-        return root, folder / "adapter"
+    if made(root) == facts.get("root_made") and adapter.is_dir():
+        return root, adapter
     print(
-        f"{runs.shown(folder)}: its root {facts['root']} is gone or was made again; loading its merged weights, which "
-        f"hold {facts['update_kept']:.0%} of the last update"
+        f"{runs.shown(folder)}: its adapter/ or its root {facts['root']} is gone, or the root was made again; loading "
+        f"its merged weights, which hold {facts['update_kept']:.0%} of the last update"
     )
     return base, None

@@ -186,7 +186,7 @@ def test_an_update_on_the_base_is_trained_around(tokenizer, tmp_path):
             assert (found.float() - wanted.float()).abs().max() <= wanted.abs().max() * 2**-7  # order of the sums
 
 
-@pytest.mark.parametrize("change", ["gone", "made again"])
+@pytest.mark.parametrize("change", ["root gone", "adapter gone", "root made again"])
 def test_without_its_root_a_checkpoint_gives_its_merged_weights(change, tokenizer, tmp_path, capsys):
     root = tmp_path / "root"
     shutil.copytree(BASE, root)
@@ -194,8 +194,8 @@ def test_without_its_root_a_checkpoint_gives_its_merged_weights(change, tokenize
     capsys.readouterr()
     assert lora.source(str(tmp_path / "out")) == (str(root), tmp_path / "out" / "adapter")
     assert not capsys.readouterr().out
-    if change == "gone":
-        shutil.rmtree(root)
+    if "gone" in change:
+        shutil.rmtree({"root": root, "adapter": tmp_path / "out" / "adapter"}[change.split()[0]])
     else:
         facts = json.loads((root / "run.json").read_text())
         runs.write_json(root / "run.json", facts | {"seconds": 1})
