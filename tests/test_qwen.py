@@ -3,10 +3,10 @@
 import random
 
 import pytest
-import qwen
 from conftest import SFT, load_script
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
+from benchmarks import random_base
 from common import answers, certainty, data, models, prompts, settings, tasks
 
 pytestmark = pytest.mark.slow  # to build the tokenizer takes seconds
@@ -17,7 +17,7 @@ GRPO, V1, V2 = "GRPO_indomain/GRPO-1K.py", "BFCL/GRPO_BFCL_v1.py", "BFCL/GRPO_BF
 def tokenizer(tmp_path_factory):
     """As the scripts load it."""
     folder = tmp_path_factory.mktemp("qwen")
-    qwen.tokenizer().save_pretrained(folder)
+    random_base.tokenizer().save_pretrained(folder)
     return models.load_tokenizer(str(folder), "thesis")[0]
 
 

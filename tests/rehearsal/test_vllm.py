@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-import qwen
 from conftest import BASE, FEW, GRPO, ROOT, SFT
 
+from benchmarks import random_base
 from common import checkpoints, lora, results, runs, tasks
 
 STAGE, NAMES = (Path(__file__).with_name(name) for name in ("stage.py", "names"))
@@ -212,7 +212,7 @@ def hub(tmp_path_factory):
     for name, lines in found.items():
         (folder / name).mkdir()
         (folder / name / "train.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    qwen.save_base(folder / "Qwen3")
+    random_base.save(folder / "Qwen3", random_base.SMALL)
     return folder
 
 
