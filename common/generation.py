@@ -7,9 +7,10 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from common import models
+from common import lora, models, runs
 
 PROMPT_ROOM = 4096  # tokens that vLLM reserves for a prompt
+VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of a LoRA that vLLM can be asked to hold
 
 
 def generate(
@@ -27,7 +28,8 @@ def generate(
     """One completion per conversation, in the same order: {"text", "tokens", "truncated"}.
 
     temperature 0 is greedy. Random numbers come from `seed` alone; the random state of a training run stays unchanged.
-    tokens counts the end token; truncated: no end token within max_new_tokens. progress: the title of a bar.
+    tokens counts the end token; truncated: no end token within max_new_tokens. batch_size: completions at once, fewer
+    where a GPU has no room for them. progress: the title of a bar.
     """
     import torch
     from tqdm import tqdm
@@ -44,6 +46,9 @@ def generate(
     )
     texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    if model.device.type == "cuda":
+        longest = max(prompt_lengths(tokenizer, conversations), default=0)
+        batch_size = min(batch_size, fitting(model.config.get_text_config(), model.dtype, longest + max_new_tokens))
     completions, was_training = [None] * len(texts), model.training
     cuda = [torch.cuda.current_device()] if model.device.type == "cuda" else []
     model.eval()
@@ -78,6 +83,41 @@ def say_slow(kind: str) -> None:
     print(f"{kind} generates with transformers: the faster decode is for a plain Qwen3 in float32 on the CPU")
 
 
+def fitting(config, dtype, tokens: int) -> int:
+    """How many completions have room in the GPU's free memory, by the key-value cache of prompt and completion.
+
+    A layer's cache is copied as it grows, and activations need room too: half of the memory is left for that.
+    """
+    import torch
+
+    free = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    token = 2 * config.num_hidden_layers * config.num_key_value_heads * width * dtype.itemsize
+    return max(1, free // 2 // (token * tokens))
+
+
+def generate_as_trained(trainer, tokenizer, conversations: Sequence[list[dict]], max_new_tokens: int) -> list[dict]:
+    """Greedy completions by the policy of a trainer as it is now, with the engine of its rollouts; else as generate().
+
+    So no second engine needs memory for a cache; and vLLM has the weights that it needs for the next rollouts.
+    """
+    if not getattr(trainer, "use_vllm", False):
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        return generate(model, tokenizer, conversations, max_new_tokens, batch_size=128)
+    engine, ends = trainer.vllm_generation, models.stop_tokens(tokenizer)
+    if trainer.state.global_step != trainer._last_loaded_step:  # as the trainer does
+        engine.sync_weights()
+        trainer._last_loaded_step = trainer.state.global_step
+    own = engine.temperature, engine.max_completion_length
+    engine.temperature, engine.max_completion_length = 0.0, max_new_tokens
+    try:
+        _, found, *_ = engine.generate(prompt_ids(tokenizer, conversations), None, num_generations=1)
+    finally:
+        engine.temperature, engine.max_completion_length = own
+    texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in found]
+    return [{"text": text, "tokens": len(ids), "truncated": ids[-1] not in ends} for text, ids in zip(texts, found)]
+
+
 def generate_vllm(
     llm,
     tokenizer,
@@ -87,8 +127,12 @@ def generate_vllm(
     top_p: float = 1.0,
     top_k: int = 0,
     seed: int = 0,
+    adapter=None,
 ) -> list[dict]:
-    """generate() with a vllm.LLM; a completion's random numbers come from seed, prompt and number of the sample."""
+    """generate() with a vllm.LLM; a completion's random numbers come from seed, prompt and number of the sample.
+
+    adapter: the vllm.lora.request.LoRARequest to add to its model.
+    """
     from vllm import SamplingParams
 
     sampling = SamplingParams(
@@ -99,12 +143,13 @@ def generate_vllm(
         stop_token_ids=models.stop_tokens(tokenizer),
     )
     texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
-    prompts_ids = [{"prompt_token_ids": tokenizer(text, add_special_tokens=False).input_ids} for text in texts]
     each, completions, asked = [sampling.clone() for _ in texts], [], collections.Counter()
     for one, text in zip(each, texts):
         one.seed = request_seed(seed, text, asked[text])
         asked[text] += 1
-    for request in llm.generate(prompts_ids, each):
+    prompts = [{"prompt_token_ids": ids} for ids in prompt_ids(tokenizer, conversations)]
+    bar = "TQDM_DISABLE" not in os.environ  # vLLM divides by the time that its bar measures, 0 where bars are off
+    for request in llm.generate(prompts, each, use_tqdm=bar, lora_request=adapter):
         ids, reason = list(request.outputs[0].token_ids), request.outputs[0].finish_reason
         text = tokenizer.decode(ids, skip_special_tokens=True)
         completions.append({"text": text, "tokens": len(ids), "truncated": reason == "length"})
@@ -124,10 +169,15 @@ def context_length(folder: str, args) -> int:
     return min(own, getattr(args, "prompt_room", PROMPT_ROOM) + args.max_new_tokens)
 
 
+def prompt_ids(tokenizer, conversations: Sequence[list[dict]]) -> list[list[int]]:
+    """The tokens of each conversation before the completion."""
+    texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
+    return tokenizer(texts, add_special_tokens=False).input_ids if texts else []
+
+
 def prompt_lengths(tokenizer, conversations: Sequence[list[dict]]) -> list[int]:
     """Tokens of each conversation before the completion."""
-    texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
-    return [len(ids) for ids in tokenizer(texts, add_special_tokens=False).input_ids] if texts else []
+    return [len(ids) for ids in prompt_ids(tokenizer, conversations)]
 
 
 def generator(folder: str, tokenizer, args) -> Callable:
@@ -137,8 +187,18 @@ def generator(folder: str, tokenizer, args) -> Callable:
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
         from vllm import LLM
 
-        llm = LLM(model=folder, seed=args.seed, max_model_len=context_length(folder, args))
-        return lambda asked, **how: generate_vllm(llm, tokenizer, asked, args.max_new_tokens, **how)
+        root, adapter = lora.source(folder)
+        how = {"seed": args.seed, "max_model_len": context_length(folder, args)}
+        if adapter:
+            from vllm.lora.request import LoRARequest
+
+            rank = next((rank for rank in VLLM_RANKS if rank >= lora.rank(adapter)), None)
+            if rank is None:
+                runs.fail(f"the rank of {runs.shown(adapter)} is above {VLLM_RANKS[-1]}; leave --use_vllm out")
+            how |= {"enable_lora": True, "max_lora_rank": rank}
+            adapter = LoRARequest(Path(folder).name, 1, str(adapter))
+        llm = LLM(model=root, **how)
+        return lambda asked, **how: generate_vllm(llm, tokenizer, asked, args.max_new_tokens, adapter=adapter, **how)
     model = models.load_for_generation(folder)
     return lambda asked, **how: generate(
         model, tokenizer, asked, args.max_new_tokens, args.batch_size, progress=Path(folder).name, **how

@@ -10,7 +10,7 @@ A script adds its rewards and what one tunes to compare them, and builds TRL's G
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from common import data, memory, models, runs, settings, training
+from common import data, lora, memory, models, runs, settings, training
 from common.settings import setting
 
 __all__ = ["Args", "log_means", "prepare", "train"]
@@ -90,7 +90,7 @@ def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Ca
 
 
 def train(run: runs.Run, trainer, *how) -> None:
-    """training.train(), with the random state that --seed asks for, and with decode.install()."""
+    """training.train(), with decode.install(), and with vLLM seeded by --seed and leaving the base as it is."""
     from common import decode  # late: torch
 
     if run.args.use_vllm:
@@ -98,6 +98,7 @@ def train(run: runs.Run, trainer, *how) -> None:
 
         # TRL seeds vLLM with the number of the process, and vLLM resets all generators when the trainer is built.
         set_seed(run.args.seed + trainer.accelerator.process_index)
+        lora.keep_base(trainer.vllm_generation)
     decode.install(trainer, run.args.skip_no_signal)
     training.train(run, trainer, *how)
 

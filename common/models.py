@@ -4,7 +4,9 @@ import importlib.util
 import os
 from pathlib import Path
 
-from common import prompts, runs
+from common import lora, prompts, runs
+
+KEPT = 0.9  # where merged weights hold a smaller fraction of an update, a line says so
 
 
 def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = None, option: str = "--base"):
@@ -109,24 +111,33 @@ def set_stop_tokens(args, tokenizer, model) -> None:
 
 
 def _load(base: str, **how):
-    """from_pretrained(); ends the script where the weights cannot be loaded, for instance when a file is truncated."""
+    """The model of a folder or hub name, its LoRA updates as lora.add() keeps them.
+
+    Ends the script where the weights cannot be loaded, for instance when a file is truncated.
+    """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
+    root = base
     try:
-        return AutoModelForCausalLM.from_pretrained(base, **how)
+        root, adapter = lora.source(base)
+        model = AutoModelForCausalLM.from_pretrained(root, **how)
+        if adapter:
+            lora.add(model, lora.read(adapter))
+        return model
     except (OSError, SafetensorError, ValueError) as error:
-        runs.fail(f"cannot load the weights of {runs.shown(base)} ({error}); make or download them again")
+        also = f" on {runs.shown(root)}" if root != base else ""
+        runs.fail(f"cannot load the weights of {runs.shown(base)}{also} ({error}); make or download them again")
 
 
 def load_model(base: str, args):
-    """The policy to train: bfloat16 with LoRA on CUDA, 4-bit on request, else float32.
+    """The policy to train: with LoRA bfloat16 where --bf16 asks for such arithmetic, 4-bit on request, else float32.
 
     Where every weight is trained, bfloat16 would round small updates away.
     """
     import torch
 
-    dtype = torch.bfloat16 if torch.cuda.is_available() and args.lora_r else torch.float32
+    dtype = torch.bfloat16 if args.lora_r and args.bf16 else torch.float32
     model = _load(base, dtype=dtype, quantization_config=quantization(args))
     if torch.cuda.is_available() and not args.lora_r:
         count = model.num_parameters()
@@ -158,21 +169,34 @@ def check_finite(model) -> None:
             runs.fail(f"training diverged: {name} is not finite any more; lower --learning_rate, then --overwrite")
 
 
-def save_model(trainer, tokenizer, folder: Path, base: str) -> None:
-    """Save a folder that from_pretrained, vLLM and the hub can load: LoRA merged, and kept apart in adapter/."""
-    import torch
-    from transformers import AutoModelForCausalLM, GenerationConfig
+def save_model(trainer, tokenizer, folder: Path, base: str) -> dict:
+    """Save a folder that from_pretrained, vLLM and the hub can load: LoRA merged, and kept apart in adapter/.
 
-    model = trainer.accelerator.unwrap_model(trainer.model)
+    Returns the facts for run.json: with a LoRA `update_kept`, the fraction of the update that the merged weights hold,
+    and where they are in bfloat16 the root that adapter/ belongs to.
+    """
+    import torch
+    from transformers import GenerationConfig
+
+    model, facts = trainer.accelerator.unwrap_model(trainer.model), {}
     check_finite(model)
     if hasattr(model, "merge_and_unload"):
-        from peft import PeftModel
-
-        model.save_pretrained(str(folder / "adapter"))
+        update, total, root = lora.trained(model), lora.total(model), lora.source(base)[0]
         if getattr(model.get_base_model(), "is_quantized", False):  # merge into the 16-bit base, not the 4-bit one
-            whole = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
-            model = PeftModel.from_pretrained(whole, str(folder / "adapter"))
-        model = model.merge_and_unload()
+            model = _load(base, dtype=torch.bfloat16)
+        else:
+            model = model.unload()
+        facts = {"update_kept": round(lora.merge(model, update), 4)}
+        if model.dtype == torch.float32:
+            root = base
+        else:
+            facts |= {"root": runs.shown(root), "root_made": lora.made(root)}
+        lora.save(total, folder / "adapter", root)
+        if facts["update_kept"] < KEPT:
+            print(
+                f"rounded to bfloat16, the merged weights hold {facts['update_kept']:.0%} of the update; the next "
+                "stage and the tests take all of it from adapter/, other programs do not"
+            )
     model.config.use_cache = True  # the trainer turns it off
     model.config.eos_token_id, model.config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     model.generation_config = GenerationConfig(
@@ -180,3 +204,4 @@ def save_model(trainer, tokenizer, folder: Path, base: str) -> None:
     )
     model.save_pretrained(str(folder), safe_serialization=True)
     tokenizer.save_pretrained(str(folder))
+    return facts

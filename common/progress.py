@@ -105,8 +105,8 @@ class Watch(TrainerCallback):
     def answer(self, rows: list[dict]) -> list[dict]:
         """Scored greedy completions of held-out rows, by the current policy."""
         conversations = [data.conversation(row, self.tags) for row in rows]
-        model, limit = self.trainer.accelerator.unwrap_model(self.trainer.model), self.run.args.max_completion_length
-        completions = generation.generate(model, self.run.tokenizer, conversations, limit, batch_size=128)
+        limit = self.run.args.max_completion_length
+        completions = generation.generate_as_trained(self.trainer, self.run.tokenizer, conversations, limit)
         return [self.score(completion, row, self.tags) for completion, row in zip(completions, rows)]
 
     def measure(self, state) -> None:

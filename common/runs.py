@@ -238,7 +238,8 @@ def record(args, **facts) -> dict:
 def command_line() -> str:
     """The command as typed at the root of the repo."""
     words = [shown(Path(sys.argv[0]).resolve())] + [shown(word) for word in sys.argv[1:]]
-    return shlex.join(["python", *words])
+    several = ["accelerate", "launch", "--num_processes", str(processes.COUNT)]
+    return shlex.join([*(several if processes.COUNT > 1 else ["python"]), *words])
 
 
 def commit() -> str:

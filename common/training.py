@@ -23,8 +23,8 @@ def train(run: runs.Run, trainer, score: Callable = evaluation.score_answer, wat
     _train(trainer, run.partial, run.args.resume)
     with processes.whole_model(trainer):
         if processes.IS_MAIN:
-            models.save_model(trainer, run.tokenizer, run.partial, run.base)
-            runs.finish(run.args, base=run.base, tags=run.tag_set, fingerprint=run.fingerprint, **shown.results())
+            facts = models.save_model(trainer, run.tokenizer, run.partial, run.base) | shown.results()
+            runs.finish(run.args, base=run.base, tags=run.tag_set, fingerprint=run.fingerprint, **facts)
         processes.wait()
 
 

@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import types
@@ -11,8 +12,12 @@ import types
 import pytest
 from conftest import BASE, GRPO, SFT, call, load_script, one_line
 
-from common import data, generation, grpo, models, progress, prompts, runs, settings, training
+from common import data, generation, grpo, lora, models, progress, prompts, runs, settings, training
 from common.tools import official_cli
+
+TRAINER = types.SimpleNamespace(
+    accelerator=types.SimpleNamespace(process_index=0), vllm_generation=types.SimpleNamespace(model=None)
+)
 
 
 class SamplingParams(types.SimpleNamespace):
@@ -27,7 +32,9 @@ class LLM:
         self.how, self.method = how, os.environ.get("VLLM_WORKER_MULTIPROC_METHOD")
         LLM.made = self
 
-    def generate(self, asked, sampling):
+    def generate(self, asked, sampling, use_tqdm, lora_request):
+        assert use_tqdm == ("TQDM_DISABLE" not in os.environ)  # a bar that is off ends vLLM with a division by zero
+        self.adapter = lora_request
         self.seeds = [one.seed for one in sampling]
         output = types.SimpleNamespace(token_ids=[1, 2], finish_reason="stop")
         return [types.SimpleNamespace(outputs=[output]) for _ in asked]
@@ -73,7 +80,7 @@ def test_rollouts_follow_the_seed(monkeypatch):
     """Building the trainer with vLLM leaves every generator in the same state, whatever --seed says."""
     import torch
 
-    trainer, drawn = types.SimpleNamespace(accelerator=types.SimpleNamespace(process_index=0)), []
+    trainer, drawn = TRAINER, []
     monkeypatch.setattr("common.decode.install", lambda *how: None)
     monkeypatch.setattr(training, "train", lambda *how: drawn.append((random.random(), torch.rand(1).item())))
     for use_vllm, seed in ((True, 1), (True, 2), (True, 1), (False, 1), (False, 2)):
@@ -91,6 +98,68 @@ def test_the_ratio_of_the_engines_is_bounded_by_token_and_shown():
     assert args.vllm_importance_sampling_mode == "token_truncate" and args.vllm_importance_sampling_clip_max == 3
     assert args.vllm_importance_sampling_correction and args.vllm_importance_sampling_clip_min is None
     assert "sampling/importance_sampling_ratio/mean" in progress.SHOWN
+
+
+def test_a_16_bit_update_is_tested_beside_its_root(vllm, tokenizer, tmp_path, monkeypatch, capsys):
+    """vLLM gets the root and the LoRA; the merged weights would lack most of a small update."""
+
+    class LoRARequest(types.SimpleNamespace):
+        def __init__(self, *given):
+            self.given = given
+
+    monkeypatch.setitem(sys.modules, "vllm.lora.request", types.SimpleNamespace(LoRARequest=LoRARequest))
+    out = tmp_path / "out"
+    shutil.copytree(BASE, out)
+    (out / "adapter").mkdir()
+    runs.write_json(out / "run.json", {"root": str(BASE), "root_made": lora.made(str(BASE)), "update_kept": 0.5})
+    args = types.SimpleNamespace(use_vllm=True, seed=0, max_new_tokens=8)
+    for rank, held in ((8, 8), (96, 128)):
+        runs.write_json(out / "adapter" / "adapter_config.json", {"r": rank})
+        answer = generation.generator(str(out), tokenizer, args)
+        answer([prompts.build_prompt("?")])
+        assert LLM.made.how["model"] == str(BASE) and LLM.made.how["max_lora_rank"] == held
+        assert LLM.made.adapter.given == ("out", 1, str(out / "adapter"))
+    runs.write_json(out / "adapter" / "adapter_config.json", {"r": 513})
+    with pytest.raises(SystemExit):
+        generation.generator(str(out), tokenizer, args)
+    assert "rank" in capsys.readouterr().err
+    generation.generator(str(BASE), tokenizer, args)([prompts.build_prompt("?")])
+    assert "enable_lora" not in LLM.made.how and LLM.made.adapter is None
+
+
+def test_held_out_answers_come_from_the_engine_of_the_rollouts(tokenizer):
+    """With the weights of that step, greedy; the settings of the rollouts stay, and nothing is synced twice."""
+    said, asked = [], [prompts.build_prompt(question) for question in ("1+1?", "What is 2 + 3?")]
+
+    class Engine(types.SimpleNamespace):
+        def sync_weights(self):
+            said.append("sync")
+
+        def generate(self, ids, images, num_generations):
+            said.append((self.temperature, self.max_completion_length, num_generations))
+            assert ids == [tokenizer.apply_chat_template(one, add_generation_prompt=True)["input_ids"] for one in asked]
+            return ids, [[5, tokenizer.eos_token_id], [6, 7, 8]], None, None
+
+    engine = Engine(temperature=1.0, max_completion_length=99)
+    trainer = types.SimpleNamespace(use_vllm=True, vllm_generation=engine, _last_loaded_step=-1)
+    for step in (0, 0, 4):
+        trainer.state = types.SimpleNamespace(global_step=step)
+        found = generation.generate_as_trained(trainer, tokenizer, asked, 3)
+    assert said == ["sync", (0.0, 3, 1), (0.0, 3, 1), "sync", (0.0, 3, 1)]
+    assert (engine.temperature, engine.max_completion_length, trainer._last_loaded_step) == (1.0, 99, 4)
+    assert [(one["tokens"], one["truncated"]) for one in found] == [(2, False), (3, True)]
+
+
+@pytest.mark.parametrize("free, fits", [(40, 67), (2.2, 3), (0.1, 1)])
+def test_as_many_completions_at_once_as_the_free_memory_holds(free, fits, monkeypatch):
+    """Qwen3-4B: 147 KB of cache a token; half of the memory is left for its copies and for activations."""
+    import torch
+
+    shape = dict(num_hidden_layers=36, num_key_value_heads=8, head_dim=128)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (int(free * 1e9), 0))
+    for name in ("memory_reserved", "memory_allocated"):
+        monkeypatch.setattr(torch.cuda, name, lambda: 0)
+    assert generation.fitting(types.SimpleNamespace(**shape), torch.bfloat16, 512 + 1500) == fits
 
 
 ROWS = [
@@ -111,9 +180,8 @@ def prepared(script, folder, monkeypatch, *words) -> runs.Run:
     model = types.SimpleNamespace(generation_config=types.SimpleNamespace(eos_token_id=None))
     monkeypatch.setattr(models, "load_model", lambda *how: model)
     monkeypatch.setattr(models, "check_device", lambda args: None)
-    trainer = types.SimpleNamespace(accelerator=types.SimpleNamespace(process_index=0))
     for name in ("trl.SFTTrainer", "trl.GRPOTrainer"):
-        monkeypatch.setattr(name, lambda *how, **named: trainer)
+        monkeypatch.setattr(name, lambda *how, **named: TRAINER)
     monkeypatch.setattr("common.decode.install", lambda *how: None)
     monkeypatch.setattr(training, "train", lambda run, trainer, *how: held.append(run))
     words = ["--profile", "tiny", "--dataset", folder, "--base", BASE, "--tags", "thesis", *words]

@@ -19,10 +19,10 @@ class DialogueWatch(Watch):
         super().__init__(trainer, run, score)
 
     def answer(self, rows: list[dict]) -> list[dict]:
-        model, args = self.trainer.accelerator.unwrap_model(self.trainer.model), self.run.args
+        args = self.run.args
 
         def complete(asked):
-            return generation.generate(model, self.run.tokenizer, asked, args.max_reply_tokens, batch_size=128)
+            return generation.generate_as_trained(self.trainer, self.run.tokenizer, asked, args.max_reply_tokens)
 
         room = args.max_prompt_tokens + args.max_completion_length - args.max_reply_tokens
         complete = dialogues.within(complete, self.run.tokenizer, room)

@@ -1,0 +1,88 @@
+"""A base with the shape and the tokenizer of a Qwen3 model, and random weights: for speed and memory, without the hub.
+
+The vocabulary is the one that comes with qwen-agent, the chat template TRL's copy of Qwen3's.
+
+Output: a folder as the hub has it, in bfloat16.
+Command: python benchmarks/random_base.py --shape Qwen/Qwen3-4B-Base --output outputs/random-4B
+"""
+
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common import memory, runs, settings
+from common.settings import setting
+
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>"]
+SPECIAL += ["<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>"]
+SPECIAL += ["<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"]
+ORDINARY = ["<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>"]
+ORDINARY += ["<|repo_name|>", "<|file_sep|>", "<tool_response>", "</tool_response>", "<think>", "</think>"]
+SMALL = memory.Shape(layers=2, hidden=32, heads=2, kv_heads=1, head=32, feedforward=64)  # 5 million weights, for tests
+
+
+@dataclass
+class Args(settings.RunArgs):
+    shape: str = setting("Qwen/Qwen3-4B-Base", "model whose shape it has", choices=[*memory.QWEN3, "small"])
+    seed: int = setting(0, "of the weights")
+
+
+def tokenizer():
+    """Qwen3's tokenizer."""
+    from tokenizers import AddedToken
+    from transformers import Qwen2Tokenizer
+    from transformers.convert_slow_tokenizer import TikTokenConverter
+    from trl.chat_template_utils import qwen3_chat_template
+
+    found = importlib.util.find_spec("qwen_agent").submodule_search_locations[0]
+    vocabulary, merges = TikTokenConverter().extract_vocab_merges_from_model(f"{found}/utils/qwen.tiktoken")
+    added = {len(vocabulary) + i: (token, token in SPECIAL) for i, token in enumerate(SPECIAL + ORDINARY)}
+    made = Qwen2Tokenizer(
+        vocab=vocabulary,
+        merges=merges,
+        pad_token=SPECIAL[0],
+        extra_special_tokens=SPECIAL[1:],
+        added_tokens_decoder={i: AddedToken(text, normalized=False, special=own) for i, (text, own) in added.items()},
+    )
+    made.chat_template = qwen3_chat_template
+    return made
+
+
+def save(folder: Path, shape: memory.Shape, seed: int = 0) -> Path:
+    """Write the base to a folder, which is returned."""
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    config = Qwen3Config(
+        vocab_size=shape.vocabulary,  # rows of the embedding, more than there are tokens
+        hidden_size=shape.hidden,
+        intermediate_size=shape.feedforward,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        head_dim=shape.head,
+        max_position_embeddings=32768,
+        tie_word_embeddings=shape.tied,
+        bos_token_id=151643,
+        eos_token_id=151643,
+        dtype="bfloat16",
+    )
+    torch.manual_seed(seed)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = Qwen3ForCausalLM(config).to(torch.bfloat16)
+    model.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+def main(args):
+    partial = runs.start(args)
+    save(partial, SMALL if args.shape == "small" else memory.QWEN3[args.shape], args.seed)
+    runs.finish(args)
+
+
+if __name__ == "__main__":
+    settings.run(main, Args, __doc__)
