@@ -193,28 +193,21 @@ def test_a_script_generates_with_the_own_decode(linear_data, sft, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-METHODS = ("_generate_single_turn", "_generate_and_score_completions", "_compute_loss")
-
-
-def update(folder, tokenizer, install: bool, replay: list, seen: dict, **changes) -> dict:
+def update(folder, tokenizer, install: bool, replay: list, lora=None, **changes) -> tuple:
     """One update of SGD by TRL's trainer: its weights, and what it logged. replay: the completions; filled if empty."""
     from trl import GRPOConfig, GRPOTrainer
 
     def reward(completion_ids, prompts, **columns):  # the second group has no signal
-        first = prompts[0]
-        return [1.1 + sum(ids) % 7 * (prompt == first) for ids, prompt in zip(completion_ids, prompts)]
+        return [1.1 + sum(ids) % 7 * (prompt == prompts[0]) for ids, prompt in zip(completion_ids, prompts)]
 
-    how = dict(max_steps=1, optim="sgd", learning_rate=1.0, max_grad_norm=0.0, lr_scheduler_type="constant")
-    how |= dict(
-        per_device_train_batch_size=8, num_generations=4, max_completion_length=24, report_to="none", bf16=False
-    )
-    how |= dict(gradient_checkpointing=False, save_strategy="no", use_cpu=True, logging_steps=1, disable_tqdm=True)
+    how = dict(max_steps=1, optim="sgd", learning_rate=1.0, max_grad_norm=0.0, lr_scheduler_type="constant", bf16=False)
+    how |= dict(num_generations=4, max_completion_length=24, gradient_checkpointing=False, save_strategy="no")
+    how |= dict(report_to="none", use_cpu=True, logging_steps=1, disable_tqdm=True) | changes
     model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
     models.set_stop_tokens(SimpleNamespace(use_vllm=False), tokenizer, model)
     rows = data.to_prompts([{"question": text, "solution": "1"} for text in ("1+1?", "What is 2*3?")], "thesis")
-    trainer = GRPOTrainer(
-        model, reward, GRPOConfig(str(folder / "out"), **how | changes), rows, processing_class=tokenizer
-    )
+    args = GRPOConfig(str(folder / "out"), **how)
+    trainer = GRPOTrainer(model, reward, args, rows, processing_class=tokenizer, peft_config=lora)
     if install:
         decode.install(trainer, True)
     own = trainer._generate_single_turn
@@ -225,37 +218,44 @@ def update(folder, tokenizer, install: bool, replay: list, seen: dict, **changes
         return [list(ids) for ids in replay], None
 
     trainer._generate_single_turn = generate
-    for name in ("_compute_loss", "_generate_and_score_completions", "_get_per_token_logps_and_entropies"):
-        method = getattr(trainer, name)
-        setattr(
-            trainer,
-            name,
-            lambda *given, name=name, method=method, **named: seen.update({name: 1}) or method(*given, **named),
-        )
+    before = torch.cat([weight.detach().flatten() for weight in trainer.model.parameters()])
     trainer.train()
-    weights = torch.cat([weight.detach().flatten() for weight in trainer.model.parameters()])
-    return {"weights": weights, "logged": trainer.state.log_history[0]}
+    after = torch.cat([weight.detach().flatten() for weight in trainer.model.parameters()])
+    return after - before, trainer.state.log_history[0]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("accumulate", [1, 4])
-def test_an_update_is_that_of_trl(tmp_path, accumulate):
-    """Fails where a private method of TRL, which install() replaces, is called in another way or no more."""
+@pytest.mark.parametrize("micro_batch, with_lora", [(8, False), (2, False), (4, True)])
+def test_an_update_is_that_of_trl(tmp_path, monkeypatch, micro_batch, with_lora):
+    """Fails where a private method of TRL that install() replaces is called in another way or no more."""
+    from peft import LoraConfig
     from trl import GRPOTrainer
 
-    for name, wanted in zip(METHODS, (["prompt_ids"], ["inputs"], ["model", "inputs"])):
+    own, calls = ("_generate_single_turn", "_generate_and_score_completions", "_compute_loss"), set()
+    for name, wanted in zip(own, (["prompt_ids"], ["inputs"], ["model", "inputs"])):
         assert list(inspect.signature(getattr(GRPOTrainer, name)).parameters)[1 : 1 + len(wanted)] == wanted
+    for name in ("decode", "log_probs"):
+        whole = getattr(decode, name)
+        monkeypatch.setattr(decode, name, lambda *given, whole=whole: calls.add(whole.__name__) or whole(*given))
     tokenizer, _ = models.load_tokenizer(str(BASE), "thesis")
     model_of(layers=2, vocab_size=len(tokenizer), initializer_range=0.2).save_pretrained(tmp_path)
-    start = torch.cat([w.detach().flatten() for w in Qwen3ForCausalLM.from_pretrained(tmp_path).parameters()])
-    replay, seen = [], {}
-    how = dict(per_device_train_batch_size=8 // accumulate, gradient_accumulation_steps=accumulate)
-    ours, theirs = (update(tmp_path, tokenizer, own, replay, seen, **how) for own in (True, False))
-    assert len(seen) == 3 and len(replay) == 8 and ours["logged"]["frac_reward_zero_std"] == 0.5
-    change = theirs["weights"] - start
-    assert change.norm() > 0 and (ours["weights"] - theirs["weights"]).norm() < 1e-5 * change.norm()
-    for name in ("loss", "entropy", "reward", "num_tokens", "clip_ratio/region_mean", "completions/mean_length"):
-        assert ours["logged"][name] == pytest.approx(theirs["logged"][name], rel=1e-4, abs=1e-6), name
+    how = dict(per_device_train_batch_size=micro_batch, gradient_accumulation_steps=8 // micro_batch)
+    how["lora"] = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM") if with_lora else None
+    replay, rows, loss = [], [], GRPOTrainer._compute_loss
+
+    def counting(self, model, inputs):
+        rows.append(len(inputs["completion_ids"]))
+        return loss(self, model, inputs)
+
+    monkeypatch.setattr(GRPOTrainer, "_compute_loss", counting)
+    (ours, logged), (theirs, plain) = (update(tmp_path, tokenizer, install, replay, **how) for install in (True, False))
+    assert calls == (set() if with_lora else {"decode", "log_probs"})
+    assert len(replay) == 8 and logged["frac_reward_zero_std"] == 0.5
+    assert sum(rows[: 8 // micro_batch]) < 8 == sum(rows[8 // micro_batch :])
+    assert theirs.norm() > 0 and (ours - theirs).norm() < 1e-5 * theirs.norm()
+    names = ["loss", "reward", "num_tokens", "clip_ratio/region_mean", "completions/mean_length"]
+    for name in [*names, "entropy"][: None if not with_lora else -1]:
+        assert logged[name] == pytest.approx(plain[name], rel=1e-4, abs=1e-6), name
 
 
 @pytest.mark.slow
