@@ -33,6 +33,8 @@ class Peer:
     def __init__(self, setup: dict):
         """setup: `script`, `words` (its command line), `plain` (None for ours, else fields of TRL's config),
         `recipe` (False: TRL's own hyperparameters), `heldout` (0, or updates between two held-out accuracies)."""
+        if not Path(setup["script"]).is_file():
+            runs.fail(f"{runs.shown(setup['script'])}: no such script")
         told, tell = os.pipe()
         self.process = subprocess.Popen(
             [sys.executable, __file__, json.dumps(setup), str(tell)],
@@ -83,7 +85,8 @@ def timed(trainer_class, setup: dict, say: Callable):
         def on_step_begin(self, args, state, control, **kwargs):
             if state.global_step == 0:
                 say({"ready": True, "accuracy": self.accuracy(0)})
-            sys.stdin.readline()
+            if not sys.stdin.readline():  # who asked has ended
+                raise SystemExit(1)
             spent.clear()
             self.began = now()
 

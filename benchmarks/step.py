@@ -34,9 +34,9 @@ from common.settings import setting
 RESULTS = runs.ROOT / "benchmarks" / "results" / "step.json"
 PARTS = ("generation", "log-probs", "backward", "rewards", "rest")
 CURVES = {  # setting: values on a CPU
-    "num_generations": (4, 8, 16, 32),
-    "max_completion_length": (36, 72, 144, 288),
-    "hidden_size": (80, 160, 320, 640),
+    "num_generations": (4, 8, 16),
+    "max_completion_length": (48, 96, 192),
+    "hidden_size": (80, 160, 320),
 }
 
 
@@ -177,10 +177,10 @@ def main(args):
     show(made)
     facts = {"command": runs.command_line(), "commit": runs.commit(), "machine": machine(), "script": args.script}
     facts |= {"pairs": args.pairs, "update": made}
-    if args.curves:
-        facts["curves"] = curves(args)
     RESULTS.parent.mkdir(exist_ok=True)
     runs.write_json(RESULTS, facts)
+    if args.curves:
+        runs.write_json(RESULTS, facts | {"curves": curves(args)})
 
 
 if __name__ == "__main__":
