@@ -38,7 +38,7 @@ class Args(settings.ProfileArgs):
     dataset: str = setting("dapo", "folder of outputs/data/, or a path", tiny="linear")
     seeds: list[int] = setting([1, 2, 3], "one run of each for every seed")
     updates: int = setting(100, "updates of the recipe", tiny=16, low=2)
-    every: int = setting(10, "updates between two held-out accuracies", tiny=2, low=1)
+    every: int = setting(10, "updates between two held-out accuracies; 8 times as many of TRL's own", tiny=2, low=1)
     heldout_rows: int = setting(200, "validation problems", low=1)
     tokens: int = setting(1536, "tokens of a held-out completion, as in training", tiny=144)
     slack: float = setting(2.0, "points below what both reach in the end", low=0)
@@ -76,7 +76,7 @@ def main(args):
             curves = {"ours": train({**common, "plain": None, "words": [*recipe, *alone]}, args.updates, 1e9)}
             curves["TRL"] = train({**common, "plain": precision, "words": recipe}, args.updates, 1e9)
             longest, many = curves["TRL"][-1]["seconds"], str(10**4)
-            own = {**common, "recipe": False, "plain": precision, "words": [*words, many]}
+            own = {**common, "recipe": False, "plain": precision, "words": [*words, many], "heldout": 8 * args.every}
             curves["TRL, its hyperparameters"] = train(own, 10**4, longest)
         wanted = min(max(point["accuracy"] for point in curves[name]) for name in ("ours", "TRL")) - args.slack / 100
         times = {name: reached(curve, wanted) for name, curve in curves.items()}
