@@ -39,9 +39,10 @@ class Args(settings.RunArgs, Config):
     base: str = setting("outputs/SFT_tools", "initial policy: a folder or a hub name")
     dataset: str = setting("tools", "folder of outputs/data/, or a path")
     tools: str = setting("ToolUse/configs/tools.json", "JSON file with the schemas of the tools, for held-out accuracy")
-    kinds: list[str] = setting(
-        list(KINDS), "failures to reject; one of them, drawn, for each completion", choices=KINDS
-    )
+    kinds: list[str] = setting(list(KINDS), "failures to reject, as many pairs of each", choices=KINDS)
+    pairs: int = setting(4000, "pairs, at most", tiny=320, low=1)
+    loss_type: list[str] = setting(["sigmoid", "sft"], "DPO's loss, and the cross-entropy of the chosen completion")
+    loss_weights: list[float] = setting([1.0, 1.0], "weights of these losses; without the second both log p may fall")
     beta: float = setting(0.1, "how far the policy may move from the initial one; higher is less")
     seed: int = setting(3407, "draws the failures; order of the pairs and initial LoRA weights")
     learning_rate: float = setting(5e-6, "for LoRA; small models take larger steps", tiny=5e-5)
@@ -161,13 +162,14 @@ def no_call(made, row, before, pool) -> str | None:
 REJECTED = dict(zip(KINDS, (wrong_tool, wrong_argument, bad_json, needless_call, no_call)))
 
 
-def make_pairs(rows: list[dict], kinds: list[str], seed: int) -> list[dict]:
-    """A pair for each completion that one of the kinds applies to: `prompt`, `chosen`, `rejected`, `kind`.
+def make_pairs(rows: list[dict], kinds: list[str], most: int, seed: int) -> list[dict]:
+    """At most `most` pairs, as many of each kind where the rows allow: `prompt`, `chosen`, `rejected`, `kind`.
 
     Prints how many there are of each kind, and how many were equal or impossible and left out.
     """
     pool, made, left_out = Pool(rows, seed), [], Counter()
-    for row in rows:
+    counts = Counter(dict.fromkeys(kinds, 0))
+    for row in pool.rng.sample(rows, len(rows)):
         # Both lists tell the same conversation; in the plain one the results of a completion are one message.
         gold = [message for message in row["messages"] if message["role"] == "assistant"]
         whole = row["prompt"] + row["completion"]
@@ -175,15 +177,17 @@ def make_pairs(rows: list[dict], kinds: list[str], seed: int) -> list[dict]:
         for place, message in zip(places, gold, strict=True):
             wanted = conversations.calls_of(message)
             fitting = [kind for kind in kinds if (kind == "needless_call") != bool(wanted)]
-            if fitting:
-                kind, chosen = pool.rng.choice(fitting), whole[place]["content"]
-                rejected = REJECTED[kind](wanted, row, whole[:place], pool)
-                if rejected in (None, chosen):
-                    left_out[kind] += 1
-                    continue
-                chosen, rejected = ([{"role": "assistant", "content": text}] for text in (chosen, rejected))
-                made.append({"prompt": whole[:place], "chosen": chosen, "rejected": rejected, "kind": kind})
-    print(f"pairs: {dict(Counter(pair['kind'] for pair in made))}; left out as equal or impossible: {dict(left_out)}")
+            kind = min(fitting, key=counts.__getitem__, default=None)
+            if kind is None or counts[kind] >= most // len(kinds):
+                continue
+            chosen, rejected = whole[place]["content"], REJECTED[kind](wanted, row, whole[:place], pool)
+            if rejected in (None, chosen):
+                left_out[kind] += 1
+                continue
+            counts[kind] += 1
+            chosen, rejected = ([{"role": "assistant", "content": text}] for text in (chosen, rejected))
+            made.append({"prompt": whole[:place], "chosen": chosen, "rejected": rejected, "kind": kind})
+    print(f"pairs: {dict(counts)}; left out as equal or impossible: {dict(left_out)}")
     return made
 
 
@@ -198,7 +202,7 @@ def main(args):
     limit = args.max_length
     rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, "train", completions=True)
     heldout = data.drop_long(heldout, tokenizer, tag_set, limit, args.dataset, "validation", completions=True)
-    pairs = make_pairs(rows, args.kinds, args.seed)
+    pairs = make_pairs(rows, args.kinds, args.pairs, args.seed)
     if not pairs:
         runs.fail(f"no pairs: --kinds {' '.join(args.kinds)} fit no row of --dataset {args.dataset}; choose others")
 

@@ -32,6 +32,7 @@ class Args(settings.RunArgs, Config):
     config: str = setting("", "JSON recipe with values for these settings; the command line overrides it")
     base: str = setting("Qwen/Qwen3-4B-Base", "model to start from: a folder or a hub name", tiny="resources/tiny-base")
     dataset: str = setting("tools", "folder of outputs/data/, or a path")
+    split: str = setting("sft", "split of the data set: sft, or train, the rows of DPO, as a control for it")
     tools: str = setting("ToolUse/configs/tools.json", "JSON file with the schemas of the tools, for held-out accuracy")
     seed: int = setting(3407, "order of the rows and initial LoRA weights")
     learning_rate: float = setting(2e-4, "usual for LoRA; tiny: chosen on validation, see LOG.md", tiny=5e-4)
@@ -68,12 +69,12 @@ def main(args):
     runs.check_output(args)
     models.check_device(args)
     executor = ToolExecutor(args.tools)
-    rows, fingerprint = conversations.read_split(args.dataset, "sft")
+    rows, fingerprint = conversations.read_split(args.dataset, args.split)
     heldout, _ = conversations.read_split(args.dataset, "validation")
     base = runs.require_base(args.base, "python SFT/tiny_base.py")
     tokenizer, tag_set = conversations.load_tokenizer(base, args.tags)
     limit = args.max_length
-    rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, "sft", completions=True)
+    rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, args.split, completions=True)
     heldout = data.drop_long(heldout, tokenizer, tag_set, limit, args.dataset, "validation", completions=True)
 
     from trl import SFTTrainer  # not needed for --help

@@ -20,9 +20,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 from tool_executor import ToolExecutor
 
-from common import data, runs, settings, tasks
+from common import data, models, runs, settings, tasks
 from common.settings import setting
-from common.tools import layouts, questions
+from common.tools import conversations, layouts, questions, teacher
 
 SOURCES = ("templates", *layouts.LAYOUTS, "teacher")
 
@@ -40,6 +40,18 @@ class Args(settings.RunArgs):
     validation_rows: int = setting(200, "rows for held-out accuracy and for choosing settings", tiny=100, low=0)
     test_rows: int = setting(500, "rows for the result tables, used once", tiny=200, low=0)
     reasoning: bool = setting(False, "keep the thoughts of public data, in <think> tags before a completion")
+    base: str = setting("Qwen/Qwen3-4B-Base", "teacher: the model that proposes calls", tiny="outputs/SFT_tools")
+    texts: str = setting("", "teacher: file with a text a line [questions and answers of the templates, without calls]")
+    texts_rows: int = setting(2000, "teacher: texts to annotate", tiny=300, low=1)
+    positions: int = setting(5, "teacher: places of a text where calls are sampled, for each tool", tiny=1, low=1)
+    threshold: float = setting(0.05, "teacher: least probability of a call there", low=0, high=1)
+    samples: int = setting(5, "teacher: calls sampled at a place", tiny=4, low=1)
+    temperature: float = setting(1.0, "teacher: of these samples")
+    margin: float = setting(0.2, "teacher: nats a token by which the result must lower the loss of what follows", low=0)
+    window: int = setting(12, "teacher: tokens that this loss looks at", low=1)
+    without: float = setting(0.25, "teacher: texts that keep no call, as a fraction of those that do", low=0)
+    batch_size: int = setting(64, "teacher: prompts in memory at once", tiny=64)
+    max_new_tokens: int = setting(128, "teacher: tokens of a call", tiny=50)
     toolbench: str = setting("", "folder in the layout of ToolBench's conversations [the hub]")
     glaive: str = setting("", "folder in the layout of Glaive's function calls [the hub]")
     messages: str = setting("", "folder with messages and tools [the hub]")
@@ -79,17 +91,62 @@ def public_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
     return {name: part[: sizes[name]] for name, part in splits.items()}
 
 
+def plain_texts(args, executor: ToolExecutor) -> list[str]:
+    """The lines of --texts, or questions of the templates with their answers but without calls."""
+    if args.texts:
+        path = runs.resolve(args.texts)
+        if not path.is_file():
+            runs.fail(f"--texts {args.texts}: no such file")
+        lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
+        texts = [line for line in dict.fromkeys(lines) if teacher.boundaries(line)]
+    else:
+        how = {"templates": questions.read_templates(args.questions, executor.schemas), "executor": executor}
+        rows = tasks.problems(questions.question, "train", args.texts_rows, args.seed, **how, unavailable=0.0)
+        texts = [f"{row['question']} {row['messages'][-1]['content']}" for row in rows]
+    if not texts:
+        runs.fail(f"--texts {args.texts} has no line of at least two words")
+    return texts[: args.texts_rows]
+
+
+def teacher_splits(args, sizes: dict[str, int]) -> tuple[dict[str, list[dict]], dict]:
+    """Texts with a call that a model proposed and that made them likelier, a tenth of them for validation."""
+    executor, rng = ToolExecutor(args.tools), random.Random(args.seed)
+    texts = plain_texts(args, executor)
+    base = runs.require_base(args.base, "python ToolUse/SFT_tools.py")
+    tokenizer, _ = conversations.load_tokenizer(base)
+    how = teacher.Settings(**{name: getattr(args, name) for name in teacher.Settings._fields})
+    best, counts = teacher.annotate(models.load_for_generation(base), tokenizer, texts, executor, how)
+    if not best:
+        runs.fail(f"no proposed call was kept ({counts}); take a better --base, or lower --margin or --threshold")
+    tools = [{"type": "function", "function": schema} for schema in executor.schemas.values()]
+
+    def row(text: str, candidate=None) -> dict:
+        return teacher.to_row(text, candidate, rng.sample(tools, len(tools)))
+
+    rows = [row(texts[one.text], one) for one in best]
+    rest = sorted(set(range(len(texts))) - {one.text for one in best})
+    rows += [row(texts[place]) for place in rng.sample(rest, min(len(rest), round(args.without * len(best))))]
+    rng.shuffle(rows)
+    cut = min(sizes["validation"], len(rows) // 10)
+    return {"validation": rows[:cut], "sft": rows[cut:][: sizes["sft"]], "train": [], "test": []}, {"teacher": counts}
+
+
 def main(args):
     runs.check_output(args)
+    models.check_device(args)
     sizes = {"sft": args.sft_rows, "train": args.train_rows}
     sizes |= {"validation": args.validation_rows, "test": args.test_rows}
-    splits = made_splits(args, sizes) if args.source == "templates" else public_splits(args, sizes)
+    counts = {}
+    if args.source == "teacher":
+        splits, counts = teacher_splits(args, sizes)
+    else:
+        splits = made_splits(args, sizes) if args.source == "templates" else public_splits(args, sizes)
     if not any(splits.values()):
         runs.fail(f"--source {args.source} gave no usable row; see the kinds of faults above")
 
     runs.start(args)
     facts = data.write_splits(runs.partial_of(args.output), splits)
-    runs.finish(args, splits=facts)
+    runs.finish(args, splits=facts, **counts)
     for name, fact in facts.items():
         less = f", {sizes[name]} were asked for" if fact["rows"] < sizes[name] else ""
         print(f"{name:11}{fact['rows']:6} rows{less}  fingerprint {fact['fingerprint']}")

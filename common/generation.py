@@ -22,8 +22,9 @@ def generate(
     top_k: int = 0,
     seed: int = 0,
     progress: str = "",
+    begun: str = "",
 ) -> list[dict]:
-    """One completion per conversation, in the same order: {"text", "tokens", "truncated"}.
+    """One completion per conversation, in the same order: {"text", "tokens", "truncated"}; begun: its first words.
 
     temperature 0 is greedy. Random numbers come from `seed` alone; the random state of a training run stays unchanged.
     tokens counts the end token; truncated: no end token within max_new_tokens. progress: the title of a bar.
@@ -40,6 +41,7 @@ def generate(
         max_new_tokens=max_new_tokens, eos_token_id=ends, pad_token_id=pad, disable_compile=True, **sampling
     )
     texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
+    texts = [text + begun for text in texts]
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     completions, was_training = [None] * len(texts), model.training
     cuda = [torch.cuda.current_device()] if model.device.type == "cuda" else []
@@ -58,7 +60,7 @@ def generate(
             )
             for i, ids in zip(chosen, output[:, inputs.input_ids.shape[1] :].tolist()):
                 length = next((n for n, token in enumerate(ids, 1) if token in ends), None)
-                text = tokenizer.decode(ids[:length], skip_special_tokens=True)
+                text = begun + tokenizer.decode(ids[:length], skip_special_tokens=True)
                 completions[i] = {"text": text, "tokens": length or len(ids), "truncated": length is None}
     model.train(was_training)
     return completions
