@@ -146,9 +146,7 @@ def bad_json(made, row, before, pool) -> str | None:
 
 
 def needless_call(made, row, before, pool) -> str | None:
-    """After results the last completion once more, else a call of an offered tool with words of the question."""
-    if len(before) > 1 and before[-2]["role"] == "assistant" and calls.OPEN in before[-2]["content"]:
-        return before[-2]["content"]
+    """A call of an offered tool with words of the question."""
     names = [tool["function"]["name"] for tool in json.loads(row["tools"])] or list(pool.tools)
     return calls.call_text([pool.call_of(pool.rng.choice(names), pool.words(row["question"]))]) if names else None
 
@@ -178,7 +176,8 @@ def make_pairs(rows: list[dict], kinds: list[str], most: int, seed: int) -> list
             wanted = conversations.calls_of(message)
             fitting = [kind for kind in kinds if (kind == "needless_call") != bool(wanted)]
             kind = min(fitting, key=counts.__getitem__, default=None)
-            if kind is None or counts[kind] >= most // len(kinds):
+            answers_results = not wanted and place > len(row["prompt"])  # there a call too many is rare
+            if kind is None or counts[kind] >= most // len(kinds) or answers_results:
                 continue
             chosen, rejected = whole[place]["content"], REJECTED[kind](wanted, row, whole[:place], pool)
             if rejected in (None, chosen):
