@@ -30,6 +30,7 @@ if settings.HELP:
 else:
     from trl import DPOConfig as Config
 
+AFTER = ("needless_call",)  # failures where a text is wanted, also after results
 KINDS = ("wrong_tool", "wrong_argument", "bad_json", "needless_call", "no_call")
 
 
@@ -40,9 +41,7 @@ class Args(settings.RunArgs, Config):
     dataset: str = setting("tools", "folder of outputs/data/, or a path")
     tools: str = setting("ToolUse/configs/tools.json", "JSON file with the schemas of the tools, for held-out accuracy")
     kinds: list[str] = setting(list(KINDS), "failures to reject, as many pairs of each", choices=KINDS)
-    pairs: int = setting(4000, "pairs, at most", tiny=320, low=1)
-    loss_type: list[str] = setting(["sigmoid", "sft"], "DPO's loss, and the cross-entropy of the chosen completion")
-    loss_weights: list[float] = setting([1.0, 1.0], "weights of these losses; without the second both log p may fall")
+    pairs: int = setting(4000, "pairs, at most", tiny=384, low=1)
     beta: float = setting(0.1, "how far the policy may move from the initial one; higher is less")
     seed: int = setting(3407, "draws the failures; order of the pairs and initial LoRA weights")
     learning_rate: float = setting(5e-6, "for LoRA; small models take larger steps", tiny=5e-5)
@@ -146,7 +145,9 @@ def bad_json(made, row, before, pool) -> str | None:
 
 
 def needless_call(made, row, before, pool) -> str | None:
-    """A call of an offered tool with words of the question."""
+    """After results the last completion once more, else a call of an offered tool with words of the question."""
+    if after_results(before):
+        return before[-2]["content"]
     names = [tool["function"]["name"] for tool in json.loads(row["tools"])] or list(pool.tools)
     return calls.call_text([pool.call_of(pool.rng.choice(names), pool.words(row["question"]))]) if names else None
 
@@ -160,33 +161,39 @@ def no_call(made, row, before, pool) -> str | None:
 REJECTED = dict(zip(KINDS, (wrong_tool, wrong_argument, bad_json, needless_call, no_call)))
 
 
-def make_pairs(rows: list[dict], kinds: list[str], most: int, seed: int) -> list[dict]:
-    """At most `most` pairs, as many of each kind where the rows allow: `prompt`, `chosen`, `rejected`, `kind`.
+def after_results(before: list[dict]) -> bool:
+    return before[-1]["content"].startswith("<tool_response>")
 
-    Prints how many there are of each kind, and how many were equal or impossible and left out.
+
+def make_pairs(rows: list[dict], kinds: list[str], most: int, seed: int) -> list[dict]:
+    """At most `most` pairs: `prompt`, `chosen`, `rejected`, `kind`; as many of each kind where the rows allow.
+
+    Of needless_call as many again after results, for else the rejection of no_call teaches to call without end. Prints
+    how many there are of each kind, and how many were equal or impossible and left out.
     """
     pool, made, left_out = Pool(rows, seed), [], Counter()
-    counts = Counter(dict.fromkeys(kinds, 0))
+    counts = Counter({(kind, False): 0 for kind in kinds} | {(kind, True): 0 for kind in kinds if kind in AFTER})
     for row in pool.rng.sample(rows, len(rows)):
         # Both lists tell the same conversation; in the plain one the results of a completion are one message.
         gold = [message for message in row["messages"] if message["role"] == "assistant"]
         whole = row["prompt"] + row["completion"]
         places = [i for i in range(len(row["prompt"]), len(whole)) if whole[i]["role"] == "assistant"]
         for place, message in zip(places, gold, strict=True):
-            wanted = conversations.calls_of(message)
-            fitting = [kind for kind in kinds if (kind == "needless_call") != bool(wanted)]
-            kind = min(fitting, key=counts.__getitem__, default=None)
-            answers_results = not wanted and place > len(row["prompt"])  # there a call too many is rare
-            if kind is None or counts[kind] >= most // len(kinds) or answers_results:
+            wanted, before = conversations.calls_of(message), whole[:place]
+            late = not wanted and after_results(before)
+            fitting = [slot for slot in counts if (slot[0] in AFTER) != bool(wanted) and slot[1] == late]
+            slot = min(fitting, key=counts.__getitem__, default=None)
+            if slot is None or counts[slot] >= max(1, most // len(counts)):
                 continue
-            chosen, rejected = whole[place]["content"], REJECTED[kind](wanted, row, whole[:place], pool)
+            chosen, rejected = whole[place]["content"], REJECTED[slot[0]](wanted, row, before, pool)
             if rejected in (None, chosen):
-                left_out[kind] += 1
+                left_out[slot[0]] += 1
                 continue
-            counts[kind] += 1
+            counts[slot] += 1
             chosen, rejected = ([{"role": "assistant", "content": text}] for text in (chosen, rejected))
-            made.append({"prompt": whole[:place], "chosen": chosen, "rejected": rejected, "kind": kind})
-    print(f"pairs: {dict(counts)}; left out as equal or impossible: {dict(left_out)}")
+            made.append({"prompt": before, "chosen": chosen, "rejected": rejected, "kind": slot[0]})
+    found = Counter(pair["kind"] for pair in made)
+    print(f"pairs: {dict(found)}; left out as equal or impossible: {dict(left_out)}")
     return made
 
 

@@ -37,7 +37,7 @@ class Args(settings.ProfileArgs):
     base: str = setting("Qwen/Qwen3-4B-Base", "first of the default checkpoints", tiny="resources/tiny-base")
     rows: int = setting(0, "first rows of each data set; 0 takes all")
     greedy: bool = setting(True, "one greedy conversation for each question")
-    samples: int = setting(0, "sampled conversations for each question; 0 for none", tiny=5)
+    samples: int = setting(0, "sampled conversations for each question; 0 for none")
     temperature: float = setting(0.7, "temperature of the samples")
     top_p: float = setting(0.8, "nucleus of the samples")
     top_k: int = setting(20, "likeliest tokens that samples are drawn from; 0 is no limit")

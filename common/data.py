@@ -240,9 +240,9 @@ def bfcl_folder() -> Path:
 def creation_command(name: str) -> str:
     """The command that makes the data set of this name."""
     if name.startswith("tools"):
-        return (
-            f"python ToolUse/tool_dataset_creation.py --source {name.removeprefix('tools').strip('_') or 'templates'}"
-        )
+        source = name.removeprefix("tools").removeprefix("_").partition("-")[0]
+        source = source if source in ("toolbench", "glaive", "messages", "teacher") else "templates"
+        return f"python ToolUse/tool_dataset_creation.py --source {source}"
     if not name.startswith("bfcl"):
         return f"python SFT/dataset_creation.py --dataset {name}"
     kind, source = "multi" if "multi" in name else "single", "split" if "split" in name else "synthetic"
