@@ -30,7 +30,6 @@ if settings.HELP:
 else:
     from trl import DPOConfig as Config
 
-AFTER = ("needless_call",)  # failures where a text is wanted, also after results
 KINDS = ("wrong_tool", "wrong_argument", "bad_json", "needless_call", "no_call")
 
 
@@ -165,36 +164,53 @@ def after_results(before: list[dict]) -> bool:
     return before[-1]["content"].startswith("<tool_response>")
 
 
-def make_pairs(rows: list[dict], kinds: list[str], most: int, seed: int) -> list[dict]:
-    """At most `most` pairs: `prompt`, `chosen`, `rejected`, `kind`; as many of each kind where the rows allow.
-
-    Of needless_call as many again after results, for else the rejection of no_call teaches to call without end. Prints
-    how many there are of each kind, and how many were equal or impossible and left out.
-    """
-    pool, made, left_out = Pool(rows, seed), [], Counter()
-    counts = Counter({(kind, False): 0 for kind in kinds} | {(kind, True): 0 for kind in kinds if kind in AFTER})
-    for row in pool.rng.sample(rows, len(rows)):
+def completions_of(rows: list[dict]) -> dict[str, list[tuple]]:
+    """The completions of all rows as (calls, row, messages before, text), by "call", "text", "late": text on results."""
+    found = {"call": [], "text": [], "late": []}
+    for row in rows:
         # Both lists tell the same conversation; in the plain one the results of a completion are one message.
         gold = [message for message in row["messages"] if message["role"] == "assistant"]
         whole = row["prompt"] + row["completion"]
         places = [i for i in range(len(row["prompt"]), len(whole)) if whole[i]["role"] == "assistant"]
         for place, message in zip(places, gold, strict=True):
-            wanted, before = conversations.calls_of(message), whole[:place]
-            late = not wanted and after_results(before)
-            fitting = [slot for slot in counts if (slot[0] in AFTER) != bool(wanted) and slot[1] == late]
-            slot = min(fitting, key=counts.__getitem__, default=None)
-            if slot is None or counts[slot] >= max(1, most // len(counts)):
-                continue
-            chosen, rejected = whole[place]["content"], REJECTED[slot[0]](wanted, row, before, pool)
+            made, before = conversations.calls_of(message), whole[:place]
+            kind = "call" if made else "late" if after_results(before) else "text"
+            found[kind].append((made, row, before, whole[place]["content"]))
+    return found
+
+
+def make_pairs(rows: list[dict], kinds: list[str], most: int, seed: int) -> list[dict]:
+    """At most `most` pairs, `prompt`, `chosen`, `rejected`, `kind`: as many of each kind, twice as many of needless_call.
+
+    Half of the latter are answers to results: without these, pairs of no_call teach to call without end. With many more
+    pairs of needless_call than of no_call the policy stops calling. Prints how many there are of each kind, and how many
+    were equal or impossible and left out.
+    """
+    pool, spots = Pool(rows, seed), completions_of(rows)
+    for part in spots.values():
+        pool.rng.shuffle(part)
+    of_calls = [kind for kind in kinds if kind != "needless_call"]
+    slots = [("call", kind) for kind in of_calls]
+    slots += [(part, "needless_call") for part in ("text", "late") if "needless_call" in kinds and spots[part]]
+    each = [len(spots[part]) // (len(of_calls) if part == "call" else 1) for part, _ in slots]
+    each = min([max(1, most // max(1, len(slots))), *each])
+    made, left_out = [], Counter()
+    for part, kind in slots:
+        for wanted, row, before, chosen in [spots[part].pop() for _ in range(each)]:
+            rejected = REJECTED[kind](wanted, row, before, pool)
             if rejected in (None, chosen):
-                left_out[slot[0]] += 1
+                left_out[kind] += 1
                 continue
-            counts[slot] += 1
-            chosen, rejected = ([{"role": "assistant", "content": text}] for text in (chosen, rejected))
-            made.append({"prompt": before, "chosen": chosen, "rejected": rejected, "kind": slot[0]})
-    found = Counter(pair["kind"] for pair in made)
-    print(f"pairs: {dict(found)}; left out as equal or impossible: {dict(left_out)}")
+            pair = {"chosen": chosen, "rejected": rejected}
+            pair = {name: [{"role": "assistant", "content": text}] for name, text in pair.items()}
+            made.append({"prompt": before, **pair, "kind": kind})
+    counts = Counter(pair["kind"] for pair in made)
+    print(f"pairs: {told(counts) or 'none'}; left out as equal or impossible: {told(left_out) or 'none'}")
     return made
+
+
+def told(counts: Counter) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items())
 
 
 def main(args):

@@ -73,7 +73,8 @@ def public_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
     Rows that offer the same tools share a split, since they often ask the same thing in other words.
     """
     rows, faults = layouts.load(args.source, getattr(args, args.source), args.reasoning)
-    print(f"{args.source}: {len(rows)} rows; left out: {faults or 'none'}")
+    left_out = ", ".join(f"{count} ({fault})" for fault, count in faults.items())
+    print(f"{args.source}: {len(rows)} rows; left out: {left_out or 'none'}")
     groups = {}
     for row in rows:
         groups.setdefault(row["tools"] if row["tools"] != "[]" else row["question"], []).append(row)

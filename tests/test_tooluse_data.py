@@ -55,6 +55,8 @@ def test_toolbench_layout():
         ("toolbench", {"conversations": None}, "is not in this layout"),
         ("glaive", {"conversations": [{"from": "robot", "value": ""}], "tools": ""}, "unknown role robot"),
         ("glaive", {"conversations": [], "tools": "[{}]"}, "a tool has no name"),
+
+        ("glaive", {"conversations": [], "tools": '[{"name": "x", "parameters": [5]}]'}, "parameters of a tool are no"),
         ("glaive", {"conversations": [], "tools": "{"}, "the list of tools is not JSON"),
         ("glaive", {"conversations": [], "tools": "{}"}, "the list of tools is no list"),
         ("glaive", {"conversations": [{"from": "function_call", "value": "{"}], "tools": ""}, "a call is not JSON"),
@@ -77,8 +79,8 @@ def test_public_rows_that_are_at_fault_are_counted(tmp_path, capsys):
     (tmp_path / "data" / "train.jsonl").write_text("\n".join(map(json.dumps, lines)))
     create("--source", "toolbench", "--toolbench", tmp_path / "data", "--output", tmp_path / "out")
     said = capsys.readouterr().out
-    assert "11 rows" in said and "'arguments of a call is not JSON': 1" in said
-    assert "'a completion has no action': 1" in said and "'repeats a row': 1" in said
+    assert "11 rows" in said and "1 (arguments of a call is not JSON)" in said
+    assert "1 (a completion has no action)" in said and "1 (repeats a row)" in said
 
 
 def test_glaive_and_messages_layouts():

@@ -1,6 +1,7 @@
 """The pairs of DPO: each rejected completion has the failure that it was made for."""
 
 import json
+import re
 from collections import Counter
 
 from tooluse import DPO, play_one, rows
@@ -13,7 +14,8 @@ def test_every_pair_has_the_failure_of_its_kind(capsys):
     found = rows()["train"]
     made = DPO.make_pairs(found, list(DPO.KINDS), 300, 1)
     counts = Counter(pair["kind"] for pair in made)
-    assert set(counts) == set(DPO.KINDS) and max(counts.values()) == 60
+    few = min(counts[kind] for kind in DPO.KINDS)
+    assert set(counts) == set(DPO.KINDS) and few >= 20 and counts["needless_call"] <= 2 * few + 4
     by_question = {row["question"]: row for row in found}
     for pair in made:
         row = by_question[pair["prompt"][1]["content"]]
@@ -34,7 +36,7 @@ def test_equal_pairs_are_counted_and_left_out(monkeypatch, capsys):
     monkeypatch.setitem(DPO.REJECTED, "no_call", lambda made, row, before, pool: calls.call_text(made))
     assert DPO.make_pairs(rows()["train"], ["no_call"], 300, 1) == []
     said = capsys.readouterr().out
-    assert "'no_call': 0" in said and "equal or impossible: {'no_call': " in said
+    assert re.search(r"pairs: none; left out as equal or impossible: \d+ no_call", said)
 
 
 def test_pairs_of_rows_without_tools_or_arguments():

@@ -75,9 +75,14 @@ def test_each_failure_is_told_apart():
 
 
 def test_no_completion_raises_or_hangs():
-    for text in HOSTILE.values():
+    call = '<tool_call>\n{"name": "weather", "arguments": {"city": %s}}\n</tool_call>'
+    values = ["[" * 900 + "]" * 900, '{"a":' * 900 + "1" + "}" * 900, "[" * 30 + "]" * 30, r'"\ud800"', "1e999", "null"]
+    odd = [r'<tool_call>\n{"name": "\ud800", "arguments": {"\ud800": 1}}\n</tool_call>'.replace(r"\n", "\n")]
+    for text in [*HOSTILE.values(), *odd, *(call % value for value in values)]:
         verdict = play_one(one("weather"), iter([text] * 4))
         assert not verdict["correct"] and verdict["failure"], text[:100]
+        if text.encode(errors="replace").decode() == text:  # as every text of a tokenizer is
+            assert verdict["text"].encode() or not text
     assert not (ROOT / "pwned").exists()
 
 

@@ -18,7 +18,7 @@ EVALUATE, EXAMPLES = "ToolUse/tools_evaluate.py", "ToolUse/run_examples.py"
 SMALL = ["--heldout_rows", 2, "--heldout_every", 100, "--max_completion_length", 24, "--max_turn_steps", 2]
 STEPS = {
     SFT: [*SMALL, "--max_steps", 4, "--save_steps", 2, "--eval_steps", 2, "--learning_rate", 1e-3],
-    DPO: [*SMALL, "--max_steps", 4, "--save_steps", 2, "--pairs", 40],
+    DPO: [*SMALL, "--max_steps", 4, "--save_steps", 2, "--pairs", 40, "--logging_steps", 1],
 }
 pytestmark = pytest.mark.slow
 

@@ -120,7 +120,14 @@ def read_split(dataset: str, split: str) -> tuple[list[dict], str]:
     rows, fingerprint = data.read_split(dataset, split)
     if "messages" not in rows[0]:
         runs.fail(f"--dataset {dataset} has no messages and tools; run: {data.creation_command('tools')}")
-    return [unfold(row) for row in rows], fingerprint
+    try:
+        return [unfold(row) for row in rows], fingerprint
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        folder = data.dataset_folder(dataset)
+        runs.fail(
+            f"{runs.shown(folder / split)}.jsonl has rows whose messages or tools cannot be read "
+            f"({type(error).__name__}: {error}); repeat: {data.creation_command(folder.name)}"
+        )
 
 
 def problem(row: dict) -> str | None:

@@ -28,6 +28,7 @@ FAILURES = {
     "wrong_answer": "correct calls, but an empty answer, or one that does not state their results",
 }
 NONE = "none"  # in place of a tool, for questions that want no call
+MAX_DEPTH = 20  # of the arguments of a call; deeper ones cannot be compared
 
 
 def tool_of(row: dict) -> str:
@@ -45,6 +46,15 @@ def normal(value):
     if isinstance(value, list):
         return [normal(part) for part in value]
     return float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else value
+
+
+def too_deep(value) -> bool:
+    """Whether lists and objects are nested deeper than MAX_DEPTH."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        parts = [part for part in level if isinstance(part, dict | list)]
+        level = [inner for part in parts for inner in (part.values() if isinstance(part, dict) else part)]
+    return any(isinstance(part, dict | list) for part in level)
 
 
 def keys_of(made: list[tuple[str, dict]]) -> list[str]:
@@ -99,6 +109,8 @@ class Episode:
     def step(self, completion: dict, max_steps: int) -> None:
         """Go on by one completion, {"text", "tokens", "truncated"}; one with "too_long" ends the episode."""
         found, kind = calls.decode(completion["text"])
+        if too_deep(found):
+            found, kind = [], "bad_call"
         self.tokens, self.truncated = self.tokens + completion["tokens"], self.truncated or completion["truncated"]
         self.too_long, self.steps = "too_long" in completion, self.steps + 1
         self.kinds.append(kind)
@@ -118,11 +130,9 @@ class Episode:
 
     def result(self, name: str, arguments: dict) -> str:
         """The result of a call as JSON text: the recorded one, else that of the executor."""
-        try:
-            recorded = self.recorded.get(keys_of([(name, arguments)])[0])
-        except (ValueError, RecursionError, TypeError):
-            recorded = None
-        return recorded or json.dumps(self.execute(name, arguments), ensure_ascii=False)
+        recorded = self.recorded.get(keys_of([(name, arguments)])[0])
+        result = recorded or json.dumps(self.execute(name, arguments), ensure_ascii=False)
+        return result.encode(errors="replace").decode()  # an escape in JSON may stand for half a character
 
     def stated(self) -> list[str]:
         """The values of the recorded results that the correct answers state."""

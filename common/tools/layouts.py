@@ -37,6 +37,9 @@ def schemas(listed: list) -> list[dict]:
         tool = tool.get("function", tool) if isinstance(tool, dict) else None
         if not isinstance(tool, dict) or not isinstance(tool.get("name"), str) or not tool["name"]:
             raise Fault("a tool has no name")
+        parameters = tool.get("parameters") or {}
+        if not isinstance(parameters, dict) or not isinstance(parameters.get("properties") or {}, dict):
+            raise Fault("the parameters of a tool are no object")
         tools.append({"type": "function", "function": tool})
     return tools
 
