@@ -165,7 +165,7 @@ def after_results(before: list[dict]) -> bool:
 
 
 def completions_of(rows: list[dict]) -> dict[str, list[tuple]]:
-    """The completions of all rows as (calls, row, messages before, text), by "call", "text", "late": text on results."""
+    """Completions as (calls, row, messages before, text): those with a call, first texts, texts late, after results."""
     found = {"call": [], "text": [], "late": []}
     for row in rows:
         # Both lists tell the same conversation; in the plain one the results of a completion are one message.
@@ -180,11 +180,11 @@ def completions_of(rows: list[dict]) -> dict[str, list[tuple]]:
 
 
 def make_pairs(rows: list[dict], kinds: list[str], most: int, seed: int) -> list[dict]:
-    """At most `most` pairs, `prompt`, `chosen`, `rejected`, `kind`: as many of each kind, twice as many of needless_call.
+    """At most `most` pairs, `prompt`, `chosen`, `rejected`, `kind`: as many of each kind, of needless_call twice.
 
-    Half of the latter are answers to results: without these, pairs of no_call teach to call without end. With many more
-    pairs of needless_call than of no_call the policy stops calling. Prints how many there are of each kind, and how many
-    were equal or impossible and left out.
+    Half of the latter are answers to results: without these, pairs of no_call teach to call without end. With many
+    more pairs of needless_call than of no_call the policy stops calling. Prints how many there are of each kind, and
+    how many were equal or impossible and left out.
     """
     pool, spots = Pool(rows, seed), completions_of(rows)
     for part in spots.values():

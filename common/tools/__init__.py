@@ -22,8 +22,8 @@ On tools of one's own, in ToolUse/:
     episodes    how does a question go on, and what is measured?
     limited     how does a function run that may not return?
 
-Verdicts on BFCL are those of the official functions. Around them stands what training needs: nothing raises or hangs on any
-text, every episode has instances of its own, and no text of a model reaches eval or exec. A call is either
-{name: {argument: value}}, as calls.decode() returns it, or Python text such as "mv(source='a', destination='b')", as
-the ground truths of the multi-turn categories are written. Turns are lists of calls.
+Verdicts on BFCL are those of the official functions. Around them stands what training needs: nothing raises or hangs
+on any text, every episode has instances of its own, and no text of a model reaches eval or exec. A call of BFCL is
+either {name: {argument: value}}, as calls.decode() returns it, or Python text such as "mv(source='a',
+destination='b')", as the ground truths of the multi-turn categories are written. Turns are lists of calls.
 """
