@@ -1,5 +1,6 @@
 """The executor of tools: exact results, errors as results, functions that raise or never return, schemas at fault."""
 
+import json
 import os
 import sys
 import time
@@ -81,14 +82,22 @@ def test_the_same_call_gives_the_same_result():
     assert ToolExecutor().execute("search", {"query": "what is the Capital of PERU?"}) == {"result": "Lima"}
 
 
-def test_a_user_adds_a_tool():
-    """As README shows it."""
-    own = ToolExecutor()
+def test_a_user_adds_a_tool(tmp_path):
+    """As README shows it: a schema in the file and a function; or both by add()."""
     schema = {"name": "reverse", "description": "Turn a text around.", "parameters": {"type": "object"}}
     schema["parameters"] |= {"properties": {"text": {"type": "string"}}, "required": ["text"]}
-    own.add(schema, lambda text: text[::-1])
-    assert own.execute("reverse", {"text": "abc"}) == {"result": "cba"}
-    assert own.execute("calculator", {"expression": "1+1"}) == {"result": 2}
+    tools = json.loads((ROOT / "ToolUse" / "configs" / "tools.json").read_text())
+    (tmp_path / "tools.json").write_text(json.dumps({"tools": [*tools["tools"], schema]}))
+
+    def reverse(text: str) -> dict:
+        return {"result": text[::-1]}
+
+    own = ToolExecutor()
+    own.add(schema, reverse)
+    for executor in (own, ToolExecutor(tmp_path / "tools.json", script.FUNCTIONS | {"reverse": reverse})):
+        assert executor.execute("reverse", {"text": "abc"}) == {"result": "cba"}
+        assert executor.execute("reverse", {}) == {"error": "reverse: argument text is missing"}
+        assert executor.execute("calculator", {"expression": "1+1"}) == {"result": 2}
 
 
 def test_a_function_may_raise_hang_exit_or_print(monkeypatch, capfd):
