@@ -94,10 +94,10 @@ def test_a_user_adds_a_tool(tmp_path):
 
     own = ToolExecutor()
     own.add(schema, reverse)
-    for executor in (own, ToolExecutor(tmp_path / "tools.json", script.FUNCTIONS | {"reverse": reverse})):
-        assert executor.execute("reverse", {"text": "abc"}) == {"result": "cba"}
-        assert executor.execute("reverse", {}) == {"error": "reverse: argument text is missing"}
-        assert executor.execute("calculator", {"expression": "1+1"}) == {"result": 2}
+    for each in (own, ToolExecutor(tmp_path / "tools.json", script.FUNCTIONS | {"reverse": reverse})):
+        assert each.execute("reverse", {"text": "abc"}) == {"result": "cba"}
+        assert each.execute("reverse", {}) == {"error": "reverse: argument text is missing"}
+        assert each.execute("calculator", {"expression": "1+1"}) == {"result": 2}
 
 
 def test_a_function_may_raise_hang_exit_or_print(monkeypatch, capfd):

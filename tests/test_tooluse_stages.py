@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -137,7 +138,9 @@ def test_teacher_mode_counts_what_it_proposes_executes_and_keeps(sft_tools, tmp_
 def test_examples_show_calls_and_a_summary(sft_tools):
     done = call(EXAMPLES, "--checkpoint", sft_tools, "--max_new_tokens", 24, "--max_turn_steps", 2)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("question:") == done.stdout.count("expected:") == 8 and "tool        " in done.stdout
+    assert done.stdout.count("question:") == done.stdout.count("expected:") == 8 and re.search(
+        r"^tool +\d of 8", done.stdout, re.M
+    )
     command = [sys.executable, EXAMPLES, "--interactive", "--checkpoint", str(sft_tools), "--max_new_tokens", "8"]
     asked = subprocess.run(
         command, cwd=ROOT, input="What is 2 plus 3?\n\n", capture_output=True, text=True, timeout=300
