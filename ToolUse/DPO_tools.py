@@ -1,7 +1,7 @@
 """Direct Preference Optimization (DPO, Rafailov et al. 2023, arXiv 2305.18290) on tool calls.
 
-loss = -log sigmoid(beta * (log-ratio of the chosen completion - log-ratio of the rejected one)), log-ratio = log
-p(completion) under the policy - that under the initial policy. Chosen: the completion of the data set. Rejected: the
+loss = -log sigmoid(beta * (log-ratio of the chosen completion - log-ratio of the rejected one)) + 0.2 * cross-entropy
+of the chosen one, log-ratio = log p(completion) under the policy - that under the initial policy. Chosen: the completion of the data set. Rejected: the
 same completion with one of five failures (REJECTED), so that a pair differs in nothing else that matters.
 
 Input: outputs/data/<dataset>/, outputs/SFT_tools/. Output: outputs/DPO_tools/.
@@ -41,6 +41,8 @@ class Args(settings.RunArgs, Config):
     tools: str = setting("ToolUse/configs/tools.json", "JSON file with the schemas of the tools, for held-out accuracy")
     kinds: list[str] = setting(list(KINDS), "failures to reject, as many pairs of each", choices=KINDS)
     pairs: int = setting(4000, "pairs, at most", tiny=384, low=1)
+    loss_type: list[str] = setting(["sigmoid", "sft"], "DPO's loss, and the cross-entropy of the chosen completion")
+    loss_weights: list[float] = setting([1.0, 0.2], "their weights; with DPO's alone p of every call falls, see LOG.md")
     beta: float = setting(0.1, "how far the policy may move from the initial one; higher is less")
     seed: int = setting(3407, "draws the failures; order of the pairs and initial LoRA weights")
     learning_rate: float = setting(5e-6, "for LoRA; small models take larger steps", tiny=5e-5)
