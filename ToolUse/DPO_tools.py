@@ -1,8 +1,9 @@
 """Direct Preference Optimization (DPO, Rafailov et al. 2023, arXiv 2305.18290) on tool calls.
 
 loss = -log sigmoid(beta * (log-ratio of the chosen completion - log-ratio of the rejected one)) + 0.2 * cross-entropy
-of the chosen one, log-ratio = log p(completion) under the policy - that under the initial policy. Chosen: the completion of the data set. Rejected: the
-same completion with one of five failures (REJECTED), so that a pair differs in nothing else that matters.
+of the chosen one, log-ratio = log p(completion) under the policy - that under the initial policy. Chosen: the
+completion of the data set. Rejected: the same completion with one of five failures (REJECTED), so that a pair differs
+in nothing else that matters.
 
 Input: outputs/data/<dataset>/, outputs/SFT_tools/. Output: outputs/DPO_tools/.
 Command: python ToolUse/DPO_tools.py
