@@ -48,7 +48,7 @@ for seed in $SEEDS; do
   to=seed$seed how="--profile $PROFILE --seed $seed --resume"
   start $to/DPO_tools python ToolUse/DPO_tools.py $how --base outputs/$to/SFT_tools --output outputs/$to/DPO_tools
   # As many updates on the correct conversations alone: what of DPO's effect is due to more rows?
-  start $to/SFT_tools-more python ToolUse/SFT_tools.py $how --split train --max_steps 48 \
+  start $to/SFT_tools-more python ToolUse/SFT_tools.py $how --split train --max_steps 40 \
     --base outputs/$to/SFT_tools --output outputs/$to/SFT_tools-more
   run $to/tools_teacher python ToolUse/tool_dataset_creation.py $how --source teacher \
     --base outputs/$to/SFT_tools-few --output outputs/data/tools_teacher-$seed

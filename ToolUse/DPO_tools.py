@@ -41,7 +41,7 @@ class Args(settings.RunArgs, Config):
     dataset: str = setting("tools", "folder of outputs/data/, or a path")
     tools: str = setting("ToolUse/configs/tools.json", "JSON file with the schemas of the tools, for held-out accuracy")
     kinds: list[str] = setting(list(KINDS), "failures to reject, as many pairs of each", choices=KINDS)
-    pairs: int = setting(4000, "pairs, at most", tiny=384, low=1)
+    pairs: int = setting(4000, "pairs, at most", tiny=320, low=1)
     loss_type: list[str] = setting(["sigmoid", "sft"], "DPO's loss, and the cross-entropy of the chosen completion")
     loss_weights: list[float] = setting([1.0, 0.2], "their weights; with DPO's alone p of every call falls, see LOG.md")
     beta: float = setting(0.1, "how far the policy may move from the initial one; higher is less")
@@ -183,23 +183,25 @@ def completions_of(rows: list[dict]) -> dict[str, list[tuple]]:
 
 
 def make_pairs(rows: list[dict], kinds: list[str], most: int, seed: int) -> list[dict]:
-    """At most `most` pairs, `prompt`, `chosen`, `rejected`, `kind`: as many of each kind, of needless_call twice.
+    """At most `most` pairs, `prompt`, `chosen`, `rejected`, `kind`: as many of each kind.
 
-    Half of the latter are answers to results: without these, pairs of no_call teach to call without end. With many
-    more pairs of needless_call than of no_call the policy stops calling. Prints how many there are of each kind, and
-    how many were equal or impossible and left out.
+    Half of those of needless_call are answers to results: without these, pairs of no_call teach to call without end.
+    With more pairs of needless_call than of no_call the policy stops calling. Prints how many there are of each kind,
+    and how many were equal or impossible and left out.
     """
     pool, spots = Pool(rows, seed), completions_of(rows)
     for part in spots.values():
         pool.rng.shuffle(part)
     of_calls = [kind for kind in kinds if kind != "needless_call"]
-    slots = [("call", kind) for kind in of_calls]
-    slots += [(part, "needless_call") for part in ("text", "late") if "needless_call" in kinds and spots[part]]
-    each = [len(spots[part]) // (len(of_calls) if part == "call" else 1) for part, _ in slots]
-    each = min([max(1, most // max(1, len(slots))), *each])
+    of_texts = [part for part in ("text", "late") if "needless_call" in kinds and spots[part]]
+    each = [len(spots["call"]) // len(of_calls)] if of_calls else []
+    each += [len(spots[part]) * len(of_texts) for part in of_texts]
+    each = min([max(1, most // max(1, len(kinds))), *each])
+    slots = [("call", kind, each) for kind in of_calls]
+    slots += [(part, "needless_call", -(-each // len(of_texts))) for part in of_texts]
     made, left_out = [], Counter()
-    for part, kind in slots:
-        for wanted, row, before, chosen in [spots[part].pop() for _ in range(each)]:
+    for part, kind, n in slots:
+        for wanted, row, before, chosen in [spots[part].pop() for _ in range(n)]:
             rejected = REJECTED[kind](wanted, row, before, pool)
             if rejected in (None, chosen):
                 left_out[kind] += 1

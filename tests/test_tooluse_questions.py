@@ -144,6 +144,39 @@ def test_bad_templates(change, said, tmp_path, capsys):
     assert said in error_of(capsys, questions.read_templates, tmp_path / "questions.json", executor().schemas)
 
 
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda t: t["values"].update(city=["Rome", "Oslo"]), "values city has too few words"),
+        (lambda t: t["tasks"][0].update(train=["What is {c}?"]), "'What is {c}?' cannot be filled in (KeyError"),
+        (lambda t: t["tasks"][0].update(answers=["{r1[value]}"]), "cannot be filled in (KeyError"),
+        (lambda t: t["tasks"][0].update(train=["{a"]), "cannot be filled in (ValueError"),
+        (lambda t: t["tasks"][0]["calls"][0][0]["arguments"].update(expression="{a} +"), "gives {'error'"),
+    ],
+)
+def test_templates_that_cannot_be_filled_in(change, said, tmp_path, capsys):
+    templates = json.loads(TEMPLATES.read_text())
+    change(templates)
+    (tmp_path / "questions.json").write_text(json.dumps(templates))
+    templates = questions.read_templates(tmp_path / "questions.json", executor().schemas)
+
+    def ask():
+        for seed in range(100):
+            questions.question(random.Random(seed), "train", templates, executor(), 0.1)
+
+    assert said in error_of(capsys, ask)
+
+
+def test_questions_for_a_single_tool():
+    one_tool = type("One", (), {"schemas": {"weather": executor().schemas["weather"]}, "execute": executor().execute})
+    templates = json.loads(TEMPLATES.read_text())
+    templates["values"]["other"] = templates["values"]["city"]
+    templates["tasks"] = [task for task in templates["tasks"] if task["name"] in ("weather", "greeting")]
+    made = [questions.question(random.Random(seed), "test", templates, one_tool, 0.5) for seed in range(30)]
+    assert {row["category"] for row in made} == {"weather", "greeting"}
+    assert all(len(json.loads(row["tools"])) == 1 for row in made)
+
+
 def test_episodes_are_repeatable():
     """Random completions: the same verdicts twice, and none raises."""
     rng = random.Random(0)

@@ -51,7 +51,10 @@ def draw_values(rng: random.Random, values: dict, split: str) -> dict:
         if isinstance(known[0], int):
             drawn[name] = rng.randint(*known)
         else:
-            drawn[name] = rng.choice([w for w in known if split_of(w) == split and w not in drawn.values()])
+            left = [word for word in known if split_of(word) == split and word not in drawn.values()]
+            if not left:
+                runs.fail(f"values {name} has too few words for {split}: a quarter of them is for it; add some")
+            drawn[name] = rng.choice(left)
     return drawn
 
 
@@ -61,31 +64,32 @@ def question(rng: random.Random, split: str, templates: dict, executor, unavaila
     unavailable: fraction of questions whose tool is not offered. seen: use the wordings of the training split with the
     words of this one.
     """
-    task, drawn = rng.choice(templates["tasks"]), draw_values(rng, templates["values"], split)
-    asked, answer = rng.choice(task["train" if seen else split]).format(**drawn), rng.choice(task["answers"])
+    task, values = rng.choice(templates["tasks"]), draw_values(rng, templates["values"], split)
+
+    def filled(text: str) -> str:
+        try:
+            return text.format(**values)
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
+            runs.fail(f"task {task['name']}: '{text}' cannot be filled in ({type(error).__name__}: {error}); repair it")
+
+    asked, answer = filled(rng.choice(task["train" if seen else split])), rng.choice(task["answers"])
     needed = list(dict.fromkeys(call["name"] for step in task["calls"] for call in step))
     others = [name for name in executor.schemas if name not in needed]
-    refused = bool(needed) and rng.random() < unavailable
-    offered = [
-        *([] if refused else needed),
-        *rng.sample(others, rng.randint(0 if needed and not refused else 1, len(others))),
-    ]
+    refused = bool(needed and others) and rng.random() < unavailable
+    fewest = 0 if needed and not refused else 1
+    offered = [*([] if refused else needed), *rng.sample(others, rng.randint(fewest, len(others)))]
     tools = [{"type": "function", "function": executor.schemas[name]} for name in rng.sample(offered, len(offered))]
-    messages, results = [{"role": "user", "content": asked}], {}
+    messages, results = [{"role": "user", "content": asked}], 0
     for step in [] if refused else task["calls"]:
-        made = []
-        for call in step:
-            arguments = {name: value.format(**drawn, **results) for name, value in call["arguments"].items()}
-            made.append((call["name"], arguments))
-        messages.append(
-            {"role": "assistant", "content": "", "tool_calls": [conversations.called(*one) for one in made]}
-        )
+        made = [(call["name"], {key: filled(text) for key, text in call["arguments"].items()}) for call in step]
+        made_calls = [conversations.called(*one) for one in made]
+        messages.append({"role": "assistant", "content": "", "tool_calls": made_calls})
         for name, arguments in made:
-            result = executor.execute(name, arguments)
+            result, results = executor.execute(name, arguments), results + 1
             if "error" in result:
                 runs.fail(f"task {task['name']}: {name} with {arguments} gives {result}; repair the templates")
-            results[f"r{len(results) + 1}"] = result
+            values[f"r{results}"] = result
             messages.append({"role": "tool", "name": name, "content": json.dumps(result, ensure_ascii=False)})
-    final = UNAVAILABLE if refused else answer.format(**drawn, **results)
+    final = UNAVAILABLE if refused else filled(answer)
     messages.append({"role": "assistant", "content": final})
     return conversations.make_row("no tool offered" if refused else task["name"], messages, tools)
