@@ -5,6 +5,7 @@
 # make rehearse   the GPU's path on a CPU build of vLLM, in .venv-vllm (4 GB); the figures are in LOG.md
 # make lint       ruff: check and format
 # make soak       an hour of kills, full disks, hostile text and long runs; the figures are in LOG.md
+# make bench      benchmarks/, after make run: an update, generation and time to accuracy beside plain TRL; an hour
 # make base       resources/tiny-base once more (an hour on one core)
 #
 # Each sets up a virtual environment first. Interrupted, run and study go on from there when they are called again.
@@ -17,7 +18,7 @@ REQUIREMENTS := $(if $(CUDA),requirements/cuda.txt,requirements.txt)
 READY := $(VENV)/.ready$(if $(CUDA),-cuda)
 IN_VENV := PATH="$(abspath $(VENV))/bin:$$PATH"
 
-.PHONY: help run study test test-fast rehearse lint soak base
+.PHONY: help run study test test-fast rehearse lint soak bench base
 
 help:
 	@grep '^# make' Makefile | cut -c 3-
@@ -43,6 +44,10 @@ lint: $(READY)
 
 soak: $(READY)
 	$(IN_VENV) python tests/soak.py
+
+bench: $(READY)
+	for name in step generation time_to_accuracy certainty toolcalls; do \
+	  env OMP_NUM_THREADS=1 $(IN_VENV) python benchmarks/$$name.py || exit 1; done
 
 base: $(READY)
 	$(IN_VENV) python SFT/tiny_base.py --overwrite

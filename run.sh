@@ -42,10 +42,10 @@ stage "tests of the four variants; DPO on calls of tools, and its test"
 run DPO_tools python ToolUse/DPO_tools.py --profile $PROFILE --resume
 start test-tools python ToolUse/tools_evaluate.py --profile $PROFILE $VLLM --checkpoints $BASE outputs/SFT_tools \
   outputs/DPO_tools --resume
-for name in GRPO-1K GRPO-1K-v2 GRPO-1K-v3 GRPO-1K-def; do
-  start test-${name#GRPO-} python GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST \
-    --checkpoints outputs/$name --resume
-done
+start test-1K,v2 python GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST \
+  --checkpoints outputs/GRPO-1K outputs/GRPO-1K-v2 --resume
+start test-v3,def python GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST \
+  --checkpoints outputs/GRPO-1K-v3 outputs/GRPO-1K-def --resume
 finish
 
 # Tables and plots in resources/, and this run beside the committed figures

@@ -1,11 +1,10 @@
 """The time that certainty takes: a whole batch against one sample at a time, and as a fraction of a GRPO step.
 
 ratio = median seconds one at a time / median seconds of common/certainty.py, on the same completions, in turns
-    kept states: the model generated them itself, and the states of generation are known
-    one batch: vLLM generated them, and they go through the model in one forward pass
+    kept states: common/decode.py generated them, and the states of generation are known
+    one batch: vLLM or transformers generated them, and they go through the model in one forward pass
     one at a time: a forward pass for each sample; three times: one each for the solution, the response and the entropy,
     as in the thesis
-keeping = median seconds of generating them with the states kept / without
 share = median over the steps of a real run of (seconds in common/certainty.py / seconds of the step)
 All ways must give the same figures: to 1e-5 in float32 on the CPU; for bfloat16 the largest difference is reported.
 
@@ -94,29 +93,23 @@ def compare(base: str, tokenizer, tag_set: str, rows: list[dict], config, args) 
     import torch
 
     model = models.load_for_generation(base)
-    plain, kept = model.generate, certainty.keep_states(model)
-    tags, keeping = prompts.TAG_SETS[tag_set], model.generate
+    tags = prompts.TAG_SETS[tag_set]
     asked = [prompts.build_prompt(row["question"], tags) for row in rows[: args.completions // 8] for _ in range(8)]
-    ids, took = [], {"with": [], "without": []}
-    model.train()  # as in the trainer: states are kept in training mode alone
-    for turn in range(3 + 1):  # the first turn warms up; the states of the last one are used
-        for name, model.generate in (("without", plain), ("with", keeping)):
-            torch.manual_seed(turn)
-            started = now()
-            ids = written(model, tokenizer, asked, config.max_completion_length)
-            took[name] += [now() - started] * (turn > 0)
-    cost = statistics.median(took["with"]) / statistics.median(took["without"])
+    torch.manual_seed(1)
+    ids, states = written(model, tokenizer, asked, config.max_completion_length)
     rendered = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=True, return_dict=True)
     given = model.eval(), tokenizer, config, asked, ids, [tag_set] * len(ids)
     found, ways = (
         {},
         {
-            "kept states": lambda: certainty.measure(*given, kept),
+            "kept states": lambda: certainty.measure(*given, {"ids": ids, "states": states}),
             "one batch": lambda: certainty.measure(*given),
             "one at a time": lambda: one_at_a_time(model, tokenizer, rendered["input_ids"], ids, tag_set),
             "three times": lambda: one_at_a_time(model, tokenizer, rendered["input_ids"], ids, tag_set, 3),
         },
     )
+    if states is None:
+        del ways["kept states"]
     took = {name: [] for name in ways}
     for turn in range(args.repeats + 1):
         for name, way in ways.items():
@@ -124,7 +117,7 @@ def compare(base: str, tokenizer, tag_set: str, rows: list[dict], config, args) 
             found[name] = way()
             took[name] += [now() - started] * (turn > 0)
     medians = {name: statistics.median(values) for name, values in took.items()}
-    ours, theirs = ("kept states", "one batch"), ("one at a time", "three times")
+    ours, theirs = [name for name in ("kept states", "one batch") if name in ways], ("one at a time", "three times")
     return {
         "completions": len(ids),
         "mean_prompt_tokens": statistics.fmean(map(len, rendered["input_ids"])),
@@ -133,21 +126,25 @@ def compare(base: str, tokenizer, tag_set: str, rows: list[dict], config, args) 
         "seconds": medians,
         "all_seconds": took,
         "ratio": {name: {way: medians[way] / medians[name] for way in theirs} for name in ours},
-        "keeping": cost,
         "largest_difference": max(difference(found[name], found["one at a time"]) for name in ours),
     }
 
 
-def written(model, tokenizer, asked: list, max_new_tokens: int) -> list[list[int]]:
-    """The ids of a completion of each prompt, sampled at temperature 1 in one batch as the trainer does it."""
+def written(model, tokenizer, asked: list, limit: int) -> tuple[list[list[int]], list | None]:
+    """(ids, states) of a completion of each prompt, sampled at temperature 1; states None where decode() cannot run."""
+    from common import decode  # late: torch
+
     texts = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
+    end = tokenizer.eos_token_id
+    if decode.fits(model):
+        prompt_ids = tokenizer(texts, add_special_tokens=False).input_ids
+        ids, _, states = zip(*decode.decode(model, prompt_ids, limit, [end], (1.0,)))
+        return list(ids), list(states)
     given = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
-    end, given = tokenizer.eos_token_id, given.to(model.device)
-    how = {"do_sample": True, "top_k": 0, "max_new_tokens": max_new_tokens, "disable_compile": True}
-    how |= {"eos_token_id": end, "pad_token_id": tokenizer.pad_token_id}
-    made = model.generate(input_ids=given.input_ids, attention_mask=given.attention_mask, **how)
+    how = {"do_sample": True, "top_k": 0, "max_new_tokens": limit, "disable_compile": True}
+    made = model.generate(**given.to(model.device), **how, eos_token_id=end, pad_token_id=tokenizer.pad_token_id)
     rows = made[:, given.input_ids.shape[1] :].tolist()
-    return [row[: row.index(end) + 1] if end in row else row for row in rows]
+    return [row[: row.index(end) + 1] if end in row else row for row in rows], None
 
 
 def script_and_config(name: str, folder: str, args):
@@ -167,6 +164,8 @@ def share(name: str, base: str, tokenizer, dataset, args) -> dict:
     """Seconds of each step of a real run, and the fraction of them that common/certainty.py takes."""
     from transformers import PrinterCallback, ProgressCallback, TrainerCallback
     from trl import GRPOTrainer
+
+    from common import decode
 
     measured, took = certainty.measure, {"certainty": [], "step": []}
 
@@ -200,6 +199,7 @@ def share(name: str, base: str, tokenizer, dataset, args) -> dict:
         trainer.remove_callback(ProgressCallback)
         trainer.remove_callback(PrinterCallback)
         certainty.measure = measure
+        decode.install(trainer, config.skip_no_signal)
         try:
             trainer.train()
         finally:
@@ -246,7 +246,6 @@ def main(args):
     for name, value in spent.items():
         ratios = compared["ratio"].get(name, {})
         print(f"{name:16} {value:8.3f} s" + "".join(f"  {ratios[way]:5.1f} times faster than {way}" for way in ratios))
-    print(f"generating takes {compared['keeping']:.2f} times as long with the states kept")
     for name, figures in steps.items():
         counted = {part: statistics.median(values[1:]) for part, values in figures["seconds"].items()}
         print(f"{name:16} {counted['certainty']:8.3f} s of a step of {counted['step']:.3f} s: {figures['share']:.1%}")

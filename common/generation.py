@@ -1,6 +1,7 @@
 """Generation: completions for conversations, with transformers or with vLLM."""
 
 import collections
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ def generate(
     from tqdm import tqdm
     from transformers import GenerationConfig
 
+    from common import decode
+
     sampling = {"do_sample": temperature > 0}
     if temperature > 0:
         sampling |= {"temperature": temperature, "top_p": top_p, "top_k": top_k}
@@ -51,24 +54,35 @@ def generate(
     completions, was_training = [None] * len(texts), model.training
     cuda = [torch.cuda.current_device()] if model.device.type == "cuda" else []
     model.eval()
+    if not (own := decode.fits(model)):
+        say_slow(type(model).__name__)
     with torch.random.fork_rng(devices=cuda), torch.inference_mode():
         torch.manual_seed(seed)
         for start in tqdm(
             range(0, len(order), batch_size), desc=progress, disable=None if progress else True, leave=False
         ):
             chosen = order[start : start + batch_size]
-            inputs = tokenizer(
-                [texts[i] for i in chosen], return_tensors="pt", padding=True, add_special_tokens=False
-            ).to(model.device)
-            output = model.generate(
-                input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, generation_config=config
-            )
-            for i, ids in zip(chosen, output[:, inputs.input_ids.shape[1] :].tolist()):
+            asked = [texts[i] for i in chosen]
+            if own:
+                ids = tokenizer(asked, add_special_tokens=False).input_ids
+                written = decode.decode(model, ids, max_new_tokens, ends, (temperature, top_p, top_k))
+                output = [one.ids for one in written]
+            else:
+                inputs = tokenizer(asked, return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
+                output = model.generate(
+                    input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, generation_config=config
+                )[:, inputs.input_ids.shape[1] :].tolist()
+            for i, ids in zip(chosen, output):
                 length = next((n for n, token in enumerate(ids, 1) if token in ends), None)
                 text = begun + tokenizer.decode(ids[:length], skip_special_tokens=True)
                 completions[i] = {"text": text, "tokens": length or len(ids), "truncated": length is None}
     model.train(was_training)
     return completions
+
+
+@functools.cache  # once
+def say_slow(kind: str) -> None:
+    print(f"{kind} generates with transformers: the faster decode is for a plain Qwen3 in float32 on the CPU")
 
 
 def fitting(config, dtype, tokens: int) -> int:

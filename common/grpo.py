@@ -28,6 +28,9 @@ class Args(settings.RunArgs, Config):
     load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
     gradient_checkpointing: bool = setting(True, "less memory for more time", tiny=False)
     bf16: bool = setting(True, "bfloat16 arithmetic; most CPUs emulate it slowly", tiny=False)
+    skip_no_signal: bool = setting(
+        False, "leave completions without advantage out of the backward pass: the same update in less time", tiny=True
+    )
     dataloader_pin_memory: bool = setting(True, "faster copies to a GPU", tiny=False)
     use_vllm: bool = setting(True, "generate with vLLM in the same process; needs CUDA", tiny=False)
     vllm_mode: str = setting("colocate", "one GPU for both training and generation")
@@ -87,13 +90,16 @@ def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Ca
 
 
 def train(run: runs.Run, trainer, *how) -> None:
-    """training.train(), with vLLM as this repo needs it: seeded by --seed, and leaving the base as it is."""
+    """training.train(), with decode.install(), and with vLLM seeded by --seed and leaving the base as it is."""
+    from common import decode  # late: torch
+
     if run.args.use_vllm:
         from transformers import set_seed
 
         # TRL seeds vLLM with the number of the process, and vLLM resets all generators when the trainer is built.
         set_seed(run.args.seed + trainer.accelerator.process_index)
         lora.keep_base(trainer.vllm_generation)
+    decode.install(trainer, run.args.skip_no_signal)
     training.train(run, trainer, *how)
 
 

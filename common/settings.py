@@ -5,6 +5,8 @@
 --profile gpu uses 3e-5, --profile tiny 1e-4. --help prints these lines and imports nothing heavy.
 """
 
+import contextlib
+import ctypes
 import dataclasses
 import inspect
 import logging
@@ -88,7 +90,8 @@ GROUPS = {  # of --help; settings in none of them come first
     ),
     "memory and engine": (
         *("load_in_4bit", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"),
-        *("batch_size", "gradient_checkpointing", "bf16", "dataloader_pin_memory", "max_length", "prompt_room"),
+        *("batch_size", "gradient_checkpointing", "bf16", "skip_no_signal", "dataloader_pin_memory"),
+        *("max_length", "prompt_room"),
         *("use_vllm", "vllm_mode", "vllm_max_model_length", "vllm_gpu_memory_utilization"),
         *("vllm_importance_sampling_mode", "vllm_importance_sampling_clip_max"),
     ),
@@ -191,6 +194,7 @@ def run(main: Callable, args_class, description: str, output: Callable | None = 
     Of several processes the main one goes first: the others begin when it has checked everything in runs.start().
     """
     args = parse(args_class, description, output)
+    keep_memory()
     if processes.COUNT > 1 and not hasattr(args, "per_device_train_batch_size"):
         runs.fail("this script runs in one process; start it without accelerate launch")
     if not processes.IS_MAIN:
@@ -216,6 +220,14 @@ def run(main: Callable, args_class, description: str, output: Callable | None = 
         if (line := runs.explain(error)) is None:
             raise
         runs.fail(f"{line}, then repeat: {repeat}")
+
+
+def keep_memory() -> None:
+    """Make glibc keep freed memory, which it would return to the system and fetch again for each large tensor."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        for option, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**26)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
+            mallopt(option, value)
 
 
 def parse(args_class, description: str, output: Callable | None = None, argv: list[str] | None = None):

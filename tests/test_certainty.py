@@ -11,7 +11,7 @@ import torch
 from conftest import BASE, CORRECT, call, load_script
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from common import answers, certainty, models, prompts, runs
+from common import answers, certainty, decode, models, prompts, runs
 
 A, B, C, D = prompts.THESIS
 one_at_a_time = load_script("benchmarks/certainty.py").one_at_a_time
@@ -210,42 +210,34 @@ def test_rewards_share_one_forward_and_let_go_of_it(monkeypatch):
 
 
 def written(model, tokenizer, questions):
-    """(conversations, completion_ids) of completions that the model samples as the trainer lets it."""
+    """(conversations, kept) of completions that the model samples: kept as decode.install() does it."""
     conversations = [prompts.build_prompt(question) for question in questions]
     texts = tokenizer.apply_chat_template(conversations, add_generation_prompt=True, tokenize=False)
-    given = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
-    asked = dict(do_sample=True, max_new_tokens=20, eos_token_id=list(range(4, 104)), pad_token_id=3)
-    ids = model.generate(**given, **asked)[:, given.input_ids.shape[1] :].tolist()
-    ends = [next((n for n, token in enumerate(row, 1) if 4 <= token < 104), len(row)) for row in ids]
-    return conversations, [row[:end] for row, end in zip(ids, ends)]
+    asked = tokenizer(texts, add_special_tokens=False).input_ids
+    found = decode.decode(model, asked, 20, list(range(4, 104)), (1.0,))
+    return conversations, {"ids": [one.ids for one in found], "states": [one.states for one in found]}
 
 
 def test_what_the_model_generated_needs_no_forward(monkeypatch):
     tokenizer = tokenizer_of("one")
-    model = random_model(tokenizer).train()
-    kept = certainty.keep_states(model)
-    conversations, ids = written(model, tokenizer, ["1+1?", f"{CORRECT} Is this right?", "2?", "2?", "3?", "4?"])
+    model = random_model(tokenizer)
+    conversations, kept = written(model, tokenizer, ["1+1?", f"{CORRECT} Is this right?", "2?", "2?", "3?", "4?"])
+    ids = kept["ids"]
     assert len(set(map(len, ids))) > 1
     with monkeypatch.context() as patch:
         patch.setattr(certainty, "token_figures", None)
         found = certainty.measure(model, tokenizer, SETTINGS, conversations, ids, ["thesis"] * len(ids), kept)
-    close(found, reference(model.eval(), tokenizer, conversations, ids))
+    close(found, reference(model, tokenizer, conversations, ids))
 
 
 def test_states_of_other_tokens_are_not_used():
     tokenizer = tokenizer_of("one")
-    model = random_model(tokenizer).train()
-    kept = certainty.keep_states(model)
-    assert certainty.kept_states(kept, [[5]]) is None
-    conversations, ids = written(model, tokenizer, ["1+1?", "2+2?", "3+3?"])
-    assert [len(states) for states in certainty.kept_states(kept, ids)] == [len(row) for row in ids]
-    others = [*ids[:2], [*ids[2][:-1], ids[2][-1] + 1]]
-    for other in (others, ids[:2], [ids[1], ids[0], ids[2]], [*ids[:2], ids[2] + [5] * 30]):
-        assert certainty.kept_states(kept, other) is None
-    found = certainty.measure(model, tokenizer, SETTINGS, conversations, others, ["thesis"] * 3, kept)
-    close(found, reference(model.eval(), tokenizer, conversations, others))
-    written(model, tokenizer, ["1+1?", "2+2?", "3+3?"])  # a held-out measurement
-    assert not kept
+    model = random_model(tokenizer)
+    conversations, kept = written(model, tokenizer, ["1+1?", "2+2?", "3+3?"])
+    ids = kept["ids"]
+    for other in ([*ids[:2], [*ids[2][:-1], ids[2][-1] + 1]], [ids[1], ids[0], ids[2]], [*ids[:2], ids[2] + [5] * 30]):
+        found = certainty.measure(model, tokenizer, SETTINGS, conversations, other, ["thesis"] * 3, kept)
+        close(found, reference(model, tokenizer, conversations, other))
 
 
 def test_a_fault_is_raised_and_not_rewarded():
@@ -263,13 +255,16 @@ def test_a_fault_is_raised_and_not_rewarded():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lora_r, checkpointing, four_bit", [(0, False, False), (8, True, False), (8, True, True)])
+@pytest.mark.parametrize(
+    "lora_r, checkpointing, four_bit", [(0, False, False), (0, True, False), (8, True, False), (8, True, True)]
+)
 def test_in_the_trainer_it_is_the_policy_of_the_moment(tmp_path, lora_r, checkpointing, four_bit, monkeypatch):
     """The real trainer: at each step what a reward is told is what the trained model says one sample at a time."""
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
-    monkeypatch.setattr(certainty, "token_figures", None)  # the states of generation are enough
+    if not lora_r:
+        monkeypatch.setattr(certainty, "token_figures", None)  # the states of generation are enough
     tokenizer = copy.deepcopy(tokenizer_of("several"))
     random_model(tokenizer, hidden_size=64).save_pretrained(tmp_path / "base")
     how = dict(max_steps=3, learning_rate=0.05, per_device_train_batch_size=4, num_generations=2, report_to="none")
@@ -301,6 +296,7 @@ def test_in_the_trainer_it_is_the_policy_of_the_moment(tmp_path, lora_r, checkpo
         processing_class=tokenizer,
         peft_config=models.lora_config(args),
     )
+    decode.install(trainer, True)
     trainer.train()
     assert len(seen) == 3 and trainer.state.log_history[0]["rewards/responses/mean"] < 0
 

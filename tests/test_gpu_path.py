@@ -81,11 +81,12 @@ def test_rollouts_follow_the_seed(monkeypatch):
     import torch
 
     trainer, drawn = TRAINER, []
+    monkeypatch.setattr("common.decode.install", lambda *how: None)
     monkeypatch.setattr(training, "train", lambda *how: drawn.append((random.random(), torch.rand(1).item())))
     for use_vllm, seed in ((True, 1), (True, 2), (True, 1), (False, 1), (False, 2)):
         random.seed(0)
         torch.manual_seed(0)
-        args = types.SimpleNamespace(use_vllm=use_vllm, seed=seed)
+        args = types.SimpleNamespace(use_vllm=use_vllm, seed=seed, skip_no_signal=False)
         grpo.train(types.SimpleNamespace(args=args), trainer)
     one, two, again, without, other = drawn
     assert one == again and not set(one) & set(two)
@@ -181,6 +182,7 @@ def prepared(script, folder, monkeypatch, *words) -> runs.Run:
     monkeypatch.setattr(models, "check_device", lambda args: None)
     for name in ("trl.SFTTrainer", "trl.GRPOTrainer"):
         monkeypatch.setattr(name, lambda *how, **named: TRAINER)
+    monkeypatch.setattr("common.decode.install", lambda *how: None)
     monkeypatch.setattr(training, "train", lambda run, trainer, *how: held.append(run))
     words = ["--profile", "tiny", "--dataset", folder, "--base", BASE, "--tags", "thesis", *words]
     module = load_script(script)
