@@ -28,11 +28,32 @@ for source in $CALLS; do
   python BFCL/BFCL_dataset_creation.py --profile $PROFILE --source $source --kind multi --resume
 done
 
-stage "SFT on problems, and on tool calls of one turn"
+# Questions with tools; few: the first 64 of them
+python ToolUse/tool_dataset_creation.py --profile $PROFILE --output outputs/data/tools --resume
+python ToolUse/tool_dataset_creation.py --profile $PROFILE --sft_rows 64 --output outputs/data/tools_few --resume
+
+stage "SFT on problems, on tool calls of one turn, on questions with tools"
 for seed in $SEEDS; do
   to=seed$seed how="--profile $PROFILE --seed $seed --resume"
   start $to/SFT python SFT/SFT_train.py $how --output outputs/$to/SFT
   start $to/SFT-BFCL python SFT/SFT_train.py $how --dataset bfcl_single --output outputs/$to/SFT-BFCL
+  start $to/SFT_tools python ToolUse/SFT_tools.py $how --output outputs/$to/SFT_tools
+  start $to/SFT_tools-few python ToolUse/SFT_tools.py $how --dataset tools_few --num_train_epochs 8 \
+    --output outputs/$to/SFT_tools-few
+done
+finish
+
+stage "DPO on questions with tools, its control, and texts that a model annotates with calls"
+for seed in $SEEDS; do
+  to=seed$seed how="--profile $PROFILE --seed $seed --resume"
+  start $to/DPO_tools python ToolUse/DPO_tools.py $how --base outputs/$to/SFT_tools --output outputs/$to/DPO_tools
+  # As many updates on the correct conversations alone: what of DPO's effect is due to more rows?
+  start $to/SFT_tools-more python ToolUse/SFT_tools.py $how --split train --max_steps 40 \
+    --base outputs/$to/SFT_tools --output outputs/$to/SFT_tools-more
+  run $to/tools_teacher python ToolUse/tool_dataset_creation.py $how --source teacher \
+    --base outputs/$to/SFT_tools-few --output outputs/data/tools_teacher-$seed
+  start $to/SFT_tools-teacher python ToolUse/SFT_tools.py $how --dataset tools_teacher-$seed \
+    --base outputs/$to/SFT_tools-few --output outputs/$to/SFT_tools-teacher
 done
 finish
 
@@ -94,6 +115,8 @@ for seed in $SEEDS; do
   start $to/BFCL_evaluate python BFCL/GRPO_BFCL_evaluate.py $how --checkpoints $BASE \
     outputs/$to/{SFT-BFCL,GRPO_BFCL_v1,SFT-BFCL-multi,GRPO_BFCL_v2} \
     outputs/$to/{GRPO_BFCL_v1,GRPO_BFCL_v2}-from-{GRPO-Hybrid,GRPO-1K-def}
+  start $to/tools_evaluate python ToolUse/tools_evaluate.py $how --checkpoints $BASE \
+    outputs/$to/{SFT_tools,SFT_tools-more,DPO_tools,SFT_tools-few,SFT_tools-teacher}
 done
 start seed1/pass_at_k python GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --seed 1 --resume \
   --dataset $TEST $HARDER --greedy false --samples 0 --pass_k 64 --pass_rows 40 --checkpoints $BASE \

@@ -117,7 +117,7 @@ QUESTIONS = {
 }
 
 
-def _load(source: Source, name: str, folder: str | None):
+def load_splits(source: Source, name: str, folder: str | None):
     """The splits of a source as `datasets` loads them, from the hub or a local folder with the same fields."""
     import datasets
 
@@ -147,7 +147,7 @@ def load_source(name: str, folder: str | None) -> dict[str, list[dict]]:
     """
     source = SOURCES[name]
     found, seen, unusable, repeated = {"train": [], "test": []}, set(), 0, 0
-    for split, rows in _load(source, name, folder).items():
+    for split, rows in load_splits(source, name, folder).items():
         for row in rows.select_columns(list(source.columns)):
             texts = _texts(row)
             row = source.convert(texts) if texts else None
@@ -171,7 +171,7 @@ def load_questions(name: str, folder: str | None) -> tuple[list[dict], int]:
     Unusable: the true answer is missing or not among the options, or an option is missing.
     """
     source = QUESTIONS[name]
-    loaded = _load(source, name, folder)
+    loaded = load_splits(source, name, folder)
     if source.test not in loaded:
         runs.fail(f"{folder or source.hub} has no split {source.test}; its splits: {', '.join(loaded)}")
     rows = [source.convert(row) for row in loaded[source.test].select_columns(list(source.columns))]
@@ -239,15 +239,22 @@ def bfcl_folder() -> Path:
 
 def creation_command(name: str) -> str:
     """The command that makes the data set of this name."""
+    if name.startswith("tools"):
+        source = name.removeprefix("tools").removeprefix("_").partition("-")[0]
+        source = source if source in ("toolbench", "glaive", "messages", "teacher") else "templates"
+        return f"python ToolUse/tool_dataset_creation.py --source {source}"
     if not name.startswith("bfcl"):
         return f"python SFT/dataset_creation.py --dataset {name}"
     kind, source = "multi" if "multi" in name else "single", "split" if "split" in name else "synthetic"
     return f"python BFCL/BFCL_dataset_creation.py --kind {kind} --source {source}"
 
 
+MESSAGES = ("prompt", "completion", "messages")  # columns that are lists of messages
+
+
 def _fits(column: str, value) -> bool:
-    """Whether a value has the type of its column: messages for prompt and completion, else text."""
-    if column not in ("prompt", "completion"):
+    """Whether a value has the type of its column: messages for prompt, completion and messages, else text."""
+    if column not in MESSAGES:
         return isinstance(value, str)
     messages = value if isinstance(value, list) else []
     return bool(messages) and all(
@@ -274,11 +281,13 @@ def read_split(dataset: str, split: str, working: bool = False) -> tuple[list[di
     own = "prompt" in rows[0]  # rows with their own messages, as for BFCL
     needed = ("question", *(("prompt",) if own else ()), "solution")
     needed += (("completion" if own else "working"),) if working else ()
+    if "messages" in rows[0]:  # with tools
+        needed = ("question", "messages", "tools", "solution")
     for column in needed:
         if any(column not in row for row in rows):
             runs.fail(f"{runs.shown(path)} has rows without {column}; needed: {', '.join(needed)}")
         if not all(_fits(column, row[column]) for row in rows):
-            kind = "a list of messages with role and content" if column in ("prompt", "completion") else "text"
+            kind = "a list of messages with role and content" if column in MESSAGES else "text"
             runs.fail(f"{runs.shown(path)} has rows whose {column} is not {kind}")
     fingerprint = rows_fingerprint(rows)
     if fingerprint != recorded.get(split, {}).get("fingerprint"):

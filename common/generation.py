@@ -24,8 +24,9 @@ def generate(
     top_k: int = 0,
     seed: int = 0,
     progress: str = "",
+    begun: str = "",
 ) -> list[dict]:
-    """One completion per conversation, in the same order: {"text", "tokens", "truncated"}.
+    """One completion per conversation, in the same order: {"text", "tokens", "truncated"}; begun: its first words.
 
     temperature 0 is greedy. Random numbers come from `seed` alone; the random state of a training run stays unchanged.
     tokens counts the end token; truncated: no end token within max_new_tokens. batch_size: completions at once, fewer
@@ -45,6 +46,7 @@ def generate(
         max_new_tokens=max_new_tokens, eos_token_id=ends, pad_token_id=pad, disable_compile=True, **sampling
     )
     texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
+    texts = [text + begun for text in texts]
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     if model.device.type == "cuda":
         longest = max(prompt_lengths(tokenizer, conversations), default=0)
@@ -72,7 +74,7 @@ def generate(
                 )[:, inputs.input_ids.shape[1] :].tolist()
             for i, ids in zip(chosen, output):
                 length = next((n for n, token in enumerate(ids, 1) if token in ends), None)
-                text = tokenizer.decode(ids[:length], skip_special_tokens=True)
+                text = begun + tokenizer.decode(ids[:length], skip_special_tokens=True)
                 completions[i] = {"text": text, "tokens": length or len(ids), "truncated": length is None}
     model.train(was_training)
     return completions

@@ -102,10 +102,11 @@ class Settings(NamedTuple):
     fraction: float = 0.0  # of the GPU for vLLM; 0: to be chosen
 
     @classmethod
-    def of(cls, args):
+    def of(cls, args, each: int = 1):
+        """Those of a script's arguments; each: sequences that an example is made of."""
         generates = hasattr(args, "num_generations")
         return cls(
-            tokens=args.max_prompt_tokens + args.max_completion_length if generates else args.max_length,
+            tokens=args.max_prompt_tokens + args.max_completion_length if generates else each * args.max_length,
             batch=args.per_device_train_batch_size,
             accumulation=args.gradient_accumulation_steps,
             lora_r=args.lora_r,
@@ -209,10 +210,11 @@ def advice(shape: Shape, asked: Settings, budget: float) -> list[str]:
     return [" ".join(words.split()) for words, other, how in others if plan(other, how, budget)]
 
 
-def fit(base: str, args) -> None:
+def fit(base: str, args, each: int = 1) -> None:
     """Set micro-batch, accumulation, vLLM's fraction and sleep mode of `args` to what fits on this GPU, and say so.
 
-    Ends the script, with options that would fit, where nothing does. Leaves the settings as they are without a GPU, and
+    each: sequences that an example is made of, 2 for a pair. Ends the script where nothing fits, with options that
+    would. Leaves the settings as they are without a GPU, and
     where the model is divided among GPUs (FSDP, ZeRO).
     """
     import torch
@@ -223,12 +225,12 @@ def fit(base: str, args) -> None:
         return
     free, total = torch.cuda.mem_get_info()
     budget = free if processes.COUNT == 1 else 0.95 * total  # the same for all GPUs
-    apply(Shape.of(AutoConfig.from_pretrained(base)), args, budget, total)
+    apply(Shape.of(AutoConfig.from_pretrained(base)), args, budget, total, each)
 
 
-def apply(shape: Shape, args, free: float, total: float) -> None:
+def apply(shape: Shape, args, free: float, total: float, each: int = 1) -> None:
     """fit() for a GPU that has `free` of its `total` bytes left."""
-    asked = Settings.of(args)
+    asked = Settings.of(args, each)
     chosen = plan(shape, asked, free)
     if chosen is None:
         parts = smallest(shape, asked)

@@ -18,6 +18,9 @@ COLUMNS = (
 )
 KEY = COLUMNS[:6]  # identifies a row; a repeated measurement replaces its row
 ITEM_COLUMNS = (*KEY, "samples", "correct")
+PARTS = runs.ROOT / "resources" / "toolcalls.csv"
+PART_KEY = (*KEY, "measure", "tool")
+PART_COLUMNS = (*PART_KEY, "n", "rate", "ci_low", "ci_high")
 
 
 def final_score(accuracy: float, judged: float, efficiency: float) -> float:
@@ -84,14 +87,19 @@ def save_items(rows: list[dict], path: Path = ITEMS) -> None:
     _put(rows, path, ITEM_COLUMNS)
 
 
-def _put(rows: list[dict], path: Path, columns: Sequence[str], complete: Callable | None = None) -> None:
+def save_parts(rows: list[dict], path: Path = PARTS) -> None:
+    """Put rows into toolcalls.csv: the measures of tool calls by tool, and the rates of each kind of failure."""
+    _put(rows, path, PART_COLUMNS, key=PART_KEY)
+
+
+def _put(rows: list[dict], path: Path, columns: Sequence[str], complete: Callable | None = None, key=KEY) -> None:
     from filelock import FileLock
 
     with FileLock(f"{path}.lock"):  # several tests may run at once
-        kept = {tuple(row[name] for name in KEY): row for row in read(path)}
+        kept = {tuple(row[name] for name in key): row for row in read(path, key)}
         for row in rows:
             row = {name: f"{value:.4f}" if isinstance(value, float) else str(value) for name, value in row.items()}
-            kept[tuple(row[name] for name in KEY)] = row
+            kept[tuple(row[name] for name in key)] = row
         if complete:
             complete(list(kept.values()))
         beside = path.with_name(path.name + ".tmp")

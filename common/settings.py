@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from common import processes, runs
+from common import processes, recipes, runs
 
 if not sys.stderr.isatty():
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of libraries would fill a log file
@@ -238,6 +238,7 @@ def parse(args_class, description: str, output: Callable | None = None, argv: li
     out of range, or one that the trainer's config refuses.
     """
     argv = sys.argv[1:] if argv is None else argv
+    argv = recipes.with_values(argv, args_class)
     if {"-h", "--help"} & set(argv):
         print(help_text(args_class, description))
         raise SystemExit(0)

@@ -14,8 +14,8 @@ pass@k     1 - C(n - c, k) / C(n, k) for a problem with c correct of n completio
 judge      by arithmetic: 10 * the fraction of the arithmetic in the reasoning that is correct; or the score, 0 to 10,
            that a model gave (--judge of the tests)
 
-Input: results.csv, items.csv, curves.csv in the folder, outputs/**/metrics.jsonl. Output: GRPO_reward, Out-domain and
-BFCL as .md and .png, pass_at_k.md, Pass_at_k.png, Learning_curves.png, curves.csv.
+Input: results.csv, items.csv, toolcalls.csv, curves.csv in the folder, outputs/**/metrics.jsonl. Output: GRPO_reward,
+Out-domain, BFCL and ToolUse as .md and .png, pass_at_k.md, Pass_at_k.png, Learning_curves.png, curves.csv.
 Command: python resources/make_tables.py
 """
 
@@ -29,7 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import evaluation, runs, settings
 from common.settings import setting
-from resources import comparisons, measurements, plots, published
+from common.tools import episodes
+from resources import comparisons, measurements, plots, published, toolcalls
 
 
 @dataclass
@@ -63,6 +64,11 @@ CALL_NOTES = {
     "SFT-BFCL-multi": "SFT of SFT-BFCL on dialogues",
     "GRPO_BFCL_v1": "from SFT-BFCL",
     "GRPO_BFCL_v2": "from SFT-BFCL-multi",
+    "SFT_tools": "SFT of the base on questions with tools",
+    "SFT_tools-more": "SFT_tools trained on the rows that DPO_tools takes its pairs from, as many updates",
+    "DPO_tools": "from SFT_tools, on pairs of all five failures",
+    "SFT_tools-few": "SFT of the base on 64 questions with tools",
+    "SFT_tools-teacher": "SFT_tools-few trained on texts that it annotated with calls itself (teacher mode)",
 }
 CURVE_GROUPS = {
     "answer and format rewards": ["GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def"],
@@ -72,11 +78,13 @@ CURVE_GROUPS = {
 }
 OUT_DOMAIN = ["yes_no", "multiple_choice", "word_problem", "boolq", "commonsense_qa", "arc_challenge", "gsm8k"]
 DATASETS = ["linear", "linear-harder", "dapo", "math500", *OUT_DOMAIN, "bfcl_single", "bfcl_multi"]  # then any other
+DATASETS += ["tools", *(f"tools:{measure}" for measure in episodes.MEASURES)]
 CHANCE = {"yes_no": 50, "boolq": 50, "multiple_choice": 25, "arc_challenge": 25, "commonsense_qa": 20}  # % by guessing
 TITLES = {  # of the tables and pictures of that name
     "GRPO_reward": "In-domain: base, SFT and the GRPO variants",
     "Out-domain": "Out-domain: tasks that were not trained on",
     "BFCL": "BFCL: perfect matches of tool calls",
+    "ToolUse": "Tool use: questions answered without a failure, and five measures",
 }
 COLUMNS = {  # of results.csv: head of the column, format
     "format_rate": ("well-formed", "{:.0%}"),
@@ -92,8 +100,8 @@ NOT_OF_CALLS = ["judge", "efficiency", "final"]
 
 def belongs(dataset: str, name: str) -> bool:
     """Whether the tables of that name show the data set."""
-    if dataset.startswith("bfcl"):
-        return name == "BFCL"
+    if dataset.startswith(("bfcl", "tools")):
+        return name == ("BFCL" if dataset.startswith("bfcl") else "ToolUse")
     if dataset == "gsm8k":
         return name in ("GRPO_reward", "Out-domain")
     return name == ("Out-domain" if dataset in OUT_DOMAIN else "GRPO_reward")
@@ -101,6 +109,8 @@ def belongs(dataset: str, name: str) -> bool:
 
 def reference_of(dataset: str, scripts: set[str]) -> str:
     """The script that the others are compared with: what GRPO started from."""
+    if dataset.startswith("tools"):
+        return "SFT_tools"
     if not dataset.startswith("bfcl"):
         return "SFT"
     wanted = ["SFT-BFCL-multi", "SFT-BFCL"] if "multi" in dataset else ["SFT-BFCL"]
@@ -193,7 +203,7 @@ def table_rows(table: dict[str, dict[str, dict]], dataset: str) -> list[dict[str
         each = [100 * accuracy for accuracy in shown[0]["each"]]
         row["each seed"] = f"{min(each):.1f} to {max(each):.1f} %" if len(each) > 1 else ""
         for name, (head, form) in COLUMNS.items():
-            if dataset.startswith("bfcl") and name in NOT_OF_CALLS:
+            if dataset.startswith(("bfcl", "tools")) and name in NOT_OF_CALLS:
                 continue
             figures = next((figures for figures in shown if name in figures), {})
             text = form.format(figures[name]) if figures else ""
@@ -238,8 +248,8 @@ def markdown_table(rows: list[dict[str, str]]) -> list[str]:
     return [*lines, *("| " + " | ".join(row.values()) + " |" for row in rows), ""]
 
 
-def markdown(name: str, tables: dict, rows: list[dict]) -> str:
-    """tables: (base, dataset) -> table; rows: the rows of results.csv behind them."""
+def markdown(name: str, tables: dict, rows: list[dict], parts: list[tuple]) -> str:
+    """tables: (base, dataset) -> table; rows: of results.csv, behind them; parts: more tables as (title, rows)."""
     text = [f"# {TITLES[name]}", ""]
     for base in sorted({base for base, _ in tables}):
         ours = {key: table for key, table in tables.items() if key[0] == base}
@@ -253,7 +263,9 @@ def markdown(name: str, tables: dict, rows: list[dict]) -> str:
             count = f"{n[0]} to {n[-1]}" if len(n) > 1 else f"{n[0]}"
             text += [f"## {base}, {dataset}, {count} test problems", ""]
             text += markdown_table(table_rows(table, dataset))
-    text += notes(name, tables)
+    for title, part in parts:
+        text += [f"## {title}", "", *markdown_table(part)]
+    text += notes(name, tables) + (toolcalls.notes() if parts else [])
     return "\n".join([*text, "", "Commands:", "", "```", *sorted({row["command"] for row in rows}), "```"]) + "\n"
 
 
@@ -316,7 +328,8 @@ def draw_tables(name: str, results: list[dict], items: dict, folder: Path, flips
     if not sets:
         return []
     tables = {key: make_table(of_set, items, flips) for key, of_set in sets.items()}
-    (folder / f"{name}.md").write_text(markdown(name, tables, rows))
+    parts = toolcalls.sections(folder / "toolcalls.csv", rank) if name == "ToolUse" else []
+    (folder / f"{name}.md").write_text(markdown(name, tables, rows, parts))
     draw = draw_with_numbers if name == "GRPO_reward" else draw_side_by_side
     draw(tables, TITLES[name], folder / f"{name}.png")
     return [f"{name}.md", f"{name}.png"]

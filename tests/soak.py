@@ -79,8 +79,8 @@ class Stage(NamedTuple):
     script: str
     words: list[str]
     result: str  # weights and log
-    started: float  # seconds until the first line of the log
-    seconds: float
+    lines: int  # of the log
+    pause: float  # seconds between two of them
 
 
 def command(script: str, *words) -> list[str]:
@@ -113,15 +113,23 @@ def result(output: Path) -> str:
 @functools.cache
 def whole(work: Path, script: str) -> Stage:
     """An uninterrupted run of the script."""
-    output, words, before = work / "whole" / Path(script).stem, words_of(work, WORDS[script]), time.monotonic()
+    output, words = work / "whole" / Path(script).stem, words_of(work, WORDS[script])
     process = subprocess.Popen(command(script, *words, "--output", output), **QUIET)
-    log = Path(f"{output}.partial/metrics.jsonl")
-    while not log.exists() and process.poll() is None:
+    while not lines_of(output) and process.poll() is None:
         time.sleep(0.05)
-    started = time.monotonic() - before
+    started = time.monotonic()
     if process.wait():
         sys.exit(f"{script} {' '.join(words)}: exit code {process.returncode}")
-    return Stage(script, words, result(output), started, time.monotonic() - before)
+    lines = len((output / "metrics.jsonl").read_text().splitlines())
+    return Stage(script, words, result(output), lines, (time.monotonic() - started) / lines)
+
+
+def lines_of(output: Path) -> int:
+    """Number of lines in the log of a run that is going on."""
+    try:
+        return len(Path(f"{output}.partial/metrics.jsonl").read_text().splitlines())
+    except FileNotFoundError:  # not yet, or not any more
+        return 0
 
 
 def resumed(stage: Stage, output: Path) -> str | None:
@@ -205,21 +213,19 @@ def attacked(title: str, attack: Callable, cases: list[tuple[Stage, object]], un
 
 def kills(work: Path, args, until: float) -> Iterator[Row]:
     rng, known = random.Random(args.seed), [whole(work, script) for script in (SFT, DEF, V1, V2)]
-    cases = [(stage, rng.uniform(0.8 * stage.started, stage.seconds)) for stage in known * args.kills][: args.kills]
+    # A moment: so many lines of the log, and a fraction of the time to the next one.
+    cases = [(stage, (rng.randrange(stage.lines), rng.random())) for stage in known * args.kills][: args.kills]
 
-    def kill(number: int, stage: Stage, moment: float) -> tuple[str, str | None]:
-        output = work / "kills" / f"{number}"
-        while True:
-            process = subprocess.Popen(command(stage.script, *stage.words, "--output", output, "--overwrite"), **QUIET)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(moment)
-            process.kill()
-            if process.wait():
-                break
-            moment *= 0.8  # it had finished
-        saved = len(list(Path(f"{output}.partial").glob("checkpoint-*/manifest.json")))
+    def kill(number: int, stage: Stage, moment: tuple[int, float]) -> tuple[str, str | None]:
+        (lines, fraction), output = moment, work / "kills" / f"{number}"
+        process = subprocess.Popen(command(stage.script, *stage.words, "--output", output), **QUIET)
+        while lines_of(output) < lines and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(fraction * stage.pause)
+        process.kill()
+        state = "had ended" if process.wait() == 0 else f"at line {lines} of {stage.lines}"
         fault = resumed(stage, output)
-        return f"with {saved} checkpoints", fault and f"killed after {moment:.1f} s, {saved} checkpoints: {fault}"
+        return state, fault and f"killed after line {lines}: {fault}"
 
     yield from attacked("kill -9", kill, cases, until)
 
@@ -349,10 +355,9 @@ def memory(work: Path, args, until: float) -> Iterator[Row]:
         returned = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
         started = command(script, *words[script], *long, "--output", output)
         process = subprocess.Popen(started, env=returned, **QUIET)
-        log = Path(f"{output}.partial/metrics.jsonl")
         while process.poll() is None:
             time.sleep(0.1)
-            steps = len(log.read_text().splitlines()) if log.exists() else 0
+            steps = lines_of(output)
             if steps > (points[-1][0] if points else 1):
                 with contextlib.suppress(OSError, StopIteration):  # it has just ended
                     points.append((steps, resident(process.pid)))

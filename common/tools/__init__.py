@@ -1,4 +1,6 @@
-"""Tool calls on the functions of the Berkeley Function-Calling Leaderboard (BFCL v4), one question a module.
+"""Tool calls, one question a module.
+
+On the functions of the Berkeley Function-Calling Leaderboard (BFCL v4):
 
     official    which functions, documents and checkers does bfcl-eval bring?
     calls       which calls does a completion hold, and how is a call written?
@@ -11,8 +13,17 @@
     entries     the entries of BFCL as tasks
     official_cli  what does BFCL's own command line say of a checkpoint?
 
-Verdicts are those of the official functions. Around them stands what training needs: nothing raises or hangs on any
-text, every episode has instances of its own, and no text of a model reaches eval or exec. A call is either
-{name: {argument: value}}, as calls.decode() returns it, or Python text such as "mv(source='a', destination='b')", as
-the ground truths of the multi-turn categories are written. Turns are lists of calls.
+On tools of one's own, in ToolUse/:
+
+    conversations  how are messages with tools written as plain text?
+    questions   questions made from templates
+    layouts     public data sets of tool calls as our rows
+    teacher     which calls would make a plain text likelier?
+    episodes    how does a question go on, and what is measured?
+    limited     how does a function run that may not return?
+
+Verdicts on BFCL are those of the official functions. Around them stands what training needs: nothing raises or hangs
+on any text, every episode has instances of its own, and no text of a model reaches eval or exec. A call of BFCL is
+either {name: {argument: value}}, as calls.decode() returns it, or Python text such as "mv(source='a',
+destination='b')", as the ground truths of the multi-turn categories are written. Turns are lists of calls.
 """

@@ -1,0 +1,127 @@
+"""Test checkpoints on questions with tools: calls are executed, until an answer is given.
+
+accuracy of <dataset> = fraction of questions without a failure. Five measures beside it, each with a row of its own,
+<dataset>:<measure>: tool (parsed names), arguments, format, execution, response (the answer states the results);
+common/tools/episodes.py defines them, and the kinds of failure. Interval: 95 % Wilson over the questions that a measure
+applies to. The measures by tool, and the failures by kind, are rows of toolcalls.csv.
+
+Input: checkpoints, outputs/data/<dataset>/. Output: rows of resources/results.csv, items.csv and toolcalls.csv, each
+conversation in outputs/tests/*.jsonl.
+Command: python ToolUse/tools_evaluate.py --checkpoints resources/tiny-base outputs/SFT_tools outputs/DPO_tools
+"""
+
+import functools
+import gc
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+
+from tool_executor import ToolExecutor
+
+from common import data, evaluation, generation, models, results, runs, settings
+from common.settings import setting
+from common.tools import conversations, dialogues, episodes
+
+ALL = "all"
+
+
+@dataclass
+class Args(settings.ProfileArgs):
+    checkpoints: list[str] = setting([], "folders or hub names [the base and all of outputs/]")
+    dataset: list[str] = setting(["tools"], "folders of outputs/data/, made by tool_dataset_creation.py")
+    split: str = setting("test", "split of the data sets: test, or validation to choose settings by")
+    tools: str = setting("ToolUse/configs/tools.json", "JSON file with the schemas of the tools")
+    tags: str = setting("thesis", "tag set of a base that carries none; no tag is asked for here")
+    base: str = setting("Qwen/Qwen3-4B-Base", "first of the default checkpoints", tiny="resources/tiny-base")
+    rows: int = setting(0, "first rows of each data set; 0 takes all")
+    greedy: bool = setting(True, "one greedy conversation for each question")
+    samples: int = setting(0, "sampled conversations for each question; 0 for none")
+    temperature: float = setting(0.7, "temperature of the samples")
+    top_p: float = setting(0.8, "nucleus of the samples")
+    top_k: int = setting(20, "likeliest tokens that samples are drawn from; 0 is no limit")
+    seed: int = setting(0, "seed of the samples")
+    max_new_tokens: int = setting(512, "tokens of a completion", tiny=80)
+    max_turn_steps: int = setting(8, "completions of a conversation", tiny=4, low=1)
+    prompt_room: int = setting(8192, "tokens of the longest prompt", low=1)
+    batch_size: int = setting(64, "completions in memory at once", tiny=100)
+    use_vllm: bool = setting(False, "generate with vLLM; needs CUDA")
+    results: str = setting("", "another results.csv, with the other files beside it [resources/results.csv]")
+    resume: bool = setting(False, "skip what is tested already")
+    show: int = setting(1, "conversations to print for each checkpoint", low=0)
+
+
+def main(args):
+    models.check_device(args)
+    plans = evaluation.plans(args)
+    if not plans:
+        runs.fail("nothing to test: --greedy is off and --samples is 0")
+    executor = ToolExecutor(args.tools)
+    sets = {data.dataset_folder(n).name: conversations.read_split(n, args.split)[0] for n in args.dataset}
+    folders, _ = evaluation.checkpoints_of(args)
+    for folder in folders:
+        tokenizer, tag_set = conversations.load_tokenizer(folder)
+        facts, answer = evaluation.checkpoint_facts(folder, args), None
+        for name, rows in sets.items():
+            for plan in plans:
+                key = evaluation.key_of(facts, name, args.split, plan)
+                if args.resume and evaluation.is_tested(key, folder, args):
+                    print(f"{facts['script']} on {name}, {plan.decoding}: already tested, skipped")
+                    continue
+                answer = answer or loaded(folder, tokenizer, args)
+                test(answer, key, rows[: args.rows or None], tag_set, plan, executor, args)
+        del answer  # frees the model's memory for the next one
+        gc.collect()
+
+
+def loaded(folder: str, tokenizer, args):
+    """From conversations to completions of a checkpoint; an empty one where the context leaves no room for any."""
+    room = generation.context_length(folder, args) - args.max_new_tokens
+    return dialogues.within(generation.generator(folder, tokenizer, args), tokenizer, room)
+
+
+def test(answer, key: dict, rows: list[dict], tag_set: str, plan, executor: ToolExecutor, args) -> None:
+    """Play every question, save the rows of all measures, print them."""
+    repeated = [row for row in rows for _ in range(plan.samples)]
+
+    def play(asked, **how):
+        complete = functools.partial(answer, **how)
+        return episodes.play(repeated, complete, executor.execute, args.max_turn_steps)
+
+    made = evaluation.test(play, key, rows, tag_set, plan, args, score=lambda verdict, row, tags: verdict)
+    lines, path = runs.read_jsonl(evaluation.completions_file(key, args)), results.path_of(args)
+    saved, parts = [made], []
+    for measure in episodes.MEASURES:
+        measured = [line | {"correct": line["measures"][measure]} for line in lines]
+        measured = [line for line in measured if line["correct"] is not None]
+        for tool in dict.fromkeys([ALL, *(line["tool"] for line in measured)]):
+            of_tool = [line for line in measured if tool in (ALL, line["tool"])]
+            figures = evaluation.summary(of_tool, len(of_tool) // plan.samples)
+            parts.append(part(key, measure, tool, figures))
+            if tool == ALL:
+                groups = [of_tool[start : start + plan.samples] for start in range(0, len(of_tool), plan.samples)]
+                counts = " ".join(str(sum(line["correct"] for line in group)) for group in groups)
+                saved.append({**made, **figures, "dataset": f"{key['dataset']}:{measure}", "correct": counts})
+                print(f"  {measure:10} {percent(figures)}   {episodes.MEASURES[measure]}")
+    for failure in episodes.FAILURES:
+        found = [line | {"correct": line["failure"] == failure} for line in lines]
+        figures = evaluation.summary(found, len(rows))
+        parts.append(part(key, failure, ALL, figures))
+        print(f"  {failure:14} {percent(figures)}   {episodes.FAILURES[failure]}")
+    results.save_parts(parts, path.with_name(results.PARTS.name))
+    results.save(saved, path)
+
+
+def part(key: dict, measure: str, tool: str, figures: dict) -> dict:
+    """A row of toolcalls.csv."""
+    named = {"measure": measure, "tool": tool, "n": figures["n"], "rate": figures["accuracy"]}
+    return {**key, **named, "ci_low": figures["ci_low"], "ci_high": figures["ci_high"]}
+
+
+def percent(figures: dict) -> str:
+    return "{accuracy:6.1%} [{ci_low:.1%}, {ci_high:.1%}] of {n}".format(**figures)
+
+
+if __name__ == "__main__":
+    settings.run(main, Args, __doc__)

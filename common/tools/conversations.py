@@ -1,0 +1,143 @@
+"""Conversations with tools: rows of `messages` and `tools`, as chat templates take them, and the same as plain text.
+
+A row holds `question`, `messages` (roles system, user, assistant, tool; calls as `tool_calls`, their arguments as JSON
+text), `tools` (JSON text: a list of schemas), `solution` (JSON text: for each completion with calls, those calls) and
+`category`. unfold() writes calls, results and schemas as Qwen3's template does, so that a plain ChatML template and
+every stage of this repo can use the row: `prompt` and `completion`, messages that are text alone.
+"""
+
+import json
+
+from common import data, models, prompts, runs
+from common.tools import calls
+
+SPECIAL = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
+
+# What unfold() writes, as a template: a server that is sent messages and tools shows the model what it was trained on.
+TEMPLATE = """
+{%- if tools %}
+    {{- '<|im_start|>system\\n' }}
+    {%- if messages[0].role == 'system' %}{{- messages[0].content + '\\n\\n' }}{%- endif %}
+    {{- HEAD }}
+    {%- for tool in tools %}{{- '\\n' + tool | tojson }}{%- endfor %}
+    {{- TAIL + '<|im_end|>\\n' }}
+{%- endif %}
+{%- for message in messages %}
+    {%- if message.role == 'tool' %}
+        {%- if loop.first or loop.previtem.role != 'tool' %}{{- '<|im_start|>user' }}{%- endif %}
+        {{- '\\n<tool_response>\\n' + message.content + '\\n</tool_response>' }}
+        {%- if loop.last or loop.nextitem.role != 'tool' %}{{- '<|im_end|>\\n' }}{%- endif %}
+    {%- elif not (tools and loop.first and message.role == 'system') %}
+        {{- '<|im_start|>' + message.role + '\\n' + (message.content or '') }}
+        {%- for call in message.tool_calls or [] %}
+            {%- set call = call.function or call %}
+            {%- if message.content or not loop.first %}{{- '\\n' }}{%- endif %}
+            {{- '<tool_call>\\n{"name": "' + call.name + '", "arguments": ' }}
+            {{- call.arguments if call.arguments is string else call.arguments | tojson }}
+            {{- '}\\n</tool_call>' }}
+        {%- endfor %}
+        {{- '<|im_end|>\\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}
+"""
+
+
+def template(tag_set: str) -> str:
+    """The chat template of a checkpoint that is trained on tool calls."""
+    head, tail = prompts.tools_prompt(["\0"]).split("\n\0")
+    text = TEMPLATE.strip().replace("HEAD", repr(head)).replace("TAIL", repr(tail))
+    return prompts.mark_template(text, tag_set)
+
+
+def load_tokenizer(base: str, tag_set: str | None = None):
+    """models.load_tokenizer() with template(); ends the script where the tags of calls are not whole tokens."""
+    tokenizer, tag_set = models.load_tokenizer(base, tag_set, default="thesis")
+    for tag in SPECIAL:
+        ids = tokenizer(tag, add_special_tokens=False).input_ids
+        if len(ids) != 1 or tokenizer.decode(ids, skip_special_tokens=True) != tag:
+            runs.fail(
+                f"the tokenizer of {runs.shown(base)} has no token {tag}, so calls cannot be learned or read; "
+                "choose a base that has it, such as Qwen3 or resources/tiny-base"
+            )
+    tokenizer.chat_template = template(tag_set)
+    return tokenizer, tag_set
+
+
+def called(name: str, arguments: dict) -> dict:
+    """A call as an assistant message holds it."""
+    return {"type": "function", "function": {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}}
+
+
+def calls_of(message: dict) -> list[tuple[str, dict]]:
+    """The calls of an assistant message: names and arguments."""
+    found = [call["function"] for call in message.get("tool_calls") or []]
+    return [(call["name"], json.loads(call["arguments"])) for call in found]
+
+
+def text_of(message: dict) -> str:
+    """An assistant message as the model writes it."""
+    made = calls.call_text(calls_of(message))
+    return "\n".join(part for part in (message.get("content") or "", made) if part)
+
+
+def make_row(category: str, messages: list[dict], tools: list[dict]) -> dict:
+    """A row of a data set."""
+    said = [message["content"] for message in messages if message["role"] == "user"]
+    steps = [calls_of(message) for message in messages if message.get("tool_calls")]
+    return {
+        "category": category,
+        "question": "\n".join(said),
+        "messages": messages,
+        "tools": json.dumps(tools, ensure_ascii=False),
+        "solution": json.dumps(steps, ensure_ascii=False),
+    }
+
+
+def unfold(row: dict) -> dict:
+    """The row with `prompt`, all that stands before the first completion, and `completion`, the rest."""
+    tools, plain = json.loads(row["tools"]), []
+    for message in row["messages"]:
+        if message["role"] == "tool":
+            result = calls.tool_message([message["content"]])
+            if plain and plain[-1]["content"].startswith("<tool_response>"):  # results of one completion stand together
+                result = {"role": "user", "content": plain.pop()["content"] + "\n" + result["content"]}
+            plain.append(result)
+        elif message["role"] == "assistant":
+            plain.append({"role": "assistant", "content": text_of(message)})
+        else:
+            plain.append({"role": message["role"], "content": message["content"]})
+    if tools:
+        offered = prompts.tools_prompt([json.dumps(tool, ensure_ascii=False) for tool in tools])
+        own = plain.pop(0)["content"] + "\n\n" if plain[0]["role"] == "system" else ""
+        plain.insert(0, {"role": "system", "content": own + offered})
+    first = [message["role"] for message in plain].index("assistant")
+    return {**row, "prompt": plain[:first], "completion": plain[first:]}
+
+
+def read_split(dataset: str, split: str) -> tuple[list[dict], str]:
+    """data.read_split(), unfolded; ends the script for a data set without messages and tools."""
+    rows, fingerprint = data.read_split(dataset, split)
+    if "messages" not in rows[0]:
+        runs.fail(f"--dataset {dataset} has no messages and tools; run: {data.creation_command('tools')}")
+    try:
+        return [unfold(row) for row in rows], fingerprint
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        folder = data.dataset_folder(dataset)
+        runs.fail(
+            f"{runs.shown(folder / split)}.jsonl has rows whose messages or tools cannot be read "
+            f"({type(error).__name__}: {error}); repeat: {data.creation_command(folder.name)}"
+        )
+
+
+def problem(row: dict) -> str | None:
+    """Why a row cannot be trained on, or None: what a data set counts by kind instead of taking it."""
+    roles = [message["role"] for message in row["messages"]]
+    if "user" not in roles or "assistant" not in roles:
+        return "no question or no completion"
+    if roles.index("assistant") < roles.index("user"):
+        return "begins with a completion"
+    names = {tool.get("function", tool).get("name") for tool in json.loads(row["tools"])}
+    if any(name not in names for message in row["messages"] for name, _ in calls_of(message)):
+        return "calls a tool that is not offered"
+    return None
