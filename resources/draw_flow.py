@@ -53,11 +53,6 @@ SIDES = {  # instead of right, left
     ("base", "tools"): ("bottom", "left"),
     ("answers", "table"): ("right", "bottom"),
 }
-    ("answers", "table"): ("right", "bottom"),
-    ("bfcl", "test"): ("top", "bottom"),
-    ("base", "lin"): ("bottom", "left"),
-    ("base", "tools"): ("bottom", "left"),
-}  # instead of right, left
 
 
 def edge(name: str, side: str) -> tuple[float, float]:
