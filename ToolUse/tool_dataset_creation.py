@@ -118,7 +118,7 @@ def teacher_splits(args, sizes: dict[str, int]) -> tuple[dict[str, list[dict]], 
     how = teacher.Settings(**{name: getattr(args, name) for name in teacher.Settings._fields})
     best, counts = teacher.annotate(models.load_for_generation(base), tokenizer, texts, executor, how)
     if not best:
-        runs.fail(f"no proposed call was kept ({counts}); take a better --base, or lower --margin or --threshold")
+        runs.fail(f"no proposed call was kept ({teacher.told(counts)}); take a better --base, or lower --margin")
     tools = [{"type": "function", "function": schema} for schema in executor.schemas.values()]
 
     def row(text: str, candidate=None) -> dict:

@@ -15,6 +15,7 @@ RESERVE = 2.5 * GB  # CUDA context, kernels' workspaces, pieces of the output la
 FRAGMENTS = 1.05  # of the allocator, over all tensors
 ENGINE = 2.5 * GB  # vLLM's own activations and CUDA graphs
 ASLEEP = 1.0 * GB  # what an engine in sleep mode keeps
+UNPLANNED = 0.3  # of a GPU, for a vLLM without a plan; TRL's default
 FEWEST = 8  # completions that vLLM should have room for at once; more are faster
 
 
@@ -222,6 +223,8 @@ def fit(base: str, args, each: int = 1) -> None:
 
     divided = {"ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"} & set(os.environ)
     if not torch.cuda.is_available() or args.use_cpu or divided:
+        if getattr(args, "vllm_gpu_memory_utilization", None) == 0:
+            args.vllm_gpu_memory_utilization = UNPLANNED
         return
     free, total = torch.cuda.mem_get_info()
     budget = free if processes.COUNT == 1 else 0.95 * total  # the same for all GPUs

@@ -25,6 +25,9 @@ BOXES = {  # name: left, bottom, width, height, colour, text
     "out": (6.1, 1.0, 3.4, 1.1, GREEN, GRPO_TEXT["out"]),
     "lin": (6.1, -0.35, 3.4, 1.1, GREEN, GRPO_TEXT["lin"]),
     "bfcl": (10.4, 1.0, 2.6, 1.1, ORANGE, "BFCL/GRPO_BFCL_v*.py\ntool calls\nofficial checkers"),
+    "tools": (3.1, -1.7, 2.1, 1.1, BLUE, "ToolUse/SFT_tools.py\nquestions with tools\noutputs/SFT_tools"),
+    "dpo": (6.1, -1.7, 3.4, 1.1, ORANGE, "ToolUse/DPO_tools.py\npairs that differ by one failure\noutputs/DPO_tools"),
+    "answers": (10.4, -1.7, 2.6, 1.1, GREY, "tools_evaluate.py\ncalls, arguments, answers\nresources/results.csv"),
     "test": (10.4, 2.8, 2.6, 1.1, GREY, "GRPO_test.py ...\nheld-out problems\nresources/results.csv"),
     "table": (13.8, 2.8, 2.2, 1.1, GREY, "make_tables.py\ntables and pictures\nin resources/"),
 }
@@ -39,8 +42,17 @@ ARROWS = [  # from, to
     ("out", "test"),
     ("bfcl", "test"),
     ("test", "table"),
+    ("base", "tools"),
+    ("tools", "dpo"),
+    ("dpo", "answers"),
+    ("answers", "table"),
 ]
-SIDES = {("bfcl", "test"): ("top", "bottom"), ("base", "lin"): ("bottom", "left")}  # instead of right, left
+SIDES = {  # instead of right, left
+    ("bfcl", "test"): ("top", "bottom"),
+    ("base", "lin"): ("bottom", "left"),
+    ("base", "tools"): ("bottom", "left"),
+    ("answers", "table"): ("right", "bottom"),
+}
 
 
 def edge(name: str, side: str) -> tuple[float, float]:
@@ -50,7 +62,7 @@ def edge(name: str, side: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    figure, axis = plt.subplots(figsize=(13, 4.2), layout="constrained")
+    figure, axis = plt.subplots(figsize=(13, 5.4), layout="constrained")
     for left, bottom, width, height, colour, text in BOXES.values():
         axis.add_patch(plt.Rectangle((left, bottom), width, height, fc=colour, ec="0.4", lw=1, zorder=2))
         head, _, rest = text.partition("\n")
@@ -62,7 +74,7 @@ def main() -> None:
         arrow = {"arrowstyle": "-|>", "color": "0.3", "lw": 1.2, "shrinkA": 1, "shrinkB": 1}
         axis.annotate("", xy=edge(end, sides[1]), xytext=edge(start, sides[0]), arrowprops=arrow, zorder=1)
     axis.set_xlim(-0.1, 16.1)
-    axis.set_ylim(-0.5, 4.4)
+    axis.set_ylim(-1.85, 4.4)
     axis.axis("off")
     plots.save(figure, Path(__file__).with_name("flow.png"))
 

@@ -88,6 +88,12 @@ def test_what_a_user_chose_for_vllm_stays():
     assert args.vllm_gpu_memory_utilization == 0.37
 
 
+def test_without_a_plan_vllm_gets_a_fraction():
+    args = Args(use_cpu=True)
+    memory.fit(str(BASE), args)
+    assert args.vllm_gpu_memory_utilization == memory.UNPLANNED and args.per_device_train_batch_size == 8
+
+
 def test_what_cannot_fit_is_refused_with_what_would(capsys):
     with pytest.raises(SystemExit):
         memory.apply(FOUR, Args(), 23.3 * GB, 24 * GB)

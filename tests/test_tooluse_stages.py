@@ -125,7 +125,7 @@ def test_teacher_mode_counts_what_it_proposes_executes_and_keeps(sft_tools, tmp_
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(teacher.generation, "generate", generate)
         patch.setattr(teacher, "losses", lambda model, tokenizer, pairs, *how: [2.0, 1.5, 1.0] * (len(pairs) // 3))
-        counted = "'sampled': 12, 'proposed': 2, 'executed': 1, 'kept': 0"
+        counted = "12 sampled, 2 proposed, 1 executed, 0 kept"
         one_line(call(DATA, *words, "--margin", 0.6), "no proposed call was kept", counted)
         assert not (tmp_path / "out").exists()
         assert call(DATA, *words, "--margin", 0.4).returncode == 0

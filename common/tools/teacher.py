@@ -148,8 +148,12 @@ def annotate(model, tokenizer, texts: list[str], executor, how: Settings) -> tup
     counts |= {"kept": len(kept), "texts with a kept call": len(best), **by_tool}
     gains = sorted(one.gain for one in rated)
     middle = gains[len(gains) // 2] if gains else math.nan
-    print(f"teacher: {counts}; median gain {middle:.2f} nats a token, margin {how.margin}")
+    print(f"teacher: {told(counts)}; median gain {middle:.2f} nats a token, margin {how.margin}")
     return [best[text] for text in sorted(best)], counts
+
+
+def told(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
 def to_row(text: str, candidate: Candidate | None, tools: list[dict]) -> dict:
