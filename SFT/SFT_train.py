@@ -63,7 +63,7 @@ def main(args):
     rows, fingerprint = data.read_split(args.dataset, "sft", working=True)
     heldout, _ = data.read_split(args.dataset, "validation", working=True)
     base = runs.require_base(args.base, "python SFT/tiny_base.py")
-    memory.fit(base, args)
+    planned = memory.fit(base, args)
     tokenizer, tag_set = models.load_tokenizer(base, args.tags)
     limit = args.max_length
     rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, "sft", completions=True)
@@ -81,7 +81,7 @@ def main(args):
         dataset=dataset,
         heldout=heldout[: args.heldout_rows],
         fingerprint=fingerprint,
-        partial=runs.start(args),
+        partial=runs.start(args, planned),
         model=models.load_model(base, args),
         lora=models.lora_config(args),
     )

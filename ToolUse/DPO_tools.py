@@ -225,7 +225,7 @@ def main(args):
     rows, fingerprint = conversations.read_split(args.dataset, "train")
     heldout, _ = conversations.read_split(args.dataset, "validation")
     base = runs.require_base(args.base, "python ToolUse/SFT_tools.py")
-    memory.fit(base, args, each=2)
+    planned = memory.fit(base, args, each=2)
     tokenizer, tag_set = conversations.load_tokenizer(base, args.tags)
     limit = args.max_length
     rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, "train", completions=True)
@@ -248,7 +248,7 @@ def main(args):
         dataset=Dataset.from_list(pairs),
         heldout=heldout[: args.heldout_rows],
         fingerprint=fingerprint,
-        partial=runs.start(args),
+        partial=runs.start(args, planned),
         model=models.load_model(base, args),
         lora=models.lora_config(args),
     )

@@ -72,7 +72,7 @@ def main(args):
     rows, fingerprint = conversations.read_split(args.dataset, args.split)
     heldout, _ = conversations.read_split(args.dataset, "validation")
     base = runs.require_base(args.base, "python SFT/tiny_base.py")
-    memory.fit(base, args)
+    planned = memory.fit(base, args)
     tokenizer, tag_set = conversations.load_tokenizer(base, args.tags)
     limit = args.max_length
     rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, args.split, completions=True)
@@ -91,7 +91,7 @@ def main(args):
         dataset=data.to_examples(rows, tag_set),
         heldout=heldout[: args.heldout_rows],
         fingerprint=fingerprint,
-        partial=runs.start(args),
+        partial=runs.start(args, planned),
         model=models.load_model(base, args),
         lora=models.lora_config(args),
     )

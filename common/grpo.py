@@ -66,12 +66,12 @@ def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Ca
     if args.use_vllm and args.vllm_max_model_length < args.max_prompt_tokens + args.max_completion_length:
         runs.fail("--vllm_max_model_length is less than --max_prompt_tokens and --max_completion_length together")
     base = runs.require_base(args.base, made_by)
-    memory.fit(base, args)
+    planned = memory.fit(base, args)
     tokenizer, tag_set = models.load_tokenizer(base, args.tags, default=default_tags)
     limit = args.max_prompt_tokens
     rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, "train")
     heldout = data.drop_long(heldout, tokenizer, tag_set, limit, args.dataset, "validation")
-    partial = runs.start(args)
+    partial = runs.start(args, planned)
     model = models.load_model(base, args)
     models.set_stop_tokens(args, tokenizer, model)  # not before start(): --resume compares its record with the command
     return runs.Run(

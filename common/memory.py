@@ -211,8 +211,10 @@ def advice(shape: Shape, asked: Settings, budget: float) -> list[str]:
     return [" ".join(words.split()) for words, other, how in others if plan(other, how, budget)]
 
 
-def fit(base: str, args, each: int = 1) -> None:
-    """Set micro-batch, accumulation, vLLM's fraction and sleep mode of `args` to what fits on this GPU, and say so.
+def fit(base: str, args, each: int = 1) -> dict:
+    """Settings to change so that a run fits on this GPU: micro-batch, accumulation, vLLM's fraction, sleep mode.
+
+    For runs.start(), which records the settings as they were asked for. Prints the plan.
 
     each: sequences that an example is made of, 2 for a pair. Ends the script where nothing fits, with options that
     would. Leaves the settings as they are without a GPU, and
@@ -223,15 +225,14 @@ def fit(base: str, args, each: int = 1) -> None:
 
     divided = {"ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"} & set(os.environ)
     if not torch.cuda.is_available() or args.use_cpu or divided:
-        if getattr(args, "vllm_gpu_memory_utilization", None) == 0:
-            args.vllm_gpu_memory_utilization = UNPLANNED
-        return
+        unset = getattr(args, "vllm_gpu_memory_utilization", None) == 0
+        return {"vllm_gpu_memory_utilization": UNPLANNED} if unset else {}
     free, total = torch.cuda.mem_get_info()
     budget = free if processes.COUNT == 1 else 0.95 * total  # the same for all GPUs
-    apply(Shape.of(AutoConfig.from_pretrained(base)), args, budget, total, each)
+    return apply(Shape.of(AutoConfig.from_pretrained(base)), args, budget, total, each)
 
 
-def apply(shape: Shape, args, free: float, total: float, each: int = 1) -> None:
+def apply(shape: Shape, args, free: float, total: float, each: int = 1) -> dict:
     """fit() for a GPU that has `free` of its `total` bytes left."""
     asked = Settings.of(args, each)
     chosen = plan(shape, asked, free)
@@ -245,9 +246,10 @@ def apply(shape: Shape, args, free: float, total: float, each: int = 1) -> None:
         )
     print(chosen.line(free))
     times = asked.batch // chosen.batch
-    args.per_device_train_batch_size, args.gradient_accumulation_steps = chosen.batch, chosen.accumulation
-    if asked.generates:
-        args.steps_per_generation *= times  # the generation batch stays as it is
+    changes = {"per_device_train_batch_size": chosen.batch, "gradient_accumulation_steps": chosen.accumulation}
+    if asked.generates:  # the generation batch stays as it is
+        changes["steps_per_generation"] = args.steps_per_generation * times
     if asked.use_vllm:
-        args.vllm_gpu_memory_utilization = asked.fraction or math.ceil(100 * chosen.fraction * free / total) / 100
-        args.vllm_enable_sleep_mode = chosen.sleep
+        fraction = asked.fraction or math.ceil(100 * chosen.fraction * free / total) / 100
+        changes |= {"vllm_gpu_memory_utilization": fraction, "vllm_enable_sleep_mode": chosen.sleep}
+    return changes

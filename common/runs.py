@@ -132,17 +132,20 @@ def lock(partial: Path) -> None:
     _locks.append(held)
 
 
-def start(args) -> Path:
+def start(args, planned: dict | None = None) -> Path:
     """The working folder, `<output>.partial`; also sets args.output_dir to it.
 
     Ends the script as check_output() does, and where an interrupted run would be lost or had other settings. The main
-    process does all this; then the others start.
+    process does all this; then the others start. planned: settings to change afterwards, which are not recorded: what
+    fits on the GPU of a first start need not on that of the next.
     """
     partial = partial_of(args.output)
     args.output_dir = str(partial)
     if processes.IS_MAIN:
         _start(args, partial)
         processes.wait()
+    for name, value in (planned or {}).items():
+        setattr(args, name, value)
     return partial
 
 

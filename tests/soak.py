@@ -80,7 +80,6 @@ class Stage(NamedTuple):
     words: list[str]
     result: str  # weights and log
     lines: int  # of the log
-    pause: float  # seconds between two of them
 
 
 def command(script: str, *words) -> list[str]:
@@ -114,14 +113,10 @@ def result(output: Path) -> str:
 def whole(work: Path, script: str) -> Stage:
     """An uninterrupted run of the script."""
     output, words = work / "whole" / Path(script).stem, words_of(work, WORDS[script])
-    process = subprocess.Popen(command(script, *words, "--output", output), **QUIET)
-    while not lines_of(output) and process.poll() is None:
-        time.sleep(0.05)
-    started = time.monotonic()
-    if process.wait():
-        sys.exit(f"{script} {' '.join(words)}: exit code {process.returncode}")
-    lines = len((output / "metrics.jsonl").read_text().splitlines())
-    return Stage(script, words, result(output), lines, (time.monotonic() - started) / lines)
+    done = subprocess.run(command(script, *words, "--output", output), capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{script} {' '.join(words)}\n{done.stderr}")
+    return Stage(script, words, result(output), len((output / "metrics.jsonl").read_text().splitlines()))
 
 
 def lines_of(output: Path) -> int:
@@ -213,15 +208,15 @@ def attacked(title: str, attack: Callable, cases: list[tuple[Stage, object]], un
 
 def kills(work: Path, args, until: float) -> Iterator[Row]:
     rng, known = random.Random(args.seed), [whole(work, script) for script in (SFT, DEF, V1, V2)]
-    # A moment: so many lines of the log, and a fraction of the time to the next one.
+    # A moment: so many lines of the log, and up to a second, in which there may be another one.
     cases = [(stage, (rng.randrange(stage.lines), rng.random())) for stage in known * args.kills][: args.kills]
 
     def kill(number: int, stage: Stage, moment: tuple[int, float]) -> tuple[str, str | None]:
-        (lines, fraction), output = moment, work / "kills" / f"{number}"
+        (lines, seconds), output = moment, work / "kills" / f"{number}"
         process = subprocess.Popen(command(stage.script, *stage.words, "--output", output), **QUIET)
         while lines_of(output) < lines and process.poll() is None:
             time.sleep(0.002)
-        time.sleep(fraction * stage.pause)
+        time.sleep(seconds)
         process.kill()
         state = "had ended" if process.wait() == 0 else f"at line {lines} of {stage.lines}"
         fault = resumed(stage, output)

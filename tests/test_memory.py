@@ -65,9 +65,13 @@ class Args(SimpleNamespace):
         super().__init__(**known | changed)
 
 
+def apply(args, free: float, total: float) -> None:
+    vars(args).update(memory.apply(FOUR, args, free, total))
+
+
 def test_a_large_gpu_gets_the_script_s_batch(capsys):
     args = Args()
-    memory.apply(FOUR, args, 79 * GB, 80 * GB)
+    apply(args, 79 * GB, 80 * GB)
     assert (args.per_device_train_batch_size, args.gradient_accumulation_steps) == (8, 4)
     engine = 2 * 4.022e9 + memory.ENGINE + 32 * 2048 * FOUR.cache()
     assert args.vllm_gpu_memory_utilization == pytest.approx(engine / (80 * GB), abs=0.011)
@@ -76,7 +80,7 @@ def test_a_large_gpu_gets_the_script_s_batch(capsys):
 
 def test_a_smaller_gpu_gets_smaller_batches_and_the_same_update():
     args = Args(max_completion_length=7000)
-    memory.apply(FOUR, args, 38 * GB, 40 * GB)
+    apply(args, 38 * GB, 40 * GB)
     assert args.per_device_train_batch_size < 8
     assert args.per_device_train_batch_size * args.gradient_accumulation_steps == 32
     assert args.per_device_train_batch_size * args.steps_per_generation == 32
@@ -84,26 +88,26 @@ def test_a_smaller_gpu_gets_smaller_batches_and_the_same_update():
 
 def test_what_a_user_chose_for_vllm_stays():
     args = Args(vllm_gpu_memory_utilization=0.37)
-    memory.apply(FOUR, args, 79 * GB, 80 * GB)
+    apply(args, 79 * GB, 80 * GB)
     assert args.vllm_gpu_memory_utilization == 0.37
 
 
 def test_without_a_plan_vllm_gets_a_fraction():
     args = Args(use_cpu=True)
-    memory.fit(str(BASE), args)
+    vars(args).update(memory.fit(str(BASE), args))
     assert args.vllm_gpu_memory_utilization == memory.UNPLANNED and args.per_device_train_batch_size == 8
 
 
 def test_what_cannot_fit_is_refused_with_what_would(capsys):
     with pytest.raises(SystemExit):
-        memory.apply(FOUR, Args(), 23.3 * GB, 24 * GB)
+        apply(Args(), 23.3 * GB, 24 * GB)
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "--load_in_4bit --use_vllm false" in error and "Qwen3-1.7B" not in error[:60]
     with pytest.raises(SystemExit):
-        memory.apply(FOUR, Args(lora_r=0), 23.3 * GB, 24 * GB)
+        apply(Args(lora_r=0), 23.3 * GB, 24 * GB)
     assert "--lora_r 32 --load_in_4bit --use_vllm false" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        memory.apply(FOUR, Args(), 1 * GB, 2 * GB)
+        apply(Args(), 1 * GB, 2 * GB)
     assert "a GPU with more memory" in capsys.readouterr().err
 
 
