@@ -113,5 +113,5 @@ def test_two_processes_make_one_output_and_resume(tmp_path, linear_data, sft):
 @pytest.mark.slow
 def test_a_script_that_does_not_train_says_so(tmp_path):
     done = launch(2, "SFT/dataset_creation.py", "--output", tmp_path / "data")
-    assert done.returncode and "error: this script runs in one process" in done.stderr
+    assert done.returncode and ": this script runs in one process" in done.stderr  # the first to see it says it
     assert list(tmp_path.iterdir()) == []
