@@ -113,7 +113,7 @@ def test_teacher_mode_counts_what_it_proposes_executes_and_keeps(sft_tools, tmp_
     texts.write_text("What is 23 plus 45? The result is 68.\n\nOne\n")
     words = ["--source", "teacher", "--base", sft_tools, "--texts", texts, "--output", tmp_path / "out"]
     words += ["--threshold", 0, "--samples", 4, "--without", 0]
-    teacher = sys.modules["common.tools.teacher"]
+    from common.tools import teacher
 
     def reply(expression):
         return f'<tool_call>\n{{"name": "calculator", "arguments": {{"expression": "{expression}"}}}}\n</tool_call>'
