@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, evaluation, memory, models, runs, settings, training
+from common import data, evaluation, models, runs, settings, training
 from common.settings import setting
 
 if settings.HELP:
@@ -63,7 +63,6 @@ def main(args):
     rows, fingerprint = data.read_split(args.dataset, "sft", working=True)
     heldout, _ = data.read_split(args.dataset, "validation", working=True)
     base = runs.require_base(args.base, "python SFT/tiny_base.py")
-    planned = memory.fit(base, args)
     tokenizer, tag_set = models.load_tokenizer(base, args.tags)
     limit = args.max_length
     rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, "sft", completions=True)
@@ -72,18 +71,8 @@ def main(args):
 
     from trl import SFTTrainer  # not needed for --help
 
-    run = runs.Run(
-        args=args,
-        base=base,
-        tokenizer=tokenizer,
-        tag_set=tag_set,
-        rows=rows,
-        dataset=dataset,
-        heldout=heldout[: args.heldout_rows],
-        fingerprint=fingerprint,
-        partial=runs.start(args, planned),
-        model=models.load_model(base, args),
-        lora=models.lora_config(args),
+    run = training.begin(
+        args, base, tokenizer, tag_set, rows=rows, dataset=dataset, heldout=heldout, fingerprint=fingerprint
     )
     trainer = SFTTrainer(
         model=run.model,

@@ -22,9 +22,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 from tool_executor import ToolExecutor
 
-from common import data, memory, models, runs, settings, training
+from common import data, models, runs, settings, training
 from common.settings import setting
-from common.tools import calls, conversations
+from common.tools import calls, conversations, teacher
 
 if settings.HELP:
     Config = object  # --help does not wait for trl, whose import takes seconds
@@ -210,12 +210,10 @@ def make_pairs(rows: list[dict], kinds: list[str], most: int, seed: int) -> list
             pair = {name: [{"role": "assistant", "content": text}] for name, text in pair.items()}
             made.append({"prompt": before, **pair, "kind": kind})
     counts = Counter(pair["kind"] for pair in made)
-    print(f"pairs: {told(counts) or 'none'}; left out as equal or impossible: {told(left_out) or 'none'}")
+    print(
+        f"pairs: {teacher.told(counts) or 'none'}; left out as equal or impossible: {teacher.told(left_out) or 'none'}"
+    )
     return made
-
-
-def told(counts: Counter) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items())
 
 
 def main(args):
@@ -225,7 +223,6 @@ def main(args):
     rows, fingerprint = conversations.read_split(args.dataset, "train")
     heldout, _ = conversations.read_split(args.dataset, "validation")
     base = runs.require_base(args.base, "python ToolUse/SFT_tools.py")
-    planned = memory.fit(base, args, each=2)
     tokenizer, tag_set = conversations.load_tokenizer(base, args.tags)
     limit = args.max_length
     rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, "train", completions=True)
@@ -239,23 +236,14 @@ def main(args):
 
     from common.tools.watch import EpisodeWatch
 
-    run = runs.Run(
-        args=args,
-        base=base,
-        tokenizer=tokenizer,
-        tag_set=tag_set,
-        rows=rows,
-        dataset=Dataset.from_list(pairs),
-        heldout=heldout[: args.heldout_rows],
-        fingerprint=fingerprint,
-        partial=runs.start(args, planned),
-        model=models.load_model(base, args),
-        lora=models.lora_config(args),
+    dataset = Dataset.from_list(pairs)
+    run = training.begin(
+        args, base, tokenizer, tag_set, each=2, rows=rows, dataset=dataset, heldout=heldout, fingerprint=fingerprint
     )
     trainer = DPOTrainer(
         model=run.model,
         args=args,
-        train_dataset=run.dataset,
+        train_dataset=dataset,
         processing_class=tokenizer,
         peft_config=run.lora,
     )

@@ -17,7 +17,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 from tool_executor import ToolExecutor
 
-from common import data, memory, models, runs, settings, training
+from common import data, models, runs, settings, training
 from common.settings import setting
 from common.tools import conversations
 
@@ -72,7 +72,6 @@ def main(args):
     rows, fingerprint = conversations.read_split(args.dataset, args.split)
     heldout, _ = conversations.read_split(args.dataset, "validation")
     base = runs.require_base(args.base, "python SFT/tiny_base.py")
-    planned = memory.fit(base, args)
     tokenizer, tag_set = conversations.load_tokenizer(base, args.tags)
     limit = args.max_length
     rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, args.split, completions=True)
@@ -82,23 +81,14 @@ def main(args):
 
     from common.tools.watch import EpisodeWatch
 
-    run = runs.Run(
-        args=args,
-        base=base,
-        tokenizer=tokenizer,
-        tag_set=tag_set,
-        rows=rows,
-        dataset=data.to_examples(rows, tag_set),
-        heldout=heldout[: args.heldout_rows],
-        fingerprint=fingerprint,
-        partial=runs.start(args, planned),
-        model=models.load_model(base, args),
-        lora=models.lora_config(args),
+    dataset = data.to_examples(rows, tag_set)
+    run = training.begin(
+        args, base, tokenizer, tag_set, rows=rows, dataset=dataset, heldout=heldout, fingerprint=fingerprint
     )
     trainer = SFTTrainer(
         model=run.model,
         args=args,
-        train_dataset=run.dataset,
+        train_dataset=dataset,
         eval_dataset=data.to_examples(heldout, tag_set),
         processing_class=tokenizer,
         peft_config=run.lora,

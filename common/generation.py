@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from common import lora, models, runs
+from common import lora, memory, models, runs
 
 PROMPT_ROOM = 4096  # tokens that vLLM reserves for a prompt
 VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of a LoRA that vLLM can be asked to hold
@@ -45,12 +45,11 @@ def generate(
     config = GenerationConfig(
         max_new_tokens=max_new_tokens, eos_token_id=ends, pad_token_id=pad, disable_compile=True, **sampling
     )
-    texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
-    texts = [text + begun for text in texts]
+    texts = [text + begun for text in rendered(tokenizer, conversations)]
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     if model.device.type == "cuda":
-        longest = max(prompt_lengths(tokenizer, conversations), default=0)
-        batch_size = min(batch_size, fitting(model.config.get_text_config(), model.dtype, longest + max_new_tokens))
+        longest = max(map(len, token_ids(tokenizer, texts)), default=0)
+        batch_size = min(batch_size, fitting(model.config, model.dtype, longest + max_new_tokens))
     completions, was_training = [None] * len(texts), model.training
     cuda = [torch.cuda.current_device()] if model.device.type == "cuda" else []
     model.eval()
@@ -64,8 +63,9 @@ def generate(
             chosen = order[start : start + batch_size]
             asked = [texts[i] for i in chosen]
             if own:
-                ids = tokenizer(asked, add_special_tokens=False).input_ids
-                written = decode.decode(model, ids, max_new_tokens, ends, (temperature, top_p, top_k))
+                written = decode.decode(
+                    model, token_ids(tokenizer, asked), max_new_tokens, ends, (temperature, top_p, top_k)
+                )
                 output = [one.ids for one in written]
             else:
                 inputs = tokenizer(asked, return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
@@ -93,9 +93,7 @@ def fitting(config, dtype, tokens: int) -> int:
     import torch
 
     free = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    token = 2 * config.num_hidden_layers * config.num_key_value_heads * width * dtype.itemsize
-    return max(1, free // 2 // (token * tokens))
+    return max(1, free // 2 // (memory.Shape.of(config).cache(dtype.itemsize) * tokens))
 
 
 def generate_as_trained(trainer, tokenizer, conversations: Sequence[list[dict]], max_new_tokens: int) -> list[dict]:
@@ -113,7 +111,9 @@ def generate_as_trained(trainer, tokenizer, conversations: Sequence[list[dict]],
     own = engine.temperature, engine.max_completion_length
     engine.temperature, engine.max_completion_length = 0.0, max_new_tokens
     try:
-        _, found, *_ = engine.generate(prompt_ids(tokenizer, conversations), None, num_generations=1)
+        _, found, *_ = engine.generate(
+            token_ids(tokenizer, rendered(tokenizer, conversations)), None, num_generations=1
+        )
     finally:
         engine.temperature, engine.max_completion_length = own
     texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in found]
@@ -144,12 +144,12 @@ def generate_vllm(
         top_k=top_k,
         stop_token_ids=models.stop_tokens(tokenizer),
     )
-    texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
+    texts = rendered(tokenizer, conversations)
     each, completions, asked = [sampling.clone() for _ in texts], [], collections.Counter()
     for one, text in zip(each, texts):
         one.seed = request_seed(seed, text, asked[text])
         asked[text] += 1
-    prompts = [{"prompt_token_ids": ids} for ids in prompt_ids(tokenizer, conversations)]
+    prompts = [{"prompt_token_ids": ids} for ids in token_ids(tokenizer, texts)]
     bar = "TQDM_DISABLE" not in os.environ  # vLLM divides by the time that its bar measures, 0 where bars are off
     for request in llm.generate(prompts, each, use_tqdm=bar, lora_request=adapter):
         ids, reason = list(request.outputs[0].token_ids), request.outputs[0].finish_reason
@@ -171,15 +171,18 @@ def context_length(folder: str, args) -> int:
     return min(own, getattr(args, "prompt_room", PROMPT_ROOM) + args.max_new_tokens)
 
 
-def prompt_ids(tokenizer, conversations: Sequence[list[dict]]) -> list[list[int]]:
-    """The tokens of each conversation before the completion."""
-    texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
+def rendered(tokenizer, conversations: Sequence[list[dict]]) -> list[str]:
+    """The text of each conversation before the completion."""
+    return [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations]
+
+
+def token_ids(tokenizer, texts: list[str]) -> list[list[int]]:
     return tokenizer(texts, add_special_tokens=False).input_ids if texts else []
 
 
 def prompt_lengths(tokenizer, conversations: Sequence[list[dict]]) -> list[int]:
     """Tokens of each conversation before the completion."""
-    return [len(ids) for ids in prompt_ids(tokenizer, conversations)]
+    return [len(ids) for ids in token_ids(tokenizer, rendered(tokenizer, conversations))]
 
 
 def generator(folder: str, tokenizer, args) -> Callable:

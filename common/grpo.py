@@ -10,7 +10,7 @@ A script adds its rewards and what one tunes to compare them, and builds TRL's G
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from common import data, lora, memory, models, runs, settings, training
+from common import data, lora, models, runs, settings, training
 from common.settings import setting
 
 __all__ = ["Args", "log_means", "prepare", "train"]
@@ -66,27 +66,16 @@ def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Ca
     if args.use_vllm and args.vllm_max_model_length < args.max_prompt_tokens + args.max_completion_length:
         runs.fail("--vllm_max_model_length is less than --max_prompt_tokens and --max_completion_length together")
     base = runs.require_base(args.base, made_by)
-    planned = memory.fit(base, args)
     tokenizer, tag_set = models.load_tokenizer(base, args.tags, default=default_tags)
     limit = args.max_prompt_tokens
     rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, "train")
     heldout = data.drop_long(heldout, tokenizer, tag_set, limit, args.dataset, "validation")
-    partial = runs.start(args, planned)
-    model = models.load_model(base, args)
-    models.set_stop_tokens(args, tokenizer, model)  # not before start(): --resume compares its record with the command
-    return runs.Run(
-        args=args,
-        base=base,
-        tokenizer=tokenizer,
-        tag_set=tag_set,
-        rows=rows,
-        dataset=data.to_prompts(rows, tag_set),
-        heldout=heldout[: args.heldout_rows],
-        fingerprint=fingerprint,
-        partial=partial,
-        model=model,
-        lora=models.lora_config(args),
+    prompts = data.to_prompts(rows, tag_set)
+    run = training.begin(
+        args, base, tokenizer, tag_set, rows=rows, dataset=prompts, heldout=heldout, fingerprint=fingerprint
     )
+    models.set_stop_tokens(args, tokenizer, run.model)  # not before: --resume compares its record with the command
+    return run
 
 
 def train(run: runs.Run, trainer, *how) -> None:

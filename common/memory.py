@@ -64,9 +64,9 @@ class Shape(NamedTuple):
         """Number of weights of LoRA on all projections."""
         return self.layers * rank * sum(i + o for i, o in self.projections())
 
-    def cache(self) -> int:
-        """Bytes of keys and values for one token in bfloat16."""
-        return 2 * 2 * self.layers * self.kv_heads * self.head
+    def cache(self, width: int = 2) -> int:
+        """Bytes of keys and values for one token; width: bytes of a number, 2 in bfloat16."""
+        return 2 * width * self.layers * self.kv_heads * self.head
 
     def activations(self, checkpointing: bool) -> int:
         """Bytes for one token in a forward and backward pass in bfloat16.

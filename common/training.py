@@ -5,10 +5,29 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from common import checkpoints, evaluation, models, processes, runs
+from common import checkpoints, evaluation, memory, models, processes, runs
 
 # At the end it warns that lm_head.weight is missing, which is stored once with the embeddings where the two are tied.
 logging.getLogger("transformers.trainer").addFilter(lambda record: "missing keys" not in record.getMessage())
+
+
+def begin(args, base: str, tokenizer, tag_set: str, each: int = 1, **data) -> runs.Run:
+    """Plan the memory, open the output folder and load the model, when everything else is checked.
+
+    data: rows, dataset, heldout and fingerprint of runs.Run. each: sequences that an example is made of.
+    """
+    partial = runs.start(args, memory.fit(base, args, each))
+    run = runs.Run(
+        args=args,
+        base=base,
+        tokenizer=tokenizer,
+        tag_set=tag_set,
+        partial=partial,
+        model=models.load_model(base, args),
+        lora=models.lora_config(args),
+        **data,
+    )
+    return run._replace(heldout=run.heldout[: args.heldout_rows])
 
 
 def train(run: runs.Run, trainer, score: Callable = evaluation.score_answer, watch: Callable | None = None) -> None:

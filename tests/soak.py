@@ -346,10 +346,7 @@ def memory(work: Path, args, until: float) -> Iterator[Row]:
 
     def watched(script: str) -> Row:
         output, points = work / "memory" / Path(script).stem, []
-        # Freed memory goes back to the system at once: what is measured is what the run holds, not what glibc keeps.
-        returned = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-        started = command(script, *words[script], *long, "--output", output)
-        process = subprocess.Popen(started, env=returned, **QUIET)
+        process = subprocess.Popen(command(script, *words[script], *long, "--output", output), **QUIET)
         while process.poll() is None:
             time.sleep(0.1)
             steps = lines_of(output)

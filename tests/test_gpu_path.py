@@ -154,12 +154,13 @@ def test_held_out_answers_come_from_the_engine_of_the_rollouts(tokenizer):
 def test_as_many_completions_at_once_as_the_free_memory_holds(free, fits, monkeypatch):
     """Qwen3-4B: 147 KB of cache a token; half of the memory is left for its copies and for activations."""
     import torch
+    from transformers import Qwen3Config
 
-    shape = dict(num_hidden_layers=36, num_key_value_heads=8, head_dim=128)
+    config = Qwen3Config(num_hidden_layers=36, num_key_value_heads=8, head_dim=128)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (int(free * 1e9), 0))
     for name in ("memory_reserved", "memory_allocated"):
         monkeypatch.setattr(torch.cuda, name, lambda: 0)
-    assert generation.fitting(types.SimpleNamespace(**shape), torch.bfloat16, 512 + 1500) == fits
+    assert generation.fitting(config, torch.bfloat16, 512 + 1500) == fits
 
 
 ROWS = [

@@ -88,12 +88,14 @@ def test_settings_are_recorded_as_they_are_given(linear_data, tmp_path, monkeypa
     class Reached(Exception):
         pass
 
-    def lora_config(args):
+    def stop_here(args, *model):
+        set_stop_tokens(args, *model)
         assert args.generation_kwargs["stop_token_ids"]
         raise Reached
 
+    set_stop_tokens = models.set_stop_tokens
     monkeypatch.setattr(models, "check_device", lambda args: None)  # as if there were a GPU
-    monkeypatch.setattr(models, "lora_config", lora_config)
+    monkeypatch.setattr(models, "set_stop_tokens", stop_here)
     script, output = load_script(GRPO), tmp_path / "out"
     words = ["--dataset", linear_data, "--base", BASE, "--output", output, "--use_vllm"]
     args, again = (settings.parse(script.Args, "", argv=[str(word) for word in words]) for _ in range(2))
