@@ -161,4 +161,5 @@ def main(args):
 
 
 if __name__ == "__main__":
+    settings.keep_memory = lambda: None  # for both: transformers as it is in a user's own script
     settings.run(main, Args, __doc__)

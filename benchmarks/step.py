@@ -12,7 +12,7 @@ Completions differ between the variants; their mean length is printed.
 --curves: the same with random weights and a random reward, over group size, length and width of the model; slope =
 that of log(seconds) over log(setting), by least squares.
 
-Input: outputs/data/<dataset>/, outputs/SFT/. Output: benchmarks/results/step.json.
+Input: outputs/data/<dataset>/, outputs/SFT/. Output: benchmarks/results/step.json, step_curves.json.
 Command: python benchmarks/step.py
 """
 
@@ -176,11 +176,10 @@ def main(args):
         made = compare(setups(args, base, folder, args.script, args.pairs + 1, []), args.pairs)
     show(made)
     facts = {"command": runs.command_line(), "commit": runs.commit(), "machine": machine(), "script": args.script}
-    facts |= {"pairs": args.pairs, "update": made}
     RESULTS.parent.mkdir(exist_ok=True)
-    runs.write_json(RESULTS, facts)
+    runs.write_json(RESULTS, facts | {"pairs": args.pairs, "update": made})
     if args.curves:
-        runs.write_json(RESULTS, facts | {"curves": curves(args)})
+        runs.write_json(RESULTS.with_name("step_curves.json"), facts | {"curves": curves(args)})
 
 
 if __name__ == "__main__":
