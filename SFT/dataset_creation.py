@@ -1,6 +1,7 @@
 """Make a data set for SFT and GRPO: questions, reasoning and solutions in seeded, disjoint splits.
 
-linear: systems of two equations made by code; which split a system belongs to follows from a hash of it.
+linear: systems of two equations made by code; which split a system belongs to follows from a hash of it. linear_x: the
+same, of which only x is asked for; linear_sum: x + y.
 openmath, gsm8k, dapo, math500: from the hub, or from a local folder with the same fields (--gsm8k FOLDER).
 
 openmath feeds SFT: its rows are chosen by tokens, validation and sft come first, and rows of sft whose question stands
@@ -22,7 +23,7 @@ from common.settings import setting
 
 @dataclass
 class Args(settings.RunArgs):
-    dataset: str = setting("openmath", "data set to make", tiny="linear", choices=("linear", *data.SOURCES))
+    dataset: str = setting("openmath", "data set to make", tiny="linear", choices=(*tasks.SYSTEMS, *data.SOURCES))
     seed: int = setting(3407, "draws the rows and their order; that of the thesis")
     sft_rows: int = setting(5000, "rows with reasoning, for SFT; 512 in the linear-equations study", tiny=512, low=0)
     train_rows: int = setting(1000, "rows for GRPO, as in the thesis", low=0)
@@ -77,14 +78,11 @@ def main(args):
     runs.check_output(args)
     sizes, needed = {"sft": args.sft_rows, "train": args.train_rows}, []
     sizes |= {"validation": args.validation_rows, "test": args.test_rows}
-    if args.dataset == "linear":
-        level = tasks.LEVELS[args.level]
-        splits = {
-            name: tasks.problems(tasks.linear, name, sizes[name], args.seed, level=level, terse=args.terse)
-            for name in ("validation", "test")
-        }
-        n, how = args.sft_rows + args.train_rows, {"level": level, "terse": args.terse}
-        trained = tasks.problems(tasks.linear, "train", n, args.seed, **how)
+    if args.dataset in tasks.SYSTEMS:
+        make, level = tasks.SYSTEMS[args.dataset], tasks.LEVELS[args.level]
+        how = {"seed": args.seed, "level": level, "terse": args.terse}
+        splits = {name: tasks.problems(make, name, sizes[name], **how) for name in ("validation", "test")}
+        trained = tasks.problems(make, "train", args.sft_rows + args.train_rows, **how)
         splits |= {"sft": trained[: args.sft_rows], "train": trained[args.sft_rows :]}
     else:
         feeds = data.SOURCES[args.dataset].feeds
