@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The pipeline in order: data -> SFT -> four GRPO variants, DPO on tool calls -> tests -> tables. About ten minutes on two
-# cores without a GPU.
+# The pipeline in order: data -> SFT -> four GRPO variants, DPO on tool calls -> tests -> tables. Less than ten minutes on
+# two cores without a GPU.
 # A finished stage is left as it is, so after an interruption the same command goes on.
 # Command: make run, which sets .venv up first; or, in an environment of your own, bash run.sh
 set -euo pipefail
@@ -14,7 +14,7 @@ else
   BASE=resources/tiny-base DATA=linear TEST=linear VLLM= START=SFT-brief ROWS="--max_steps 6"
 fi
 
-# Questions, reasoning and answers in disjoint splits: outputs/data/. dapo before openmath, which leaves out its test rows
+# Questions, reasoning and answers in disjoint splits: outputs/data/. openmath leaves out test rows of dapo, so it is last
 stage "data"
 for dataset in $DATA; do
   python SFT/dataset_creation.py --profile $PROFILE --dataset $dataset --resume
@@ -32,7 +32,7 @@ stage "GRPO, four variants; SFT on all rows, and on questions with tools"
 for name in GRPO-1K GRPO-1K-v2 GRPO-1K-v3 GRPO-1K-def; do
   start $name python GRPO_indomain/$name.py --profile $PROFILE --base outputs/$START --resume
 done
-start SFT python SFT/SFT_train.py --profile $PROFILE --resume
+[ $START = SFT ] || start SFT python SFT/SFT_train.py --profile $PROFILE --resume
 start SFT_tools python ToolUse/SFT_tools.py --profile $PROFILE --resume
 finish
 

@@ -149,6 +149,7 @@ finish
 for seed in $SEEDS; do
   measure test-teach GRPO_indomain/GRPO_test.py $VLLM --dataset linear-careful linear-harder --show 0 --pass_k 64 \
     --pass_rows 100 -- SFT-careful teach-level ladder-3
+  measure test-ladder GRPO_indomain/GRPO_test.py $VLLM --dataset linear-careful linear-harder --show 0 -- ladder-{1,2}
   measure test-sum GRPO_indomain/GRPO_test.py $VLLM --dataset linear_sum --show 0 --pass_k 64 --pass_rows 100 -- \
     SFT-sum teach-sum
 done
@@ -200,8 +201,8 @@ finish
 for seed in $SEEDS; do
   train DPO_tools SFT_tools ToolUse/DPO_tools.py
   train SFT_tools-more SFT_tools $TOOLS --split train --max_steps 40
-  make_data ToolUse/tool_dataset_creation.py --seed $seed --source teacher --base outputs/seed$seed/SFT_tools-few \
-    --output outputs/data/tools_teacher-$seed
+  run seed$seed/tools_teacher python ToolUse/tool_dataset_creation.py --profile $PROFILE --resume --seed $seed \
+    --source teacher --base outputs/seed$seed/SFT_tools-few --output outputs/data/tools_teacher-$seed
   train SFT_tools-teacher SFT_tools-few $TOOLS --dataset tools_teacher-$seed
 done
 finish
