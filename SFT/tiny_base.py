@@ -391,6 +391,7 @@ def scores(folder: Path, rows: int) -> dict[str, float]:
             measure(f"linear, {level}, tags asked for, greedy", systems, tagged=True)
             measure(f"linear, {level}, tags asked for, T 1", systems, tagged=True, temperature=1.0)
             measure(f"linear, {level}, tags asked for, T 0.7 top-p 0.8", systems, tagged=True, **seed_study)
+    measure("linear_x, hard, plain, greedy", tasks.problems(tasks.linear_x, "validation", rows, 0), tagged=False)
     for name, make in tasks.OTHER_SHAPES.items():
         problems = tasks.problems(make, "validation", rows, 0)
         measure(f"{name}, plain, greedy", problems, tagged=False)
