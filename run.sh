@@ -19,7 +19,6 @@ stage "data"
 for dataset in $DATA; do
   python SFT/dataset_creation.py --profile $PROFILE --dataset $dataset --resume
 done
-
 python ToolUse/tool_dataset_creation.py --profile $PROFILE --output outputs/data/tools --resume
 
 # Supervised fine-tuning teaches the format and, from a few examples, the task: outputs/SFT-brief/ or outputs/SFT/
