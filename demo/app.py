@@ -79,6 +79,14 @@ def page(gr, args, executor: ToolExecutor):
         row = row_of(source, number)
         return row["question"], row["solution"]
 
+    def suit(source, right):
+        """The checkpoint that fits the questions, unless another one was chosen by hand."""
+        fitting = [content.best(named(), each) for each in ("linear", source)]
+        return fitting[1] if right in (*fitting, content.best(named(), "tools")) else right
+
+    def check(question, truth, source, number):
+        return content.truth_of(row_of(source, number), question, truth)
+
     def ask(question, truth, source, number, left, right, script, temperature):
         """Both answers and their rewards, a token further each time."""
         question, truth = (text.encode(errors="replace").decode() for text in (question or "", truth or ""))
@@ -87,9 +95,11 @@ def page(gr, args, executor: ToolExecutor):
             yield content.line(problem), "", "", ""
             return
         row = row_of(source, number)
-        tools, known = "messages" in row, [row["question"], row["solution"]] == [question, truth]
-        if not known:
-            row = to_row({"prompt": question}, executor) if tools else {"question": question, "solution": truth}
+        tools, known = "messages" in row, content.is_of(row, question)
+        if not tools:
+            row = {**(row if known else {"question": question}), "solution": content.truth_of(row, question, truth)}
+        elif not known:
+            row = to_row({"prompt": question}, executor)
         made = []
         for name, beside in ((left, right), (right, left)):
             if tools:
@@ -107,7 +117,7 @@ def page(gr, args, executor: ToolExecutor):
         files = {path.stem.lower(): path for path in RESULTS.glob("*.md")}
         drawn = {path: path.stem.lower() for path in sorted(RESULTS.glob("*.png")) if path.stem != "demo"}
         chosen = [path for path, stem in drawn.items() if files.get(stem, RESULTS / "README.md").name == name]
-        return (RESULTS / name).read_text(), [str(path) for path in chosen]
+        return (RESULTS / name).read_text(), "".join(map(content.picture, chosen))
 
     def watch(name, seen):
         """Curves and completions of a run, if its logs have grown; nothing else is drawn again."""
@@ -117,7 +127,7 @@ def page(gr, args, executor: ToolExecutor):
         if not names:
             return gr.Dropdown([]), "no run has written a log yet; start one, for instance: make run", *[None] * 5
         folder = content.run_folder(name if name in names else names[0])
-        state = [folder.name, names, *(content.size(folder / log) for log in ("metrics.jsonl", "samples.jsonl"))]
+        state = [folder.name, names, *(content.stamp(folder / log) for log in ("metrics.jsonl", "samples.jsonl"))]
         if state == seen:
             return [gr.skip()] * 7
         curves = content.curves(folder)
@@ -138,7 +148,7 @@ def page(gr, args, executor: ToolExecutor):
                 source = gr.Dropdown(["linear"], value="linear", label="Questions of", scale=1)
                 number = gr.Number(1, precision=0, minimum=1, label="Number", scale=1)
                 script = gr.Dropdown(label="Rewards of", scale=2)
-                temperature = gr.Slider(0, 1.5, 0, step=0.1, label="Temperature (0: greedy)", scale=1)
+                temperature = gr.Slider(0, 1.5, 0, step=0.1, label="Temperature", scale=1)
             with gr.Row():
                 question = gr.Textbox(label="Question, to edit as you like", lines=3, scale=4, elem_id="question")
                 truth = gr.Textbox(label="Correct answer", lines=3, scale=1, elem_id="truth")
@@ -154,7 +164,7 @@ def page(gr, args, executor: ToolExecutor):
                     right_text, right_facts = gr.HTML(elem_id="right_text"), gr.HTML(elem_id="right_facts")
         with gr.Tab("Results"):
             chosen = gr.Dropdown(sorted(path.name for path in RESULTS.glob("*.md")), label="Table of resources/")
-            pictures = gr.Gallery(show_label=False, columns=1, height="auto", object_fit="contain", elem_id="pictures")
+            pictures = gr.HTML(elem_id="pictures")
             text = gr.Markdown(latex_delimiters=[], elem_id="results")
         with gr.Tab("Watch a run"):
             run, state = gr.Dropdown(label="Run"), gr.State()
@@ -167,7 +177,8 @@ def page(gr, args, executor: ToolExecutor):
         asked = [question, truth, source, number, left, right, script, temperature]
         event = start.click(ask, asked, [left_text, left_facts, right_text, right_facts])
         stop.click(None, cancels=[event])
-        question.input(lambda: "", outputs=truth)  # the answer belongs to the question as it was
+        source.change(suit, [source, right], right)
+        question.change(check, [question, truth, source, number], truth)
         gr.on([source.change, number.change], fill, [source, number], [question, truth])
         chosen.change(results, chosen, [text, pictures])
         watched = {"inputs": [run, state], "outputs": [run, line, *plots, completions, state]}
@@ -199,11 +210,8 @@ def main(args):
             server_port=args.port,
             share=False,
             ssr_mode=False,
-            mcp_server=False,
             quiet=True,
             prevent_thread_lock=True,
-            footer_links=[],
-            run_history=False,
             css=STYLE,
         )
     except OSError:

@@ -1,5 +1,6 @@
 """What the page shows, without Gradio: checkpoints, questions, completions, rewards, runs, and text as safe HTML."""
 
+import base64
 import contextlib
 import dataclasses
 import functools
@@ -72,9 +73,10 @@ def checkpoints() -> list[str]:
     return [runs.shown(f) for f in embedded + finished if (f / "config.json").exists() and any(f.glob("*.safetensors"))]
 
 
-def best(names: list[str]) -> str:
-    """The checkpoint to compare with the base: GRPO-1K-def of this folder, else the embedded one, else the last."""
-    trained = [name for name in names if Path(name).name.startswith("GRPO-1K-def")]
+def best(names: list[str], source: str = "linear") -> str:
+    """The checkpoint to compare with the base: one trained for this data set, else the embedded one, else the last."""
+    wanted = "SFT_tools" if source.startswith("tools") else "GRPO-1K-def"
+    trained = [name for name in names if Path(name).name.startswith(wanted)]
     return [*trained, *(name for name in names if name.endswith("tiny-grpo")), names[-1]][0]
 
 
@@ -100,6 +102,11 @@ def load(name: str, beside: str, tools: bool) -> tuple:
     return folder, _models[key], tokenizer, tag_set
 
 
+def picture(path: Path) -> str:
+    """A picture as HTML that needs no other file."""
+    return f'<img src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}" alt="{path.stem}">'
+
+
 def sources() -> list[str]:
     """The data sets with test questions; linear systems are generated where there is no such data set."""
     found = sorted(path.parent.name for path in (runs.OUTPUTS / "data").glob("*/test.jsonl"))
@@ -112,6 +119,16 @@ def rows_of(source: str) -> list[dict]:
         return tasks.problems(tasks.linear, "test", 100, seed=0)
     rows, _ = data.read_split(source, "test")
     return [conversations.unfold(row) if "messages" in row else row for row in rows]
+
+
+def is_of(row: dict, question: str) -> bool:
+    """Whether a question is that of a row; a browser changes line ends."""
+    return question.split() == row["question"].split()
+
+
+def truth_of(row: dict, question: str, truth: str) -> str:
+    """The correct answer of a question: none where the question was edited and the answer is still that of the row."""
+    return truth if is_of(row, question) or truth != row["solution"] else ""
 
 
 def scripts() -> list[str]:
@@ -219,7 +236,7 @@ def rewards(script: str, row: dict, text: str, ids: list[int], model, tokenizer,
     if any("certainties" in inspect.signature(function).parameters for function in functions):
         plain = SimpleNamespace(bf16=False, fp16=False, per_device_train_batch_size=1, chat_template_kwargs=None)
         given["certainties"] = certainty.measure(model, tokenizer, plain, given["prompts"], [ids], [tag_set])
-    rows, total = [("reward", "weight", "value", "")], 0.0
+    rows, total = [("reward", "weight", "value", "meaning")], 0.0
     for function, weight in zip(functions, weights, strict=True):
         value = reward(function, given)
         total = None if total is None or isinstance(value, str) else total + weight * (value or 0.0)
@@ -277,7 +294,7 @@ def converse(name: str, beside: str, row: dict, known: bool, executor, temperatu
     failure = found["failure"] and f"{found['failure']}: {episodes.FAILURES[found['failure']]}"
     correct = "correct" if found["correct"] else "incorrect"
     head = f'<div class="verdict"><b class="{correct}">{correct}</b> {visible(failure or "no failure")}</div>'
-    yield said, head + table([("measure", "", ""), *rows])
+    yield said, head + table([("measure", "", "meaning"), *rows])
 
 
 def answer_or_line(made: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -288,19 +305,20 @@ def answer_or_line(made: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]
         yield line(message(error)), ""
 
 
+def stamp(path: Path) -> tuple[int, int]:
+    """(time of the last change in ns, bytes) of a file; zeros where it is gone, as a working folder is renamed."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
 def run_names() -> list[str]:
-    """The runs with a log: those that train first, then the finished ones."""
-    names = sorted(path.parent.name for path in runs.OUTPUTS.glob("*/metrics.jsonl"))
+    """The runs with a log: those that train first, then the finished ones, each the newest first."""
+    names = [path.parent.name for path in sorted(runs.OUTPUTS.glob("*/metrics.jsonl"), key=stamp, reverse=True)]
     going = [name.removesuffix(".partial") for name in names if name.endswith(".partial")]
     return list(dict.fromkeys(going + [name for name in names if not name.endswith(".partial")]))
-
-
-def size(path: Path) -> int:
-    """Bytes of a file that may go away at any moment, as a working folder is renamed in the end."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def run_folder(name: str) -> Path:
@@ -312,7 +330,7 @@ def run_folder(name: str) -> Path:
 def read_log(path: Path) -> list[dict]:
     """The lines of a log that may be written to at this moment: one that is not whole yet is left out."""
     rows = []
-    for text in path.read_bytes().split(b"\n") if size(path) else []:
+    for text in path.read_bytes().split(b"\n") if path.exists() else []:
         with contextlib.suppress(ValueError):
             row = json.loads(text)
             rows += [row] if isinstance(row, dict) and isinstance(row.get("step"), int) else []

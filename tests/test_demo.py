@@ -81,6 +81,10 @@ def test_checkpoints_are_finished_and_have_weights(outputs):
     ]
     assert content.best(names) == str(outputs / "GRPO-1K-def")
     assert content.best(["resources/tiny-base", "resources/tiny-grpo", "outputs/SFT"]) == "resources/tiny-grpo"
+    assert (
+        content.best(["resources/tiny-base", "outputs/GRPO-1K-def", "outputs/SFT_tools"], "tools")
+        == "outputs/SFT_tools"
+    )
     assert content.best(["resources/tiny-base"]) == "resources/tiny-base"
 
 
@@ -93,6 +97,13 @@ def test_questions_without_a_data_set_are_generated(outputs):
     assert content.message(end.value).endswith(
         "is not finished; first run: python SFT/dataset_creation.py --dataset linear"
     )
+
+
+def test_an_edited_question_keeps_no_answer_of_another():
+    row = {"question": "2 * 21\n= ?", "solution": "42"}
+    assert content.truth_of(row, "2 * 21\r\n= ?", "42") == "42"
+    assert content.truth_of(row, "2 * 22 = ?", "42") == ""
+    assert content.truth_of(row, "2 * 22 = ?", "44") == "44"
 
 
 @pytest.fixture(scope="module")

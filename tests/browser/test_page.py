@@ -6,6 +6,7 @@ Debian's; SCREENSHOTS: a folder for pictures of the page.
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -26,6 +27,8 @@ CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 MARKUP = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>${window.pwned = 1}{{7*7}}"
 SLOW = 120_000  # ms until a page or an answer is there, on a busy machine
+LONG = "Solve the following system of linear equations for the variables x and y: Equation 1: 3x + 6y = 24 "
+LONG += "Equation 2: -8x + 7y = 97"
 OWN = '''
 from dataclasses import dataclass
 
@@ -182,7 +185,7 @@ def test_another_question_brings_its_answer_and_an_own_question_has_none(page):
     expect(page.locator("#truth textarea")).to_have_value("")
     ask(page)
     expect(page.locator("#left_facts")).to_contain_text("needs the correct answer")
-    expect(page.locator("#left_facts")).not_to_contain_text("incorrect,")
+    expect(page.locator("#left_facts .verdict")).to_contain_text("no correct answer given")
 
 
 def test_tool_calls_are_answered(page):
@@ -233,25 +236,27 @@ def test_a_run_is_watched_until_it_is_finished(page, repo):
     expect(line).to_have_value("outputs/GRPO-1K: finished, step 7")
 
 
-def test_a_browser_that_goes_away_or_stops_ends_the_work(browser, page, server, repo):
+@pytest.mark.parametrize("way", ["the button", "the browser"])
+def test_an_answer_that_nobody_wants_is_given_up(browser, page, server, repo, way):
+    """The reward of an answer writes a line when the answer is finished; answers wait for each other."""
     calls = repo / "called"
+    calls.write_text("")
     choose(page, "Rewards of", "GRPO_indomain/GRPO-own.py")
-    ask(page)
-    expect(page.locator("#left_facts")).to_contain_text("tokens")
-    page.get_by_role("button", name="Stop").click()
-    ask(page)
-    expect(page.locator("#left_facts")).to_contain_text("tokens")
+    ask(page, LONG)
+    expect(page.locator("#left_facts")).to_have_text(re.compile(r"^\s*\d+ tokens\s*$"))
+    if way == "the button":
+        page.get_by_role("button", name="Stop").click()
+    else:
+        page.close()
+        page = browser.new_page()
+        page.goto(server)
+        expect(page.locator("#question textarea")).not_to_have_value("")
+        choose(page, "Rewards of", "GRPO_indomain/GRPO-own.py")
+    ask(page, "2 * 2")
+    for side in ("left", "right"):
+        expect(page.locator(f"#{side}_facts table")).to_be_visible(timeout=SLOW)
     page.close()
-    other = browser.new_page()
-    other.set_default_timeout(SLOW)
-    other.goto(server)
-    expect(other.locator("#question textarea")).not_to_have_value("")
-    choose(other, "Rewards of", "GRPO_indomain/GRPO-own.py")
-    ask(other)
-    expect(other.locator("#right_facts table")).to_be_visible()
-    expect(other.locator("#left_facts table")).to_be_visible()
-    other.close()
-    assert calls.read_text().count("called") == 2, "the answers that were given up went on to their rewards"
+    assert calls.read_text() == "called\n" * 2, "the answer that was given up went on to its rewards"
 
 
 def test_a_checkpoint_that_disappears_is_one_line(page, repo):
