@@ -6,7 +6,7 @@ for this machine alone.
 
 Input: checkpoints. Output: on the page.
 Command: make demo
-Command: python demo/app.py --port 7861
+Command: python demo/app.py --port 8080
 """
 
 import itertools
@@ -26,7 +26,7 @@ from demo import content
 
 @dataclass
 class Args(settings.ProfileArgs):
-    port: int = setting(7860, "port on 127.0.0.1", low=1, high=65535)
+    port: int = setting(7861, "port on 127.0.0.1; 7860 is that of trackio", low=1, high=65535)
     left: str = setting("Qwen/Qwen3-4B-Base", "first checkpoint: a folder or a hub name", tiny="resources/tiny-base")
     right: str = setting("", "second checkpoint [outputs/GRPO-1K-def, else an embedded one]")
     rewards: str = setting("GRPO_indomain/GRPO-1K-def.py", "script with the rewards that are shown first")

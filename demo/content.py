@@ -349,7 +349,8 @@ def samples(folder: Path) -> str:
     """The newest sampled completions as HTML: those of highest and lowest advantage of one group."""
     parts = []
     for row in read_log(folder / "samples.jsonl")[-2:]:
-        given = ", ".join(f"{name} {value}" for name, value in dict(row.get("rewards") or {}).items())
+        found = row.get("rewards")
+        given = ", ".join(f"{name} {value}" for name, value in found.items()) if isinstance(found, dict) else found
         head = f"step {row['step']}, advantage {row.get('advantage')}: {given}"
         asked = f"{row.get('question')}\ncorrect: {row.get('truth')}"
         parts += [f'<div class="verdict">{visible(head)}</div>', coloured(asked), coloured(str(row.get("text")))]
