@@ -122,6 +122,10 @@ def curve_of(folder: Path) -> list[dict]:
     return list(steps.values())
 
 
+def read_curves(path: Path) -> list[dict]:
+    return read_rows(path, ["script", "base"], ["seed", "step"], [], list(CURVE_COLUMNS))
+
+
 def gather_curves(path: Path, outputs: Path) -> list[dict]:
     """The rows of curves.csv with those of every finished run in outputs put in, each in place of an older one."""
 
@@ -129,7 +133,7 @@ def gather_curves(path: Path, outputs: Path) -> list[dict]:
         return tuple(row[name] for name in RUN_COLUMNS)
 
     curves = defaultdict(list)
-    for row in read_rows(path, ["script", "base"], ["seed", "step"], [], list(CURVE_COLUMNS)):
+    for row in read_curves(path):
         curves[run_of(row)].append(row)
     for log in sorted(outputs.glob("**/metrics.jsonl")):
         if (log.parent / "run.json").exists() and ".partial" not in str(log):

@@ -28,7 +28,7 @@ TITLES = {  # of the tables and pictures of that name
     "BFCL": "BFCL: perfect matches of tool calls",
     "ToolUse": "Tool use: questions answered without a failure, and five measures",
 }
-PANELS = {"Out-domain": (3, 6), "BFCL": (2, 2), "ToolUse": (3, 6)}  # of a picture: in a row, of a base
+PANELS = {"Out-domain": (3, 6, 12), "BFCL": (2, 2, 14), "ToolUse": (3, 6, 10)}  # in a row, of a base; scripts
 COLUMNS = {  # of results.csv: head of the column, format
     "format_rate": ("well-formed", "{:.0%}"),
     "truncated_rate": ("truncated", "{:.0%}"),
@@ -243,10 +243,20 @@ def draw_with_numbers(name: str, tables: dict, path: Path) -> None:
             rows = []
             for ways in few.values():
                 row = {way: f"{100 * ways[way]['accuracy']:.1f}" if way in ways else "" for way in pages.DECODINGS}
-                against = next((ways[way]["against"] for way in ways if "against" in ways[way]), None)
+                against = next(
+                    (ways[way]["against"] for way in pages.DECODINGS if "against" in ways.get(way, {})), None
+                )
                 rows.append({**row, "vs start": short_difference(against)})
             sections[f"{dataset} ({base})"] = (few, rows)
-    plots.with_numbers(sections, TITLES[name], path)
+    below = (
+        "vs start: percentage points to what the script started from, sampled where it was sampled; p: paired over the "
+    )
+    plots.with_numbers(
+        sections,
+        TITLES[name],
+        f"{below}problems, corrected (Holm). All scripts, data sets and starts: {name}.md.",
+        path,
+    )
 
 
 def short_difference(against: tuple | None) -> str:
@@ -255,12 +265,12 @@ def short_difference(against: tuple | None) -> str:
 
 def draw_side_by_side(name: str, tables: dict, path: Path) -> None:
     """The first data sets of each base; which others the Markdown has stands below."""
-    across, most = PANELS[name]
+    across, most, lines = PANELS[name]
     solved, unsolved = shown_sets(tables)
     shown = {}
     for base in sorted({base for base, _ in solved}):
         shown |= dict([item for item in solved.items() if item[0][0] == base][:most])
-    names = scripts.chosen(name, {script for table in shown.values() for script in table}, 14)
+    names = scripts.chosen(name, {script for table in shown.values() for script in table}, lines)
     left_out = sorted({dataset for _, dataset in solved.keys() - shown.keys()}, key=rank_of_set)
     below = f"{name}.md has also: {', '.join(left_out)}. " if left_out else ""
     below += f"0 % for every script: {', '.join(unsolved)}." if unsolved else ""

@@ -32,8 +32,8 @@ def table_rows(measured: dict[str, list[dict]]) -> list[dict[str, str]]:
         ours = measured[script]
         row = {"script": script, "start": scripts.start_of(script, ""), "seeds": str(len(ours))}
         row["problems"] = " or ".join(sorted({one["n"] for one in ours}, key=int))
-        row["answered"] = pages.over_seeds([float(one["answered"]) for one in ours], 100, unit=" %")
-        row["accuracy"] = pages.over_seeds([float(one["accuracy"]) for one in ours], 100, unit=" %")
+        row["answered"] = pages.over_seeds([float(one["answered"]) for one in ours], 100, unit="%")
+        row["accuracy"] = pages.over_seeds([float(one["accuracy"]) for one in ours], 100, unit="%")
         for name, head in (("mean_confidence", "mean confidence"), ("auroc", "AUROC"), ("ece", "calibration error")):
             row[head] = pages.over_seeds([one[name] for one in ours if not math.isnan(one[name])], 1, 3)
         rows.append(row)

@@ -43,6 +43,7 @@ NOTES = """\
 - Pairs: first minus second, paired by seed; p of a paired t-test over the seeds (Student, 1908); for the end ({way})
   also p of a paired sign-flip test over the problems. Each is corrected (Holm) within its table. Over seeds: would
   other seeds show it? Over problems: would other problems show it, with these very checkpoints?
+- Commands: of the runs study.sh, of the tests GRPO_reward.md.
 """
 
 
@@ -119,32 +120,33 @@ def sentences(compared: dict[tuple, dict]) -> list[str]:
 
 
 def not_apart(compared: dict, script: str, name: str) -> str:
-    """The scripts that cannot be told from this one, as the end of a sentence."""
-    alike = [
-        scripts.short(other)
-        for pair, row in compared.items()
-        for other in pair
-        if script in pair and other != script and row[name] and not row[name][3] < 0.05
-    ]
-    return f"not significantly different from it: {pages.listed(alike)}" if alike else "apart from all others"
+    """The scripts that cannot be told from this one, in brackets; "" where it was compared with none."""
+    p = {}
+    for pair, row in compared.items():
+        if script in pair and row[name]:
+            p[pair[0] if script == pair[1] else pair[1]] = row[name][3]
+    alike = [scripts.short(other) for other in p if not p[other] < 0.05]
+    if alike:
+        return f" (not significantly different: {pages.listed(alike)})"
+    return " (significantly different from all others)" if p else ""
 
 
 def answer(found: dict, compared: dict, way: str) -> list[str]:
     """Which of the variants is the soonest, and which ends highest."""
     known = [script for script in scripts.VARIANTS if script in found]
-    text = []
-    if known:
-        means = {script: statistics.mean(found[script]["half"].values()) for script in known}
-        soon = min(known, key=means.get)
-        text.append(
-            f"Soonest at half of the held-out problems: **{scripts.short(soon)}**, after {means[soon]:.1f} updates"
-        )
-        text[-1] += f" ({not_apart(compared, soon, 'half')})."
+    means = {script: statistics.mean(found[script]["half"].values()) for script in known}
+    best = min(means, key=means.get)
+    text = [
+        f"- Soonest at half of the held-out problems: **{scripts.short(best)}**, after {means[best]:.1f} updates"
+        f"{not_apart(compared, best, 'half')}."
+    ]
     means = {script: statistics.mean(found[script][way].values()) for script in known if found[script][way]}
     if means:
-        high = max(means, key=means.get)
-        text.append(f"Highest at the end: **{scripts.short(high)}**, {means[high]:.1%} of the test problems, {way}")
-        text[-1] += f" ({not_apart(compared, high, 'end')})."
+        best = max(means, key=means.get)
+        text += [
+            f"- Highest at the end: **{scripts.short(best)}**, {means[best]:.1%} of the test problems, {way}"
+            f"{not_apart(compared, best, 'end')}."
+        ]
     return [*text, ""]
 
 
@@ -157,7 +159,7 @@ def table_rows(found: dict) -> list[dict[str, str]]:
             count = f" ({len(ours[f'{name}_reached'])} of {len(values)})" if values else ""
             row[head] = pages.over_seeds([*values.values()]) + count
         for way in pages.DECODINGS:
-            row[f"end, {way}"] = pages.over_seeds([*ours[way].values()], 100, unit=" %")
+            row[f"end, {way}"] = pages.over_seeds([*ours[way].values()], 100, unit="%")
         row["highest held-out"] = "{1:.1%} at {0}".format(*ours["highest"]) if ours["highest"] else ""
         row["end - highest"] = pages.over_seeds([*ours["fall"].values()], 100, sign=True)
         rows.append(row)

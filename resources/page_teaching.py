@@ -5,7 +5,11 @@ from pathlib import Path
 from common import evaluation
 from resources import comparisons, measurements, pages, plots_points, scripts
 
-LADDER = ("ladder-1", "ladder-2", "ladder-3")
+PANELS = {  # of held-out curves: runs one after the other
+    "one level": ["teach-level"],
+    "a ladder of levels": ["ladder-1", "ladder-2", "ladder-3"],
+    "two skills composed": ["teach-sum"],
+}
 NOTES = """\
 - GRPO-1K-def, 300 updates each, from an SFT whose rows all have one way of reasoning: nothing is left but to compute
   better. teach-level and teach-sum stay on the data of their start; ladder-3 climbs from linear-careful over
@@ -77,37 +81,32 @@ def sentences(known: dict, against: dict) -> list[str]:
         ways = {"up": [], "down": [], "no significant difference": []}
         for name, found in against.items():
             if figures := found.get((dataset, script)):
-                ways["no significant difference" if figures[3] >= 0.05 else "up" if figures[0] > 0 else "down"] += [
-                    name
-                ]
+                way = "up" if figures[0] > 0 else "down"
+                ways[way if figures[3] < 0.05 else "no significant difference"].append(name)
         said = [f"{way}: {pages.listed(names)}" for way, names in ways.items() if names]
         if said:
             text.append(f"- {script} on {dataset} ({'; '.join(said)}).")
     return [*text, ""] if text else []
 
 
-def picture_of(items: dict, curves: dict, base: str, flips: int) -> tuple[dict, dict]:
-    """The panels of one base, as plots_points.teaching() takes them."""
+def picture_of(items: dict, curves: dict, base: str, head: str, flips: int) -> tuple[dict, dict]:
+    """The panels of one base, as plots_points.teaching() takes them; head: for the title of each."""
     passes = {}
     for dataset, names in scripts.TAUGHT.items():
         of_set = items.get((base, dataset, "pass@k"), {})
         if set(names) & set(of_set):
-            passes[dataset] = {
+            passes[dataset + head] = {
                 script: comparisons.pass_at_each_k(of_set[script], flips) for script in names if script in of_set
             }
     lines = {}
-    for title, names in (
-        ("one level", ("teach-level",)),
-        ("a ladder", LADDER),
-        ("two skills composed", ("teach-sum",)),
-    ):
+    for title, names in PANELS.items():
         after, of_panel = 0, []
         for script in names:
             if known := curves.get((base, script)):
                 of_panel.append((script, known, after))
                 after += max(max(steps) for steps in known.values())
         if of_panel:
-            lines[title] = of_panel
+            lines[title + head] = of_panel
     return passes, lines
 
 
@@ -125,5 +124,7 @@ def draw(curve_rows: list[dict], items: dict, folder: Path, flips: int) -> list[
         for dataset in dict.fromkeys(dataset for dataset, _ in known):
             text += [f"### {dataset}", "", *pages.markdown_table(table_rows(known, against, dataset, flips))]
     (folder / "Teaching.md").write_text("\n".join([*text, NOTES]))
-    plots_points.teaching([picture_of(items, curves, base, flips) for base in bases], folder / "Teaching.png")
+    heads = {base: f"\n({base})" if len(bases) > 1 else "" for base in bases}
+    rows = [picture_of(items, curves, base, head, flips) for base, head in heads.items()]
+    plots_points.teaching(rows, folder / "Teaching.png")
     return ["Teaching.md", "Teaching.png"]

@@ -52,7 +52,7 @@ def grid(panels: int, across: int, height: float, **how):
 
 def legend_below(axis, columns: int = 2, **how) -> None:
     """The legend of a panel, below its x-axis."""
-    how = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": columns, "frameon": False} | how
+    how = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "ncols": columns, "frameon": False} | how
     axis.legend(handlelength=2.4, columnspacing=1.2, **how)
 
 
@@ -85,15 +85,18 @@ def add_key(figure, title: str, tables: list[dict], guess: bool = False) -> None
     marks.append(plt.Line2D([], [], color="0.4", marker="|", ls="", ms=8, label="each seed"))
     if guess:
         marks.append(plt.Line2D([], [], color="0.4", ls=":", lw=1, label="by guessing"))
-    title = wrapped(f"{title}; % of test problems, mean over seeds, 95 % interval over problems")
+    title = f"{wrapped(title)}\n% of test problems, mean over seeds, 95 % interval over problems"
     how = {"loc": "outside upper left", "ncols": len(marks), "frameon": False, "alignment": "left"}
     figure.legend(handles=marks, title=title, title_fontsize=10, **how)
 
 
-def with_numbers(sections: dict[str, tuple], title: str, path: Path) -> None:
-    """sections: head -> (table, rows of text: column -> text). Each a forest with its numbers in line on the right."""
+def with_numbers(sections: dict[str, tuple], title: str, below: str, path: Path) -> None:
+    """sections: head -> (table, rows of text: column -> text). Each a forest with its numbers in line on the right.
+
+    below: a note.
+    """
     heights = [LINE * (len(rows) + 2.5) for _, rows in sections.values()]
-    size, ratios = (WIDTH, sum(heights) + 0.7), {"height_ratios": heights, "width_ratios": [1.25, 1]}
+    size, ratios = (WIDTH, sum(heights) + 1.2), {"height_ratios": heights, "width_ratios": [1.25, 1]}
     figure, axes = plt.subplots(len(sections), 2, figsize=size, squeeze=False, layout="constrained", **ratios)
     for (left, right), (head, (table, rows)) in zip(axes, sections.items()):
         forest(left, table, list(table))
@@ -110,6 +113,7 @@ def with_numbers(sections: dict[str, tuple], title: str, path: Path) -> None:
                 right.text(x, y, row[name], va="center")
             x += width
     add_key(figure, title, [table for table, _ in sections.values()])
+    note(figure, below)
     save(figure, path)
 
 

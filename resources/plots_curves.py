@@ -30,7 +30,13 @@ def panel(axis, known: dict[str, dict], title: str, ylabel: str) -> None:
     """known: label -> seed -> step -> fraction; a reward has the same colour in all pictures."""
     spare = iter(OTHERS)
     for i, (label, ours) in enumerate(known.items()):
-        curve(axis, ours, label, COLOURS.get(label) or next(spare), plots.LINES[i % len(plots.LINES)])
+        curve(
+            axis,
+            ours,
+            label,
+            COLOURS.get(label) or COLOURS.get(f"GRPO-{label}") or next(spare),
+            plots.LINES[i % len(plots.LINES)],
+        )
     finish(axis, title, ylabel)
 
 
@@ -47,6 +53,11 @@ def finish(axis, title: str, ylabel: str) -> None:
 def of_base(curves: dict, base: str, names: list[str]) -> dict[str, dict]:
     """label -> seed -> step -> value of those scripts that have a curve."""
     return {scripts.short(name): curves[base, name] for name in names if (base, name) in curves}
+
+
+def in_group(script: str) -> str:
+    """A name short enough for two columns of a legend."""
+    return script.removeprefix("GRPO-").removeprefix("GRPO_BFCL_")
 
 
 def rewards(curves: dict[str, dict], bases: list[str], path: Path) -> None:
@@ -82,16 +93,17 @@ def ablations(curves: dict, bases: list[str], path: Path) -> None:
 def groups(curves: dict, path: Path) -> list[str]:
     """Held-out accuracy, a panel for each group of scripts and base; [] where there is none."""
     bases = sorted({base for base, _ in curves})
-    shown = [
-        (base, group, of_base(curves, base, names)) for base in bases for group, names in scripts.CURVE_GROUPS.items()
-    ]
-    shown = [(base, group, known) for base, group, known in shown if known]
+    shown = []
+    for base in bases:
+        for group, names in scripts.CURVE_GROUPS.items():
+            if known := {in_group(name): curves[base, name] for name in names if (base, name) in curves}:
+                shown.append((f"{group} ({base})" if len(bases) > 1 else group, known))
     if not shown:
         return []
     figure, axes = plots.grid(len(shown), 2, 3.4)
-    for axis, (base, group, known) in zip(axes, shown):
-        panel(axis, known, f"{group} ({base})" if len(bases) > 1 else group, HELDOUT)
+    for axis, (title, known) in zip(axes, shown):
+        panel(axis, known, title, HELDOUT)
         plots.legend_below(axis)
-    plots.note(figure, NOTE)
+    plots.note(figure, f"{NOTE} Names without GRPO- and GRPO_BFCL_.")
     plots.save(figure, path)
     return [path.name]

@@ -9,9 +9,13 @@ from matplotlib.transforms import Bbox
 from resources import pages, plots, plots_curves, scripts, seeds
 
 MARKERS = "osv^DP"
-PLACES = [(x, y) for r in (9, 16, 26, 38, 52) for x, y in ((r, 0), (r, r), (r, -r), (-r, 0), (-r, r), (-r, -r), (0, r))]
+PLACES = [  # of a label, in points from its point
+    (x, y)
+    for far in (10, 16, 26, 38, 52, 68)
+    for x, y in ((far, 0), (-far, 0), (far, far), (far, -far), (-far, far), (-far, -far), (0, far))
+]
 NEAR = 7  # places without a line to the point
-TICKS = (0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99, 0.997, 0.999, 0.9997, 0.9999)
+TICKS = (0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99, 0.999, 0.9999)
 LOWEST = 20  # completions in a bin for a point of its own
 
 
@@ -37,12 +41,13 @@ def place_labels(figure, axis, labels: dict[str, tuple], lines: list[tuple]) -> 
     """
     renderer = figure.canvas.get_renderer()
     frame = axis.get_window_extent(renderer)
-    ends = [(at, at, 7) for at in labels.values()] + [(*line, 2) for line in lines]
+    ends = [(at, at, 7, 3) for at in labels.values()] + [(*line, 1, 1) for line in lines]
     taken = []
-    for one, other, half in ends:
+    for one, other, half, weight in ends:
         edges = sorted([axis.transData.transform(one).tolist(), axis.transData.transform(other).tolist()])
         (x0, y0), (x1, y1) = edges
-        taken.append(Bbox.from_extents(x0 - half, min(y0, y1) - half, x1 + half, max(y0, y1) + half))
+        box = Bbox.from_extents(x0 - half, min(y0, y1) - half, x1 + half, max(y0, y1) + half)
+        taken.append((box, weight))
     for name, at in labels.items():
         tried = []
         for order, (x, y) in enumerate(PLACES):
@@ -54,10 +59,11 @@ def place_labels(figure, axis, labels: dict[str, tuple], lines: list[tuple]) -> 
             box = Text.get_window_extent(text, renderer)  # without the line to the point
             text.remove()
             outside = box.width * box.height - overlap(box, frame)
-            tried.append((sum(overlap(box, other) for other in taken) + 9 * outside, order, how, box))
+            covered = sum(weight * overlap(box, other) for other, weight in taken)
+            tried.append((covered + 9 * outside + 5 * order, order, how, box))
         _, _, how, box = min(tried, key=lambda place: place[:2])
         axis.annotate(name, at, **how)
-        taken.append(box)
+        taken.append((box, 3))
 
 
 def end_points(axis, known: dict[str, dict], way: str) -> tuple[dict, list]:
@@ -95,6 +101,7 @@ def ends(found: dict[str, dict], path: Path) -> list[str]:
         axis.set_ylabel(f"correct at the end, % of test problems, {way}")
         axis.set_title(f"Quick is left, good in the end is up ({base}); lines: 95 % interval over seeds")
         axis.grid(alpha=0.3)
+        axis.set_xlim(left=min(0, axis.get_xlim()[0]))
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the labels would move it
     for axis, labels, lines in placed:
@@ -109,7 +116,7 @@ def pass_lines(axis, table: dict[str, dict[int, tuple]], title: str) -> None:
     for i, (script, row) in enumerate(table.items()):
         means, lows, highs = ([100 * row[k][part] for k in row] for part in range(3))
         style = {"color": plots.PALETTE[i % len(plots.PALETTE)], "ls": plots.LINES[i % len(plots.LINES)], "ms": 4}
-        axis.plot(list(row), means, label=scripts.short(script), marker=MARKERS[i % len(MARKERS)], **style)
+        axis.plot(list(row), means, label=script, marker=MARKERS[i % len(MARKERS)], **style)
         axis.fill_between(list(row), lows, highs, color=style["color"], alpha=0.1, lw=0)
     axis.set_xscale("log", base=2)
     shown = ks if len(ks) < 5 else ks[::2]
@@ -141,9 +148,7 @@ def reliability(axis, bins: dict[str, tuple], title: str) -> None:
         axis.plot(x, 100 * correct[kept] / count[kept], label=script, **style)
         at += [*x]
     low, high = (min(at), max(at)) if at else (0.1, 0.9)
-    line = sorted(
-        {low, high, *(x for x in TICKS if low <= x <= high), *(low + (high - low) * i / 200 for i in range(201))}
-    )
+    line = [x for x in sorted({low, high, *TICKS, *(i / 200 for i in range(1, 200))}) if low <= x <= high]
     axis.plot(line, [100 * x for x in line], color="0.5", ls=":", label="accuracy = confidence")
     axis.set_xscale("logit")
     shown = [x for x in TICKS if low <= x <= high] or [low]

@@ -104,7 +104,9 @@ CURVE_GROUPS = {  # the panels of Learning_curves.png
     "answer alone, and controls": [
         *("GRPO-Linear", "GRPO-Linear-brief", "GRPO-Control-random-long", "GRPO-Control-format-long")
     ],
-    "tool calls": [f"GRPO_BFCL_v{i}{start}" for i in (1, 2) for start in ("", "-clean", "-from-GRPO-1K-def")],
+    "tool calls, GRPO_BFCL_": [
+        f"GRPO_BFCL_v{i}{start}" for i in (1, 2) for start in ("", "-clean", "-from-GRPO-1K-def")
+    ],
     "does GRPO teach?": ["teach-level", "ladder-1", "ladder-2", "ladder-3", "teach-sum"],
 }
 PICTURED = {  # the scripts of a picture, most important first; the rest fills up, the Markdown has all
@@ -114,7 +116,13 @@ PICTURED = {  # the scripts of a picture, most important first; the rest fills u
     ],
     "Out-domain": [
         *("base", "SFT-brief", "SFT", "GRPO-Linear", "GRPO-1K-def-long", "GRPO-1K-def-from-SFT", "GRPO-Hybrid-long"),
-        *("GRPO-Hybrid-from-SFT", "GRPO-Intuitor-long", "GRPO-Intuitor-from-SFT", "GRPO-Control-random-long"),
+        *(
+            "GRPO-Hybrid-from-SFT",
+            "GRPO-Intuitor-long",
+            "GRPO-Intuitor-from-SFT",
+            "GRPO-DualHead-long",
+            "GRPO-Control-random-long",
+        ),
     ],
     "BFCL": [script for script in ORDER if "BFCL" in script or script in ("never-calls", "base")],
     "ToolUse": [script for script in ORDER if "_tools" in script or script == "base"],
@@ -158,4 +166,4 @@ def chosen(picture: str, scripts: Collection[str], most: int) -> list[str]:
 
 def short(script: str) -> str:
     """The name of a reward that was trained until its curve was flat."""
-    return script.removesuffix("-long").removesuffix("-brief")
+    return script.removesuffix("-long")
