@@ -165,6 +165,17 @@ def shown_sets(tables: dict) -> tuple[dict, list[str]]:
     return shown, sorted({dataset for _, dataset in tables.keys() - shown.keys()})
 
 
+def above_guessing(tables: dict) -> tuple[dict, list[str]]:
+    """The tables of sets on which any script solves more than by guessing, and the names of the other sets."""
+    shown = {}
+    for (base, dataset), table in tables.items():
+        best = max(figures["accuracy"] for ways in table.values() for figures in ways.values())
+        if best > CHANCE.get(dataset, 0) / 100:
+            shown[base, dataset] = table
+    shown = shown or tables
+    return shown, sorted({dataset for _, dataset in tables.keys() - shown.keys()}, key=rank_of_set)
+
+
 # Markdown.
 
 
@@ -263,15 +274,19 @@ def short_difference(against: tuple | None) -> str:
     return f"{pages.number(100 * against[0], sign=True)}, {pages.chance(against[3])}" if against else ""
 
 
+def counted(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{len(names)} sets"
+
+
 def draw_side_by_side(name: str, tables: dict, path: Path) -> None:
     """The first data sets of each base; which others the Markdown has stands below."""
     across, most, lines = PANELS[name]
-    solved, unsolved = shown_sets(tables)
+    solved, unsolved = above_guessing(tables)
     shown = {}
     for base in sorted({base for base, _ in solved}):
         shown |= dict([item for item in solved.items() if item[0][0] == base][:most])
     names = scripts.chosen(name, {script for table in shown.values() for script in table}, lines)
     left_out = sorted({dataset for _, dataset in solved.keys() - shown.keys()}, key=rank_of_set)
-    below = f"{name}.md has also: {', '.join(left_out)}. " if left_out else ""
-    below += f"0 % for every script: {', '.join(unsolved)}." if unsolved else ""
+    below = f"{name}.md has also: {counted(left_out)}. " if left_out else ""
+    below += f"Nothing above guessing: {counted(unsolved)}." if unsolved else ""
     plots.side_by_side(shown, names, CHANCE, TITLES[name], below, across, path)

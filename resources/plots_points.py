@@ -3,6 +3,7 @@
 import statistics
 from pathlib import Path
 
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -62,7 +63,7 @@ def place_labels(figure, axis, labels: dict[str, tuple], lines: list[tuple]) -> 
             covered = sum(weight * overlap(box, other) for other, weight in taken)
             tried.append((covered + 9 * outside + 5 * order, order, how, box))
         _, _, how, box = min(tried, key=lambda place: place[:2])
-        axis.annotate(name, at, **how)
+        axis.annotate(name, at, **how, path_effects=[withStroke(linewidth=3, foreground="white")])
         taken.append((box, 3))
 
 

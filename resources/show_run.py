@@ -38,7 +38,7 @@ HEAD = """\
              sampled                   greedy                     vs {:13} well-formed
              this run          in git  this run          in git  this run in git  this run in git"""
 LINE = "{:11}  {:17} {:>6}  {:17} {:>6}  {:>8} {:>6}  {:>8} {:>6}"
-BELOW = "accuracy in % [95 % interval]; vs {}: percentage points, sampled; in git: the committed figures"
+BELOW = "accuracy in % [95 % interval]; vs {}: percentage points, sampled; in git: as committed"
 
 
 def committed_rows(folder: Path) -> list[dict]:
