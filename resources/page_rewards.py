@@ -41,8 +41,8 @@ NOTES = """\
   of a few points is expected by chance.
 - [ ]: 95 % interval of the mean over the seeds (Student's t); of two seeds, both values.
 - Pairs: first minus second, paired by seed; p of a paired t-test over the seeds (Student, 1908); for the end ({way})
-  also p of a paired sign-flip test over the problems. Each is corrected (Holm) within its table. Over seeds: would
-  other seeds show it? Over problems: would other problems show it, with these very checkpoints?
+  also p of a paired sign-flip test over the problems. Each p is corrected (Holm) within its table, the intervals are
+  not. Over seeds: would other seeds show it? Over problems: would other problems, with these very checkpoints?
 - Commands: of the runs study.sh, of the tests GRPO_reward.md.
 """
 
@@ -196,12 +196,26 @@ def pair_rows(compared: dict[tuple, dict]) -> list[dict[str, str]]:
     return rows
 
 
-def section(base: str, found: dict, items: dict, dataset: str, flips: int) -> list[str]:
-    """The tables and sentences of one base."""
+def start_of_all(results: list[dict]) -> list[str]:
+    """A sentence on SFT-brief, from which all of them start; results: of one base and data set."""
+    rows = [row for row in results if row["script"] == "SFT-brief"]
+    said = []
+    for way in pages.DECODINGS:
+        ours = [row for row in rows if row["decoding"] == way]
+        if ours:
+            correct, formed = ([float(row[name]) for row in ours] for name in ("accuracy", "format_rate"))
+            said.append(
+                f"{way} {pages.over_seeds(correct, 100, unit='%')} correct, {statistics.mean(formed):.0%} well-formed"
+            )
+    return [f"- The start, SFT-brief: {'; '.join(said)}."] if said else []
+
+
+def section(base: str, found: dict, results: list[dict], items: dict, dataset: str, flips: int) -> list[str]:
+    """The tables and sentences of one base; results: its rows of that data set."""
     way = next((way for way in pages.DECODINGS if any(ours[way] for ours in found.values())), "sampled")
     items = items.get((base, dataset, way), {})
     compared = {title: compare(found, items, pairs, way, flips) for title, pairs in FAMILIES.items()}
-    text = [f"## {base}", "", *answer(found, compared["the variants with each other"], way)]
+    text = [f"## {base}", "", *start_of_all(results), *answer(found, compared["the variants with each other"], way)]
     text += pages.markdown_table(table_rows(found))
     for title, of_family in compared.items():
         if of_family:
@@ -229,7 +243,7 @@ def draw(curve_rows: list[dict], results: list[dict], items: dict, folder: Path,
         ours = [row for row in ours if row["dataset"] == dataset]
         known = [script for script in ALL if (base, script) in curves["accuracy"]]
         ends[base] = {script: figures_of(curves, ours, base, script) for script in known}
-        text += section(base, ends[base], items, dataset, flips)
+        text += section(base, ends[base], ours, items, dataset, flips)
     (folder / "Rewards.md").write_text("\n".join(text))
     plots_curves.rewards(curves, bases, folder / "Rewards_curves.png")
     plots_curves.ablations(curves["accuracy"], bases, folder / "Ablations.png")

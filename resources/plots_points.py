@@ -4,7 +4,6 @@ import statistics
 from pathlib import Path
 
 from matplotlib.patheffects import withStroke
-from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from resources import pages, plots, plots_curves, scripts, seeds
@@ -35,35 +34,39 @@ def overlap(one, other) -> float:
     return max(0, across) * max(0, down)
 
 
+def box_between(axis, one: tuple, other: tuple, half: float) -> Bbox:
+    """The pixels of a horizontal or vertical line between two points of the data, or of a point."""
+    (x0, y0), (x1, y1) = sorted(axis.transData.transform([one, other]).tolist())
+    return Bbox.from_extents(x0 - half, min(y0, y1) - half, x1 + half, max(y0, y1) + half)
+
+
 def place_labels(figure, axis, labels: dict[str, tuple], lines: list[tuple]) -> None:
     """Write each label beside its point (x, y), where it covers least of other labels, points and lines.
 
     lines: ((x, y), (x, y)) of each, horizontal or vertical.
     """
-    renderer = figure.canvas.get_renderer()
+    renderer, pixel = figure.canvas.get_renderer(), figure.dpi / 72  # pixels of a point of 1/72 inch
     frame = axis.get_window_extent(renderer)
-    ends = [(at, at, 7, 3) for at in labels.values()] + [(*line, 1, 1) for line in lines]
-    taken = []
-    for one, other, half, weight in ends:
-        edges = sorted([axis.transData.transform(one).tolist(), axis.transData.transform(other).tolist()])
-        (x0, y0), (x1, y1) = edges
-        box = Bbox.from_extents(x0 - half, min(y0, y1) - half, x1 + half, max(y0, y1) + half)
-        taken.append((box, weight))
+    taken = [(box_between(axis, at, at, 7), 3) for at in labels.values()]  # box and weight
+    taken += [(box_between(axis, *line, 1), 1) for line in lines]
     for name, at in labels.items():
+        text = axis.text(*at, name, ha="center", va="center")
+        here = text.get_window_extent(renderer)
+        text.remove()
         tried = []
         for order, (x, y) in enumerate(PLACES):
-            side = {"ha": "left" if x > 0 else "right" if x < 0 else "center", "va": "center"}
-            far = {"arrowprops": {"arrowstyle": "-", "color": "0.6", "lw": 0.7}} if order >= NEAR else {}
-            how = {"xytext": (x, y), "textcoords": "offset points", **side, **far}
-            text = axis.annotate(name, at, **how)
-            text.update_positions(renderer)
-            box = Text.get_window_extent(text, renderer)  # without the line to the point
-            text.remove()
+            middle = x * pixel + (here.width / 2 if x > 0 else -here.width / 2 if x < 0 else 0)
+            box = here.translated(middle, y * pixel)
             outside = box.width * box.height - overlap(box, frame)
             covered = sum(weight * overlap(box, other) for other, weight in taken)
-            tried.append((covered + 9 * outside + 5 * order, order, how, box))
-        _, _, how, box = min(tried, key=lambda place: place[:2])
-        axis.annotate(name, at, **how, path_effects=[withStroke(linewidth=3, foreground="white")])
+            tried.append((covered + 9 * outside + 5 * order, order, box))
+        _, order, box = min(tried, key=lambda place: place[:2])
+        x, y = PLACES[order]
+        how = {"ha": "left" if x > 0 else "right" if x < 0 else "center", "va": "center"}
+        if order >= NEAR:
+            how["arrowprops"] = {"arrowstyle": "-", "color": "0.6", "lw": 0.7}
+        how["path_effects"] = [withStroke(linewidth=3, foreground="white")]
+        axis.annotate(name, at, xytext=(x, y), textcoords="offset points", **how)
         taken.append((box, 3))
 
 

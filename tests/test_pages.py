@@ -198,6 +198,7 @@ def test_every_page_and_picture_of_a_study(study, tmp_path):
 def test_the_page_of_rewards_answers_both_questions(study):
     text = (study / "Rewards.md").read_text()
     assert "Soonest at half of the held-out problems: **GRPO-1K-def**" in text and "Highest at the end: **" in text
+    assert "- The start, SFT-brief: sampled " in text and "98% well-formed; greedy " in text
     for script in [*scripts.VARIANTS, *scripts.ABLATIONS, *scripts.CONTROLS]:
         assert text.count(f"| {script} |") == 5  # one table of means, four of each seed
     assert text.count("| 96.0 [96.0, 96.0] (0 of 5) |") >= 2 and "> 96.0" in text
