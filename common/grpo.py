@@ -22,7 +22,7 @@ else:
 
 
 @dataclass
-class Args(settings.RunArgs, Config):
+class Args(settings.TrainArgs, Config):
     tags: str = setting("", "tag set, thesis or think [that of the base]")
     max_prompt_tokens: int = setting(512, "rows with a longer prompt are dropped")
     load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")

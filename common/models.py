@@ -1,5 +1,6 @@
 """Models and tokenizers: loading, checking and saving them."""
 
+import importlib.metadata
 import importlib.util
 import os
 from pathlib import Path
@@ -63,6 +64,11 @@ def check_device(args) -> None:
             runs.fail("vLLM needs a CUDA GPU; pass --use_vllm false to generate with transformers")
         if importlib.util.find_spec("vllm") is None:
             runs.fail("vLLM is not installed; pip install -r requirements/cuda.txt, or pass --use_vllm false")
+    for name in getattr(args, "report_to", None) or []:
+        try:
+            importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            runs.fail(f"--report_to {name} needs the package {name}; pip install -r requirements/demo.txt")
     if torch.cuda.device_count() > 1 and "WORLD_SIZE" not in os.environ:
         runs.fail("more than one GPU: choose one with CUDA_VISIBLE_DEVICES=0, or train on all with accelerate launch")
     if getattr(args, "load_in_4bit", False):

@@ -98,6 +98,7 @@ GROUPS = {  # of --help; settings in none of them come first
     "logging and checkpoints": (
         *("logging_steps", "save_strategy", "save_steps", "save_total_limit", "eval_strategy", "eval_steps"),
         *("load_best_model_at_end", "metric_for_best_model", "heldout_every", "heldout_rows", "patience", "show"),
+        *("report_to", "push_to_hub", "hub_model_id"),
     ),
     "folders": (
         *(
@@ -173,6 +174,17 @@ class RunArgs(ProfileArgs):
         if size % rest:
             runs.fail(f"{steps} batches of {size} cannot be divided among {processes.COUNT} processes; start fewer")
         self.gradient_accumulation_steps, self.per_device_train_batch_size = steps // fewer, size // rest
+
+
+@dataclass
+class TrainArgs(RunArgs):
+    """The settings of every stage with a trainer; also options of its config."""
+
+    report_to: list[str] = setting(
+        ["none"], "live curves: trackio, tensorboard, wandb", choices=("none", "trackio", "tensorboard", "wandb")
+    )
+    push_to_hub: bool = setting(False, "push the finished output to the hub; log in before with: hf auth login")
+    hub_model_id: str = setting("", "repository on the hub [name of the output folder]")
 
 
 def default_profile() -> str:
@@ -270,6 +282,8 @@ def parse(args_class, description: str, output: Callable | None = None, argv: li
 def check(args_class, values: dict) -> None:
     """End the script for a value outside of its range or choices, or for more or fewer reward weights than rewards."""
     known = settings_of(args_class)
+    if values.get("hub_token"):
+        runs.fail("--hub_token would be recorded with the command; log in with: hf auth login, or set HF_TOKEN")
     for name, value in values.items():
         chosen = known.get(name, Reason())
         allowed = chosen.range or RANGES.get(name, Range())

@@ -2,10 +2,11 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
-from common import checkpoints, evaluation, memory, models, processes, runs
+from common import checkpoints, evaluation, hub, memory, models, processes, runs
 
 # At the end it warns that lm_head.weight is missing, which is stored once with the embeddings where the two are tied.
 logging.getLogger("transformers.trainer").addFilter(lambda record: "missing keys" not in record.getMessage())
@@ -16,7 +17,12 @@ def begin(args, base: str, tokenizer, tag_set: str, each: int = 1, **data) -> ru
 
     data: rows, dataset, heldout and fingerprint of runs.Run. each: sequences that an example is made of.
     """
+    repo = hub.repository(args) if args.push_to_hub and processes.IS_MAIN else ""
     partial = runs.start(args, memory.fit(base, args, each))
+    args.push_to_hub = False  # the trainer would push the folder of a run that is not finished
+    # What the libraries of --report_to write stays in outputs/, beside the runs.
+    os.environ.setdefault("TRACKIO_DIR", str(runs.OUTPUTS / "trackio"))
+    os.environ.setdefault("WANDB_DIR", str(runs.OUTPUTS))
     run = runs.Run(
         args=args,
         base=base,
@@ -25,6 +31,7 @@ def begin(args, base: str, tokenizer, tag_set: str, each: int = 1, **data) -> ru
         partial=partial,
         model=models.load_model(base, args),
         lora=models.lora_config(args),
+        repo=repo,
         **data,
     )
     return run._replace(heldout=run.heldout[: args.heldout_rows])
@@ -44,6 +51,10 @@ def train(run: runs.Run, trainer, score: Callable = evaluation.score_answer, wat
         if processes.IS_MAIN:
             facts = models.save_model(trainer, run.tokenizer, run.partial, run.base) | shown.results()
             runs.finish(run.args, base=run.base, tags=run.tag_set, fingerprint=run.fingerprint, **facts)
+            output = Path(run.args.output)
+            (output / hub.CARD).write_text(hub.card(output))  # in place of the trainer's
+            if run.repo:
+                hub.push(output, run.repo, run.args.hub_revision)
         processes.wait()
 
 
