@@ -25,6 +25,10 @@ if not sys.stderr.isatty():
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of libraries would fill a log file
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns at import of a kernel that is not needed here
 
+# What the libraries of --report_to write stays beside the runs; they read this when they are imported.
+os.environ.setdefault("TRACKIO_DIR", str(runs.OUTPUTS / "trackio"))
+os.environ.setdefault("WANDB_DIR", str(runs.OUTPUTS))
+
 PROFILES = ("tiny", "gpu")
 HELP = bool({"-h", "--help"} & set(sys.argv[1:]))  # then a trainer's config, which takes seconds to import, is left out
 

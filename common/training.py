@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,9 +19,6 @@ def begin(args, base: str, tokenizer, tag_set: str, each: int = 1, **data) -> ru
     repo = hub.repository(args) if args.push_to_hub and processes.IS_MAIN else ""
     partial = runs.start(args, memory.fit(base, args, each))
     args.push_to_hub = False  # the trainer would push the folder of a run that is not finished
-    # What the libraries of --report_to write stays in outputs/, beside the runs.
-    os.environ.setdefault("TRACKIO_DIR", str(runs.OUTPUTS / "trackio"))
-    os.environ.setdefault("WANDB_DIR", str(runs.OUTPUTS))
     run = runs.Run(
         args=args,
         base=base,
