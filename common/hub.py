@@ -30,7 +30,7 @@ def repository(args) -> str:
         runs.fail("no token for the hub: log in with: hf auth login, or set HF_TOKEN; then repeat the command")
     with reached():
         name = args.hub_model_id or Path(args.output).name
-        return HfApi().create_repo(name, private=args.hub_private_repo, exist_ok=True).repo_id
+        return HfApi().create_repo(name, private=args.hub_private_repo or None, exist_ok=True).repo_id
 
 
 def push(folder: Path, repo: str, revision: str | None = None, rows: list[dict] = ()) -> None:

@@ -28,6 +28,14 @@ CURVES = {
 }
 
 
+def count_updates() -> None:
+    """Make trackio's step the number of updates; the trainer's callback lets it count its lines instead."""
+    import trackio
+
+    log = trackio.log
+    trackio.log = lambda metrics, step=None: log(metrics, step=metrics.get("train/global_step", step))
+
+
 class Watch(TrainerCallback):
     """Shows and records a run.
 
@@ -43,6 +51,8 @@ class Watch(TrainerCallback):
         self.name = run.partial.name.removesuffix(".partial")  # several runs may share a terminal
         self.tags = prompts.TAG_SETS[run.tag_set]
         self.clock, self.bar, self.last, self.heard = runs.Clock(run.partial), None, {}, False
+        if "trackio" in trainer.args.report_to:
+            count_updates()
         trainer.remove_callback(ProgressCallback)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(self)

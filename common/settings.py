@@ -185,7 +185,7 @@ class TrainArgs(RunArgs):
     """The settings of every stage with a trainer; also options of its config."""
 
     report_to: list[str] = setting(
-        ["none"], "live curves: trackio, tensorboard, wandb", choices=("none", "trackio", "tensorboard", "wandb")
+        [], "live curves: trackio, tensorboard, wandb [none]", choices=("none", "trackio", "tensorboard", "wandb")
     )
     push_to_hub: bool = setting(False, "push the finished output to the hub; log in before with: hf auth login")
     hub_model_id: str = setting("", "repository on the hub [name of the output folder]")
