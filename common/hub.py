@@ -93,10 +93,15 @@ def public(words: str) -> str:
 
 
 def stages(folder: Path) -> tuple[str, list[dict]]:
-    """The model at the beginning of a lineage, a hub name or the name of a folder; and each run.json from there on."""
-    made, base = [], str(folder)
+    """The model at the beginning of a lineage, a hub name or the name of a folder; and each run.json from there on.
+
+    Without those of stages that were made again since: their commands need not be those that led here.
+    """
+    made, base, before = [], str(folder), float("inf")
     while (record := runs.resolve(base) / "run.json").exists() and "base" in (facts := json.loads(record.read_text())):
-        made, base = [facts, *made], facts["base"]
+        if record.stat().st_mtime <= before:
+            made, before = [facts, *made], record.stat().st_mtime
+        base = facts["base"]
     return base if base.count("/") == 1 and not runs.resolve(base).exists() else Path(base).name, made
 
 

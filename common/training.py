@@ -43,15 +43,15 @@ def train(run: runs.Run, trainer, score: Callable = evaluation.score_answer, wat
     shown = (watch or Watch)(trainer, run, score)
     trainer.args.logging_nan_inf_filter = False  # it would hide a loss that is not a number, and the run would go on
     _train(trainer, run.partial, run.args.resume)
+    output = Path(run.args.output)
     with processes.whole_model(trainer):
         if processes.IS_MAIN:
             facts = models.save_model(trainer, run.tokenizer, run.partial, run.base) | shown.results()
             runs.finish(run.args, base=run.base, tags=run.tag_set, fingerprint=run.fingerprint, **facts)
-            output = Path(run.args.output)
             (output / hub.CARD).write_text(hub.card(output))  # in place of the trainer's
-            if run.repo:
-                hub.push(output, run.repo, run.args.hub_revision)
         processes.wait()
+    if run.repo:  # the main process alone has it, and the others do not wait for its upload
+        hub.push(output, run.repo, run.args.hub_revision)
 
 
 def _train(trainer, partial: Path, resume: bool) -> None:

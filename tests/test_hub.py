@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 import shutil
 import threading
@@ -138,6 +139,19 @@ def test_the_card_has_command_base_data_limits_and_intervals(output, tmp_path):
     facts = json.loads((output / "run.json").read_text())
     runs.write_json(output / "run.json", facts | {"base": "Qwen/Qwen3-4B-Base"})
     assert ModelCard(hub.card(output)).data.to_dict()["base_model"] == "Qwen/Qwen3-4B-Base"
+
+
+def test_the_card_has_the_commands_of_the_stages_before_it(output):
+    sft = output.parent / "SFT"
+    shutil.copytree(output, sft)
+    facts = json.loads((output / "run.json").read_text())
+    runs.write_json(output / "run.json", facts | {"base": str(sft)})
+    runs.write_json(sft / "run.json", facts | {"command": f"python {SFT} --output {sft}"})
+    for made, shown in ((1, True), (3, False)):  # before the checkpoint, or again after it
+        os.utime(sft / "run.json", (made, made))
+        os.utime(output / "run.json", (2, 2))
+        text = hub.card(output)
+        assert (f"python {SFT} --output SFT" in text) == shown and "Base: tiny-base" in text
 
 
 def test_the_card_has_only_rows_that_were_measured_on_this_checkpoint(output, tmp_path):
