@@ -3,6 +3,8 @@
 # make test       all tests
 # make test-fast  the tests that train nothing
 # make rehearse   the GPU's path on a CPU build of vLLM, in .venv-vllm (4 GB); the figures are in LOG.md
+# make curves     the page of trackio with the runs of --report_to trackio, on 127.0.0.1
+# make test-demo  the tests of what requirements/demo.txt adds
 # make lint       ruff: check and format
 # make soak       an hour of kills, full disks, hostile text and long runs; the figures are in LOG.md
 # make bench      benchmarks/, after make run: an update, generation and time to accuracy beside plain TRL; an hour
@@ -20,7 +22,7 @@ REQUIREMENTS := $(if $(CUDA),requirements/cuda.txt,requirements.txt)
 READY := $(VENV)/.ready$(if $(CUDA),-cuda)
 IN_VENV := PATH="$(abspath $(VENV))/bin:$$PATH"
 
-.PHONY: help run study test test-fast rehearse lint soak bench demo test-browser base
+.PHONY: help run study test test-fast rehearse curves lint soak bench demo test-browser test-demo base
 
 help:
 	@grep '^# make' Makefile | cut -c 3-
@@ -39,6 +41,12 @@ test-fast: $(READY)
 
 rehearse: $(VLLM_VENV)/.ready
 	PATH="$(abspath $(VLLM_VENV))/bin:$$PATH" python -m pytest -q -s tests/rehearsal
+
+curves: $(VENV)/.ready-demo
+	TRACKIO_DIR="$(abspath outputs/trackio)" $(IN_VENV) trackio show --host 127.0.0.1
+
+test-demo: $(VENV)/.ready-demo
+	$(IN_VENV) python -m pytest -q tests/demo
 
 lint: $(READY)
 	$(IN_VENV) ruff check .

@@ -26,7 +26,7 @@ BRIEF = "--max_steps 6 --output outputs/SFT-brief"  # SFT on 24 rows: the start 
 
 
 @dataclass
-class Args(settings.RunArgs, Config):
+class Args(settings.TrainArgs, Config):
     tags: str = setting("", "tag set, thesis or think [that of the base]")
     max_prompt_tokens: int = setting(512, "rows with a longer prompt are dropped")
     load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
