@@ -41,7 +41,7 @@ make_data() {
 
 stage "data and SFT: on a few dozen rows, after which the format is half learned, and on all"
 for dataset in $DATA; do make_data SFT/dataset_creation.py --dataset $dataset; done
-for seed in $SEEDS $MORE $MOST; do train SFT-brief - $SFT --max_steps 6; done
+for seed in $SEEDS $MORE $MOST; do train SFT-brief - $SFT --max_steps 6 --learning_rate 2e-4; done
 for seed in $SEEDS; do train SFT - $SFT; done
 finish
 
@@ -122,24 +122,19 @@ for seed in $SEEDS; do
 done
 finish
 
-# One way of reasoning in all rows, so that nothing is left but to compute better: 300 updates of each design
+# 300 updates of each design, from SFT on all rows of a level, or on a few rows of systems of which x + y is asked for
 stage "does GRPO teach? one level of systems, a ladder of levels, two skills composed"
-make_data SFT/dataset_creation.py --dataset linear --terse 0 --train_rows 3000 --output outputs/data/linear-careful
 for level in harder hardest; do
-  make_data SFT/dataset_creation.py --dataset linear --level $level --terse 0 --train_rows 3000 \
-    --output outputs/data/linear-$level
+  make_data SFT/dataset_creation.py --dataset linear --level $level --output outputs/data/linear-$level
 done
-make_data SFT/dataset_creation.py --dataset linear_sum --terse 0 --train_rows 3000
-for seed in $SEEDS; do
-  train SFT-careful - $SFT --dataset linear-careful
-  train SFT-sum - $SFT --dataset linear_sum --max_steps 12
-done
+make_data SFT/dataset_creation.py --dataset linear_sum
+for seed in $SEEDS; do train SFT-sum - $SFT --dataset linear_sum --max_steps 12; done
 finish
 TEACH="--heldout_every 20 --heldout_rows 100"
 for seed in $SEEDS; do
-  train teach-level SFT-careful $DEF --max_steps 300 --dataset linear-careful $TEACH
+  train teach-level SFT $DEF --max_steps 300 --dataset linear $TEACH
   train teach-sum SFT-sum $DEF --max_steps 300 --dataset linear_sum $TEACH
-  train ladder-1 SFT-careful $DEF --max_steps 100 --dataset linear-careful $TEACH
+  train ladder-1 SFT $DEF --max_steps 100 --dataset linear $TEACH
 done
 finish
 for seed in $SEEDS; do train ladder-2 ladder-1 $DEF --max_steps 100 --dataset linear-harder $TEACH; done
@@ -147,9 +142,9 @@ finish
 for seed in $SEEDS; do train ladder-3 ladder-2 $DEF --max_steps 100 --dataset linear-hardest $TEACH; done
 finish
 for seed in $SEEDS; do
-  measure test-teach GRPO_indomain/GRPO_test.py $VLLM --dataset linear-careful linear-harder --show 0 --pass_k 64 \
-    --pass_rows 100 -- SFT-careful teach-level ladder-3
-  measure test-ladder GRPO_indomain/GRPO_test.py $VLLM --dataset linear-careful linear-harder --show 0 -- ladder-{1,2}
+  measure test-teach GRPO_indomain/GRPO_test.py $VLLM --dataset linear linear-harder --show 0 --pass_k 64 \
+    --pass_rows 100 -- SFT teach-level ladder-3
+  measure test-ladder GRPO_indomain/GRPO_test.py $VLLM --dataset linear linear-harder --show 0 -- ladder-{1,2}
   measure test-sum GRPO_indomain/GRPO_test.py $VLLM --dataset linear_sum --show 0 --pass_k 64 --pass_rows 100 -- \
     SFT-sum teach-sum
 done

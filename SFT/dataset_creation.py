@@ -38,7 +38,7 @@ class Args(settings.RunArgs):
     max_characters: int = setting(1000, "longer questions are left out: they would exceed the prompt limit", low=1)
     max_working_characters: int = setting(5000, "longer reasoning is left out: too long for SFT", low=1)
     level: str = setting("seed", "range of the linear systems", tiny="hard", choices=tuple(tasks.LEVELS))
-    terse: float = setting(0.5, "fraction of the linear systems solved without writing the products", low=0, high=1)
+    terse: float = setting(0.0, "fraction of the linear systems solved without writing the products", low=0, high=1)
     openmath: str = setting("", "local folder instead of unsloth/OpenMathReasoning-mini")
     gsm8k: str = setting("", "local folder instead of openai/gsm8k")
     dapo: str = setting("", "local folder instead of open-r1/DAPO-Math-17k-Processed")

@@ -50,7 +50,7 @@ TOOL_CALLS = 0.20  # tools, a request, the call; also teaches to copy names and 
 # The rest is linear systems answered without tags, three quarters of them as chats.
 ONE_UNKNOWN = 0.25  # fraction of these that ask for x alone, which is then computed in the answer (tasks.linear_x)
 RESULTS = 0.3  # fraction of the tool calls that are followed by their result, which the text then states
-LEVEL_MIX = {"easy": 0.25, "medium": 0.40, "hard": 0.35}
+LEVEL_MIX = {"easy": 0.35, "medium": 0.50, "hard": 0.15}  # more of the hard ones: less is learned at every level
 
 # Probabilities of following the tags in a chat on a linear system: reasoning begun in its tag, closed, answer tagged.
 # All tags are followed in 0.45 * 0.50 * 0.25 = 6 of 100; the others drop them midway or ignore them after an opening.

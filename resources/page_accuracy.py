@@ -18,7 +18,7 @@ from common.tools import episodes
 from resources import comparisons, pages, plots, published, scripts, toolcalls
 
 OUT_DOMAIN = ["yes_no", "multiple_choice", "word_problem", "boolq", "commonsense_qa", "arc_challenge", "gsm8k"]
-DATASETS = ["linear", "dapo", "linear_x", "linear_sum", "linear-careful", "linear-harder", "math500", *OUT_DOMAIN]
+DATASETS = ["linear", "dapo", "linear_x", "linear_sum", "linear-harder", "math500", *OUT_DOMAIN]
 DATASETS += ["bfcl_single", "bfcl_multi"]  # then any other
 DATASETS += ["tools", *(f"tools:{measure}" for measure in episodes.MEASURES)]
 CHANCE = {"yes_no": 50, "boolq": 50, "multiple_choice": 25, "arc_challenge": 25, "commonsense_qa": 20}  # % by guessing

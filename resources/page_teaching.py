@@ -12,7 +12,7 @@ PANELS = {  # of held-out curves: runs one after the other
 }
 NOTES = """\
 - GRPO-1K-def, 300 updates each, from an SFT whose rows all have one way of reasoning: nothing is left but to compute
-  better. teach-level and teach-sum stay on the data of their start; ladder-3 climbs from linear-careful over
+  better. teach-level and teach-sum stay on the data of their start; ladder-3 climbs from linear over
   linear-harder to linear-hardest, 100 updates on each.
 - greedy: one completion; [ ]: 95 % Wilson interval over the problems at the mean over the seeds. pass@k: at
   temperature 1, at least one of k completions is correct, unbiased estimate; [ ]: 95 % bootstrap interval over the

@@ -49,9 +49,8 @@ STARTS = {  # script -> (start, note below the tables), in the order of the tabl
     "GRPO-Hybrid-x": ("SFT-x", ""),
     "GRPO-Intuitor-x": ("SFT-x", ""),
     "GRPO-DualHead-x": ("SFT-x", ""),
-    "SFT-careful": ("base", "SFT on systems whose every product is written out"),
-    "teach-level": ("SFT-careful", "GRPO-1K-def, 300 updates on the same systems"),
-    "ladder-1": ("SFT-careful", "GRPO-1K-def, 100 updates on the same systems"),
+    "teach-level": ("SFT", "GRPO-1K-def, 300 updates on the same systems"),
+    "ladder-1": ("SFT", "GRPO-1K-def, 100 updates on the same systems"),
     "ladder-2": ("ladder-1", "100 more on harder ones"),
     "ladder-3": ("ladder-2", "GRPO-1K-def up a ladder of three levels, 100 updates each"),
     "SFT-sum": ("base", "SFT on linear_sum, two skills composed"),
@@ -90,8 +89,8 @@ CONTROLS += ["GRPO-Control-random-long", "GRPO-Control-format-long"]
 
 # Teaching.md: data set -> start, and what was trained from it.
 TAUGHT = {
-    "linear-careful": ["SFT-careful", "teach-level", "ladder-3"],
-    "linear-harder": ["SFT-careful", "teach-level", "ladder-3"],
+    "linear": ["SFT", "teach-level", "ladder-3"],
+    "linear-harder": ["SFT", "teach-level", "ladder-3"],
     "linear_sum": ["SFT-sum", "teach-sum"],
 }
 TEACHING = {script for names in TAUGHT.values() for script in names}

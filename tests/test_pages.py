@@ -102,7 +102,7 @@ def test_starts_are_those_of_study_sh(tmp_path):
         ("GRPO-1K", "dapo", ["base", "SFT"], "SFT"),  # on a GPU run.sh starts from SFT
         ("GRPO-1K", "linear", ["base"], "base"),
         ("GRPO-1K-def-from-SFT", "linear", ["SFT-brief"], ""),
-        ("ladder-3", "linear-harder", ["base", "SFT-careful", "teach-level"], "SFT-careful"),
+        ("ladder-3", "linear-harder", ["base", "SFT", "teach-level"], "SFT"),
         ("GRPO_BFCL_v2-clean", "bfcl_multi", ["SFT-BFCL-multi-clean", "SFT-BFCL"], "SFT-BFCL-multi-clean"),
         ("GRPO_BFCL_v1-from-GRPO-Hybrid", "bfcl_single", ["base", "SFT-BFCL"], "base"),
         ("GRPO_BFCL_v1-mine", "bfcl_single", ["base", "SFT-BFCL"], "SFT-BFCL"),
@@ -274,7 +274,7 @@ def test_teaching_compares_each_measure_with_the_start():
     items = {
         ("b", "linear_sum", "greedy"): {"SFT-sum": tested([0] * 20, 1), "teach-sum": tested([1] * 20, 1)},
         ("b", "linear_sum", "pass@k"): {"SFT-sum": tested([2] * 20, 4), "teach-sum": tested([4] * 20, 4)},
-        ("b", "linear-careful", "greedy"): {"base": tested([0] * 20, 1)},
+        ("b", "linear", "greedy"): {"base": tested([0] * 20, 1)},
     }
     known, against = page_teaching.measure(items, "b", 999)
     assert list(known) == [("linear_sum", "SFT-sum"), ("linear_sum", "teach-sum")]  # nothing was taught on the other
