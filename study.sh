@@ -41,7 +41,7 @@ make_data() {
 
 stage "data and SFT: on a few dozen rows, after which the format is half learned, and on all"
 for dataset in $DATA; do make_data SFT/dataset_creation.py --dataset $dataset; done
-for seed in $SEEDS $MORE $MOST; do train SFT-brief - $SFT --max_steps 6 --learning_rate 2e-4; done
+for seed in $SEEDS $MORE $MOST; do train SFT-brief - $SFT --max_steps 6 --learning_rate 1.5e-4; done
 for seed in $SEEDS; do train SFT - $SFT; done
 finish
 

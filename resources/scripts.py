@@ -93,7 +93,7 @@ TAUGHT = {
     "linear-harder": ["SFT", "teach-level", "ladder-3"],
     "linear_sum": ["SFT-sum", "teach-sum"],
 }
-TEACHING = {script for names in TAUGHT.values() for script in names}
+TEACHING = {script for _, *names in TAUGHT.values() for script in names}
 CURVE_GROUPS = {  # the panels of Learning_curves.png
     "answer and format rewards, as in run.sh": ["GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def"],
     "from SFT on all rows": [f"GRPO-{name}-from-SFT" for name in ("1K-def", "Hybrid", "Intuitor", "DualHead")],
