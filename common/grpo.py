@@ -22,7 +22,8 @@ else:
     from trl import GRPOConfig as Config
 
 
-BRIEF = "--max_steps 6 --learning_rate 1.5e-4 --output outputs/SFT-brief"  # SFT on 24 rows: the start of the tiny profile
+# SFT on 24 rows, the start of the tiny profile
+BRIEF = "--max_steps 6 --learning_rate 1.5e-4 --output outputs/SFT-brief"
 
 
 @dataclass
