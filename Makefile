@@ -1,5 +1,5 @@
 # make run        the pipeline, run.sh: data, SFT, four GRPO variants, tests, tables
-# make study      the study, study.sh: three seeds, intrinsic rewards, controls, other shapes of question, tool calls
+# make study      the study, study.sh: which reward, what SFT forgets, confidence, whether GRPO teaches, tool calls
 # make test       all tests
 # make test-fast  the tests that train nothing
 # make rehearse   the GPU's path on a CPU build of vLLM, in .venv-vllm (4 GB); the figures are in LOG.md
@@ -9,6 +9,7 @@
 # make soak       an hour of kills, full disks, hostile text and long runs; the figures are in LOG.md
 # make bench      benchmarks/, after make run: an update, generation and time to accuracy beside plain TRL; an hour
 # make demo       a page in the browser, demo/app.py: two checkpoints side by side, each reward under its completion
+# make notebooks  the two notebooks of demo/ once more, with what they show
 # make test-browser  the page in a headless browser; needs chromium
 # make base       resources/tiny-base once more (an hour on one core)
 #
@@ -22,7 +23,7 @@ REQUIREMENTS := $(if $(CUDA),requirements/cuda.txt,requirements.txt)
 READY := $(VENV)/.ready$(if $(CUDA),-cuda)
 IN_VENV := PATH="$(abspath $(VENV))/bin:$$PATH"
 
-.PHONY: help run study test test-fast rehearse curves lint soak bench demo test-browser test-demo base
+.PHONY: help run study test test-fast rehearse curves lint soak bench demo notebooks test-browser test-demo base
 
 help:
 	@grep '^# make' Makefile | cut -c 3-
@@ -61,6 +62,9 @@ bench: $(READY)
 
 demo: $(VENV)/.ready-demo
 	$(IN_VENV) python demo/app.py
+
+notebooks: $(VENV)/.ready-demo
+	cd demo && env OMP_NUM_THREADS=1 $(IN_VENV) jupyter execute --inplace before_after.ipynb sft_vs_grpo.ipynb
 
 test-browser: $(VENV)/.ready-demo
 	$(IN_VENV) python -m pytest -q tests/browser
