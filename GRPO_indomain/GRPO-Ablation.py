@@ -47,7 +47,7 @@ def without_penalties(reward):
     return bounded
 
 
-REWARDS = {
+CHANGES = {
     "near": [without_near if reward is original.answer_ladder else reward for reward in original.REWARDS],
     "penalties": [without_penalties(reward) for reward in original.REWARDS],
 }
@@ -57,7 +57,7 @@ def main(args):
     from trl import GRPOTrainer  # not needed for --help
 
     run = grpo.prepare(args)
-    rewards = REWARDS[args.change]
+    rewards = CHANGES[args.change]
     trainer = GRPOTrainer(run.model, rewards, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
     grpo.train(run, trainer)
 

@@ -16,10 +16,10 @@ TEXTS = {name: f"{A}w{B}{C}{answer}{D}" for name, answer in ANSWERS.items()} | {
 
 
 def rewards_of(change: str) -> dict:
-    return {reward.__name__: reward for reward in ABLATION.REWARDS[change]}
+    return {reward.__name__: reward for reward in ABLATION.CHANGES[change]}
 
 
-@pytest.mark.parametrize("change", ABLATION.REWARDS)
+@pytest.mark.parametrize("change", ABLATION.CHANGES)
 def test_an_ablation_has_the_rewards_of_the_original(change):
     assert list(rewards_of(change)) == list(ORIGINAL)
     assert ABLATION.Args.__dataclass_fields__["reward_weights"].default_factory() == [3, 1, 1, 1]
