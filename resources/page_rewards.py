@@ -1,7 +1,9 @@
 """Rewards.md: which reward should I take, and when? Speed and end of the runs that start from SFT-brief.
 
-half       updates until half of the held-out problems are solved; a seed that never gets there counts as its last step
-formed     updates until 90 % of the held-out completions are well-formed, in the same way
+first      updates until half of the held-out problems are solved for the first time
+half       until they are solved for good; a seed that never gets there counts as its last step, here and in the others
+formed     until 90 % of the held-out completions are well-formed for the first time
+lowest     held-out accuracy at its lowest after `first`
 end        accuracy on the test split, sampled and greedy
 fall       held-out accuracy at the end minus that at the highest point of the mean curve
 """
@@ -14,7 +16,11 @@ from pathlib import Path
 from resources import comparisons, measurements, pages, plots_curves, plots_points, scripts, seeds
 
 IN_DOMAIN = ("linear", "dapo")  # data sets of the end: the first that was tested
-LEVELS = {"half": ("accuracy", 0.5), "formed": ("format", 0.9)}
+LEVELS = {  # name: (column of curves.csv, level, for good)
+    "first": ("accuracy", 0.5, False),
+    "half": ("accuracy", 0.5, True),
+    "formed": ("format", 0.9, False),
+}
 FAMILIES = {  # of pairs: p is corrected within each
     "the variants with each other": list(combinations(scripts.VARIANTS, 2)),
     "one thing changed": list(scripts.ABLATIONS.items()),
@@ -22,20 +28,22 @@ FAMILIES = {  # of pairs: p is corrected within each
 }
 ALL = [*scripts.VARIANTS, *scripts.ABLATIONS, *scripts.CONTROLS]
 MEASURES = {  # what the pairs are compared by: (title, first script is lower, first script is higher)
-    "half": ("Updates to half, over seeds", "sooner than", "later than"),
+    "half": ("Updates to half for good, over seeds", "sooner than", "later than"),
     "end": ("The end, over seeds", "lower than", "higher than"),
     "end_problems": ("The end, over problems", "lower than", "higher than"),
 }
 EACH_SEED = {  # the tables with the values of every seed: (head, scale)
-    "half": ("updates to half", 1),
+    "first": ("updates to half, first time", 1),
+    "half": ("updates to half, for good", 1),
     "formed": ("updates to 90 % well-formed", 1),
     "sampled": ("end, sampled, %", 100),
     "greedy": ("end, greedy, %", 100),
 }
 NOTES = """\
-- updates to half: until half of the held-out problems are solved (greedy, first crossing of 50 %, linear between two
-  measurements); to 90 % well-formed: in the same way. A seed that never gets there counts as its last update, in
-  means and tests; (n of m) says how many seeds get there.
+- updates to half: until half of the held-out problems are solved (greedy, linear between two measurements), for the
+  first time, and for good: never below half afterwards; to 90 % well-formed: for the first time. A seed that never
+  gets there counts as its last update, in means and tests; (n of m) says how many seeds get there. lowest between:
+  held-out accuracy at its lowest after the first time.
 - end: accuracy on the test problems of {dataset}. highest: the highest point of the mean held-out curve, and its
   update; end - highest: of the same curves, over the seeds. The point is chosen for being the highest, so a difference
   of a few points is expected by chance.
@@ -48,18 +56,20 @@ NOTES = """\
 
 
 def figures_of(curves: dict, results: list[dict], base: str, script: str) -> dict:
-    """half, formed, sampled, greedy: seed -> value; half_reached, formed_reached: seeds that get there; highest:
-    (step, mean held-out accuracy) and fall: seed -> difference, of the steps that all seeds have."""
-    found = {way: {} for way in pages.DECODINGS} | {"highest": None, "fall": {}}
+    """first, half, formed, lowest, sampled, greedy: seed -> value; first_reached and so on: seeds that get there;
+    highest: (step, mean held-out accuracy) and fall: seed -> difference, of the steps that all seeds have."""
+    found = {way: {} for way in pages.DECODINGS} | {"highest": None, "fall": {}, "lowest": {}}
     for row in results:
         if row["script"] == script and row["decoding"] in found:
             found[row["decoding"]][row["seed"]] = float(row["accuracy"])
-    for name, (column, level) in LEVELS.items():
+    for name, (column, level, stays) in LEVELS.items():
         known = curves[column].get((base, script), {})
-        steps = {seed: seeds.crossing(curve, level) for seed, curve in sorted(known.items())}
+        steps = {seed: seeds.crossing(curve, level, stays) for seed, curve in sorted(known.items())}
         found[f"{name}_reached"] = [seed for seed, step in steps.items() if step is not None]
         found[name] = {seed: float(max(known[seed])) if step is None else step for seed, step in steps.items()}
     known = curves["accuracy"].get((base, script), {})
+    for seed in found["first_reached"]:
+        found["lowest"][seed] = min(value for step, value in known[seed].items() if step >= found["first"][seed])
     shared = sorted(set.intersection(*map(set, known.values()))) if known else []
     if shared:
         means = {step: statistics.mean(curve[step] for curve in known.values()) for step in shared}
@@ -137,7 +147,7 @@ def answer(found: dict, compared: dict, way: str) -> list[str]:
     means = {script: statistics.mean(found[script]["half"].values()) for script in known}
     best = min(means, key=means.get)
     text = [
-        f"- Soonest at half of the held-out problems: **{scripts.short(best)}**, after {means[best]:.1f} updates"
+        f"- Soonest at half of the held-out problems: **{scripts.short(best)}**, for good after {means[best]:.1f} updates"
         f"{not_apart(compared, best, 'half')}."
     ]
     means = {script: statistics.mean(found[script][way].values()) for script in known if found[script][way]}
@@ -154,10 +164,12 @@ def table_rows(found: dict) -> list[dict[str, str]]:
     rows = []
     for script, ours in found.items():
         row = {"script": script, "seeds": str(len(ours["half"]))}
-        for name, head in (("half", "updates to half"), ("formed", "to 90 % well-formed")):
+        heads = {"formed": "to 90 % well-formed", "first": "to half, first time", "half": "to half, for good"}
+        for name, head in heads.items():
             values = ours[name]
             count = f" ({len(ours[f'{name}_reached'])} of {len(values)})" if values else ""
             row[head] = pages.over_seeds([*values.values()]) + count
+        row["lowest between"] = pages.over_seeds([*ours["lowest"].values()], 100, unit="%")
         for way in pages.DECODINGS:
             row[f"end, {way}"] = pages.over_seeds([*ours[way].values()], 100, unit="%")
         row["highest held-out"] = "{1:.1%} at {0}".format(*ours["highest"]) if ours["highest"] else ""

@@ -101,7 +101,7 @@ def ends(found: dict[str, dict], path: Path) -> list[str]:
     placed = []
     for axis, (base, (way, known)) in zip(axes, shown.items()):
         placed.append((axis, *end_points(axis, known, way)))
-        axis.set_xlabel("updates until half of the held-out problems are solved (never: the last update)")
+        axis.set_xlabel("updates until half of the held-out problems are solved for good (never: the last update)")
         axis.set_ylabel(f"correct at the end, % of test problems, {way}")
         axis.set_title(f"Quick is left, good in the end is up ({base}); lines: 95 % interval over seeds")
         axis.grid(alpha=0.3)

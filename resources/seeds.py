@@ -44,10 +44,16 @@ def paired_t_test(differences: Sequence[float]) -> float:
     return p_of_t(mean / (spread / len(differences) ** 0.5), len(differences) - 1)
 
 
-def crossing(curve: dict[int, float], level: float) -> float | None:
-    """The step at which a curve, step -> value, first reaches a level, linear between steps; None if it never does."""
+def crossing(curve: dict[int, float], level: float, stays: bool = False) -> float | None:
+    """The step at which a curve, step -> value, reaches a level, linear between steps; None if it never does.
+
+    For the first time; stays: for the last time, after which it is never below."""
+    points = sorted(curve.items())
+    if stays:
+        below = [place for place, (_, value) in enumerate(points) if value < level]
+        points = points[below[-1] :] if below else points
     before = None
-    for step, value in sorted(curve.items()):
+    for step, value in points:
         if value >= level:
             if before is None:
                 return float(step)

@@ -72,6 +72,9 @@ def test_the_first_crossing_of_a_level():
     assert seeds.crossing({0: 0.1, 4: 0.3, 8: 0.7, 12: 0.2, 16: 0.9}, 0.5) == 6
     assert seeds.crossing({8: 0.5, 0: 0.0}, 0.5) == 8 and seeds.crossing({0: 0.6, 4: 0.1}, 0.5) == 0
     assert seeds.crossing({0: 0.1, 4: 0.49}, 0.5) is None and seeds.crossing({}, 0.5) is None
+    assert seeds.crossing({0: 0.1, 4: 0.7, 8: 0.3, 12: 0.7, 16: 0.6}, 0.5, stays=True) == 10
+    assert seeds.crossing({0: 0.5, 4: 0.7}, 0.5, stays=True) == 0
+    assert seeds.crossing({0: 0.1, 4: 0.7, 8: 0.3}, 0.5, stays=True) is None and seeds.crossing({}, 0.5, True) is None
 
 
 def test_starts_are_those_of_study_sh(tmp_path):
@@ -136,12 +139,13 @@ def test_figures_of_a_reward_can_be_counted_by_hand():
     ends = [measured("GRPO-1K-long", seed, "linear", "sampled", 5, [5, seed]) for seed in (1, 2)]
     found = page_rewards.figures_of(curves, ends, "b", "GRPO-1K-long")
     assert found["half"] == {"1": pytest.approx(6), "2": 12.0} and found["half_reached"] == ["1"]
+    assert found["first"] == found["half"] and found["lowest"] == {"1": 0.5}
     assert found["formed"] == {"1": pytest.approx(2)} and found["sampled"] == {"1": 0.6, "2": 0.7}
     assert found["highest"] == (8, 0.5) and found["fall"] == {seed: pytest.approx(-0.1) for seed in "12"}
     each = page_rewards.each_seed({"GRPO-1K-long": found}, "half", 1)
     assert each == [{"script": "GRPO-1K-long", "seed 1": "6.0", "seed 2": "> 12.0"}]
     row = page_rewards.table_rows({"GRPO-1K-long": found})[0]
-    assert row["updates to half"] == "9.0 [6.0, 12.0] (1 of 2)" and row["highest held-out"] == "50.0% at 8"
+    assert row["to half, for good"] == "9.0 [6.0, 12.0] (1 of 2)" and row["highest held-out"] == "50.0% at 8"
     assert row["end, sampled"] == "65.0% [60.0, 70.0]" and row["end - highest"] == "-10.0 [-10.0, -10.0]"
 
 
@@ -171,7 +175,7 @@ def test_pairs_are_compared_over_seeds_and_over_problems():
     assert "over seeds: significantly different: no pair" in text[2]
     assert "GRPO-1K higher than GRPO-1K-v2, GRPO-1K-v2 lower than GRPO-1K-v3" in text[4]
     said = page_rewards.answer(found, compared, "sampled")
-    assert "**GRPO-1K-v2**, after 12.0 updates (significantly different from all others)." in said[0]
+    assert "**GRPO-1K-v2**, for good after 12.0 updates (significantly different from all others)." in said[0]
     assert "**GRPO-1K**, 60.0%" in said[1] and "(not significantly different: GRPO-1K-v2 and GRPO-1K-v3)." in said[1]
 
 
@@ -200,7 +204,7 @@ def test_the_page_of_rewards_answers_both_questions(study):
     assert "Soonest at half of the held-out problems: **GRPO-1K-def**" in text and "Highest at the end: **" in text
     assert "- The start, SFT-brief: sampled " in text and "98% well-formed; greedy " in text
     for script in [*scripts.VARIANTS, *scripts.ABLATIONS, *scripts.CONTROLS]:
-        assert text.count(f"| {script} |") == 5  # one table of means, four of each seed
+        assert text.count(f"| {script} |") == 6  # one table of means, five of each seed
     assert text.count("| 96.0 [96.0, 96.0] (0 of 5) |") >= 2 and "> 96.0" in text
     pairs = [line for line in text.split("\n") if line.startswith("| ") and " - " in line and "p " in line]
     assert len(pairs) == 10 + 5 + 5
