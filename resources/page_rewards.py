@@ -147,8 +147,8 @@ def answer(found: dict, compared: dict, way: str) -> list[str]:
     means = {script: statistics.mean(found[script]["half"].values()) for script in known}
     best = min(means, key=means.get)
     text = [
-        f"- Soonest at half of the held-out problems: **{scripts.short(best)}**, for good after {means[best]:.1f} updates"
-        f"{not_apart(compared, best, 'half')}."
+        f"- Soonest at half of the held-out problems: **{scripts.short(best)}**, for good after {means[best]:.1f} "
+        f"updates{not_apart(compared, best, 'half')}."
     ]
     means = {script: statistics.mean(found[script][way].values()) for script in known if found[script][way]}
     if means:
