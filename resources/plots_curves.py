@@ -20,7 +20,7 @@ def curve(axis, known: dict, label: str, colour: str, line: str, after: int = 0)
     if not at:
         return
     values = [[100 * steps[step] for steps in known.values()] for step in at]
-    lows, highs = zip(*map(seeds.interval, values))
+    lows, highs = zip(*((max(0, low), min(100, high)) for low, high in map(seeds.interval, values)))
     at = [step + after for step in at]
     axis.plot(at, list(map(statistics.mean, values)), label=f"{label} ({len(known)})", color=colour, ls=line)
     axis.fill_between(at, lows, highs, color=colour, alpha=0.13, lw=0)

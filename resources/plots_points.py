@@ -77,6 +77,7 @@ def end_points(axis, known: dict[str, dict], way: str) -> tuple[dict, list]:
         x, y = [*ours["half"].values()], [100 * value for value in ours[way].values()]
         across, middle = (statistics.mean(x), statistics.mean(y))
         (left, right), (low, high) = seeds.interval(x), seeds.interval(y)
+        left, low, high = max(0, left), max(0, low), min(100, high)
         drawn = [((left, middle), (right, middle)), ((across, low), (across, high))]
         style = look(script, i)
         for (x0, y0), (x1, y1) in drawn:
