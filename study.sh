@@ -1,128 +1,216 @@
 #!/usr/bin/env bash
-# The study: the stages of run.sh from three seeds, with intrinsic rewards, controls, GRPO straight from the base,
-# questions of other shapes, tool calls, and pass@k. Seed n is in outputs/seed<n>/.
+# The study: rewards from a start whose format is half learned (eight seeds), what SFT forgets, confidence that carries
+# information, whether GRPO teaches, tool calls, questions with tools. Seed n is in outputs/seed<n>/.
 # A finished stage is left as it is, so after an interruption the same command goes on.
 # Command: make study, which sets .venv up first; or, in an environment of your own, bash study.sh
 set -euo pipefail
 cd "$(dirname "$0")"
-source common/parallel.sh # stage, start, finish; PROFILE is gpu where there is one, else tiny
+source common/parallel.sh # stage, start, run, finish; PROFILE is gpu where there is one, else tiny
 
-SEEDS="1 2 3"
+SEEDS="1 2 3" MORE="4 5" MOST="6 7 8"
 if [ $PROFILE = gpu ]; then
-  BASE=Qwen/Qwen3-4B-Base DATA="dapo linear openmath" TEST=dapo VLLM=--use_vllm
-  HARDER=math500 MAKE_HARDER="--dataset math500" CALLS="synthetic split" LONGER="--num_train_epochs 4"
+  BASE=Qwen/Qwen3-4B-Base DATA="dapo linear math500 openmath" TEST=dapo HARDER=math500 VLLM=--use_vllm
+  SOURCES="synthetic split" LONG="--num_train_epochs 4"
 else
-  BASE=resources/tiny-base DATA=linear TEST=linear VLLM=
-  HARDER=linear-harder MAKE_HARDER="--dataset linear --level harder --output outputs/data/linear-harder"
-  CALLS=synthetic LONGER="--max_steps 64 --heldout_every 8"
+  BASE=resources/tiny-base DATA=linear TEST=linear HARDER=linear-harder VLLM=
+  SOURCES=synthetic LONG="--max_steps 96 --heldout_rows 100"
 fi
+DEF=GRPO_indomain/GRPO-1K-def.py SFT=SFT/SFT_train.py TOOLS=ToolUse/SFT_tools.py
 
-# Problems, harder ones for pass@k, and tool calls of one turn and of several
-stage "data"
-for dataset in $DATA; do
-  python SFT/dataset_creation.py --profile $PROFILE --dataset $dataset --resume
-done
-python SFT/dataset_creation.py --profile $PROFILE $MAKE_HARDER --resume
-for source in $CALLS; do
-  python BFCL/BFCL_dataset_creation.py --profile $PROFILE --source $source --kind single --resume
-  python BFCL/BFCL_dataset_creation.py --profile $PROFILE --source $source --kind multi --resume
-done
+# train NAME START SCRIPT...: outputs/seed<n>/NAME, from outputs/seed<n>/START, or from the base where START is -
+train() {
+  local name=$1 start=$2
+  shift 2
+  [ $start = - ] || set -- "$@" --base outputs/seed$seed/$start
+  start seed$seed/$name python "$@" --profile $PROFILE --seed $seed --resume --output outputs/seed$seed/$name
+}
 
-# Questions with tools; few: the first 64 of them
-python ToolUse/tool_dataset_creation.py --profile $PROFILE --output outputs/data/tools --resume
-python ToolUse/tool_dataset_creation.py --profile $PROFILE --sft_rows 64 --output outputs/data/tools_few --resume
+# measure NAME SCRIPT... -- CHECKPOINT...: of outputs/seed<n>/, and the base
+measure() {
+  local name=$1 words=()
+  shift
+  while [ "$1" != -- ]; do words+=("$1") && shift; done
+  shift
+  start seed$seed/$name python "${words[@]}" --profile $PROFILE --seed $seed --resume --checkpoints $BASE \
+    "${@/#/outputs/seed$seed/}"
+}
 
-stage "SFT on problems, on tool calls of one turn, on questions with tools"
-for seed in $SEEDS; do
-  to=seed$seed how="--profile $PROFILE --seed $seed --resume"
-  start $to/SFT python SFT/SFT_train.py $how --output outputs/$to/SFT
-  start $to/SFT-BFCL python SFT/SFT_train.py $how --dataset bfcl_single --output outputs/$to/SFT-BFCL
-  start $to/SFT_tools python ToolUse/SFT_tools.py $how --output outputs/$to/SFT_tools
-  start $to/SFT_tools-few python ToolUse/SFT_tools.py $how --dataset tools_few --num_train_epochs 8 \
-    --output outputs/$to/SFT_tools-few
-done
+make_data() {
+  python "$@" --profile $PROFILE --resume
+}
+
+stage "data and SFT: on a few dozen rows, after which the format is half learned, and on all"
+for dataset in $DATA; do make_data SFT/dataset_creation.py --dataset $dataset; done
+for seed in $SEEDS $MORE $MOST; do train SFT-brief - $SFT --max_steps 6 --learning_rate 1.5e-4; done
+for seed in $SEEDS; do train SFT - $SFT; done
 finish
 
-stage "DPO on questions with tools, its control, and texts that a model annotates with calls"
-for seed in $SEEDS; do
-  to=seed$seed how="--profile $PROFILE --seed $seed --resume"
-  start $to/DPO_tools python ToolUse/DPO_tools.py $how --base outputs/$to/SFT_tools --output outputs/$to/DPO_tools
-  # As many updates on the correct conversations alone: what of DPO's effect is due to more rows?
-  start $to/SFT_tools-more python ToolUse/SFT_tools.py $how --split train --max_steps 40 \
-    --base outputs/$to/SFT_tools --output outputs/$to/SFT_tools-more
-  run $to/tools_teacher python ToolUse/tool_dataset_creation.py $how --source teacher \
-    --base outputs/$to/SFT_tools-few --output outputs/data/tools_teacher-$seed
-  start $to/SFT_tools-teacher python ToolUse/SFT_tools.py $how --dataset tools_teacher-$seed \
-    --base outputs/$to/SFT_tools-few --output outputs/$to/SFT_tools-teacher
-done
-finish
-
-stage "GRPO on problems, and on tool calls of one turn; SFT on tool calls of several turns"
-for seed in $SEEDS; do
-  to=seed$seed how="--profile $PROFILE --seed $seed --resume"
-  # Outcome rewards, as in run.sh
+# Until the curves are flat: which reward is quick, and where does each end?
+stage "rewards from SFT-brief: four outcome rewards and Hybrid, eight seeds"
+for seed in $SEEDS $MORE $MOST; do
   for name in GRPO-1K GRPO-1K-v2 GRPO-1K-v3 GRPO-1K-def; do
-    start $to/$name python GRPO_indomain/$name.py $how --base outputs/$to/SFT --output outputs/$to/$name
+    train $name-long SFT-brief GRPO_indomain/$name.py $LONG
   done
-  # Intrinsic rewards: the confidence of the policy, with the answer or alone
+  train GRPO-Hybrid-long SFT-brief GRPO_outdomain/GRPO-Hybrid.py $LONG
+done
+finish
+
+stage "rewards from SFT-brief: the others, and GRPO-1K-def with one thing changed, five seeds"
+for seed in $SEEDS $MORE; do
+  train GRPO-Intuitor-long SFT-brief GRPO_outdomain/GRPO-Intuitor.py $LONG
+  train GRPO-DualHead-long SFT-brief GRPO_outdomain/GRPO-DualHead.py $LONG
+  train GRPO-Linear-brief SFT-brief GRPO_indomain/GRPO-Linear.py $LONG
+  train GRPO-Control-random-long SFT-brief GRPO_indomain/GRPO-Control.py --reward random $LONG
+  train GRPO-Control-format-long SFT-brief GRPO_indomain/GRPO-Control.py --reward format $LONG
+  train def-no-near SFT-brief GRPO_indomain/GRPO-Ablation.py --change near $LONG
+  train def-no-penalties SFT-brief GRPO_indomain/GRPO-Ablation.py --change penalties $LONG
+  train def-no-number SFT-brief $DEF --reward_weights 3 1 1 0 $LONG
+  train def-no-graded SFT-brief $DEF --reward_weights 3 0 1 1 $LONG
+  train 1K-answer-0.8 SFT-brief GRPO_indomain/GRPO-1K.py --reward_weights 0.2 0.8 $LONG
+done
+finish
+
+stage "rewards from SFT-brief: tests"
+for seed in $SEEDS $MORE $MOST; do
+  measure test GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST --show 0 -- \
+    SFT-brief GRPO-{1K,1K-v2,1K-v3,1K-def,Hybrid}-long
+done
+for seed in $SEEDS $MORE; do
+  measure test-others GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST --show 0 -- GRPO-Linear-brief 1K-answer-0.8 \
+    GRPO-{Intuitor,DualHead,Control-random,Control-format}-long def-no-{near,penalties,number,graded}
+done
+finish
+
+# As run.sh trains them, and straight from the base or from the whole of SFT: yes/no, multiple choice, stories
+stage "what SFT forgets: GRPO from the base, from SFT-brief and from SFT"
+for seed in $SEEDS; do
+  for name in GRPO-1K GRPO-1K-v2 GRPO-1K-v3 GRPO-1K-def; do train $name SFT-brief GRPO_indomain/$name.py; done
+  train GRPO-Linear - GRPO_indomain/GRPO-Linear.py
+  train GRPO-1K-def-from-SFT SFT $DEF
   for name in GRPO-Hybrid GRPO-Intuitor GRPO-DualHead; do
-    start $to/$name python GRPO_outdomain/$name.py $how --base outputs/$to/SFT --output outputs/$to/$name
+    train $name SFT-brief GRPO_outdomain/$name.py
+    train $name-from-SFT SFT GRPO_outdomain/$name.py
   done
-  # Four times as long: does accuracy rise and then fall if confidence is the only reward?
-  start $to/GRPO-Intuitor-long python GRPO_outdomain/GRPO-Intuitor.py $how $LONGER --base outputs/$to/SFT \
-    --output outputs/$to/GRPO-Intuitor-long
-  start $to/GRPO-Intuitor-self_certainty-long python GRPO_outdomain/GRPO-Intuitor.py $how $LONGER \
-    --reward self_certainty --base outputs/$to/SFT --output outputs/$to/GRPO-Intuitor-self_certainty-long
-  # Controls: a random reward, and the format alone
-  for reward in random format; do
-    start $to/GRPO-Control-$reward python GRPO_indomain/GRPO-Control.py $how --reward $reward \
-      --base outputs/$to/SFT --output outputs/$to/GRPO-Control-$reward
-  done
-  # Straight from the base, without SFT
-  start $to/GRPO-Linear python GRPO_indomain/GRPO-Linear.py $how --output outputs/$to/GRPO-Linear
-  # Tool calls
-  start $to/GRPO_BFCL_v1 python BFCL/GRPO_BFCL_v1.py $how --base outputs/$to/SFT-BFCL --output outputs/$to/GRPO_BFCL_v1
-  start $to/SFT-BFCL-multi python SFT/SFT_train.py $how --dataset bfcl_multi --num_train_epochs 0.25 \
-    --base outputs/$to/SFT-BFCL --output outputs/$to/SFT-BFCL-multi
+done
+finish
+for seed in $SEEDS; do
+  measure test-starts GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST --show 0 -- \
+    SFT GRPO-{1K,1K-v2,1K-v3,1K-def,Hybrid,Intuitor,DualHead,Linear} GRPO-{1K-def,Hybrid,Intuitor,DualHead}-from-SFT
+  measure outdomain_test GRPO_outdomain/GRPO_outdomain_test.py $VLLM -- SFT-brief SFT GRPO-Linear \
+    GRPO-{1K-def,Hybrid,Intuitor,DualHead}-{long,from-SFT} GRPO-Control-{random,format}-long
 done
 finish
 
-# From SFT on tool calls, and from two checkpoints that have never been taught any
-stage "GRPO on tool calls of several turns, and from checkpoints that know problems alone"
+# Systems of which x alone is asked for: the division stands in no reasoning, it is done inside the solution
+stage "confidence that carries information: SFT and GRPO on linear_x"
+make_data SFT/dataset_creation.py --dataset linear_x
+for seed in $SEEDS; do train SFT-x - $SFT --dataset linear_x; done
+finish
 for seed in $SEEDS; do
-  to=seed$seed how="--profile $PROFILE --seed $seed --resume"
-  start $to/GRPO_BFCL_v2 python BFCL/GRPO_BFCL_v2.py $how --base outputs/$to/SFT-BFCL-multi \
-    --output outputs/$to/GRPO_BFCL_v2
+  train GRPO-1K-def-x SFT-x $DEF --dataset linear_x --max_steps 48
+  for name in GRPO-Hybrid GRPO-Intuitor GRPO-DualHead; do
+    train $name-x SFT-x GRPO_outdomain/$name.py --dataset linear_x --max_steps 48
+  done
+done
+finish
+for seed in $SEEDS; do
+  measure test-x GRPO_indomain/GRPO_test.py $VLLM --dataset linear_x --show 0 -- \
+    SFT-x GRPO-{1K-def,Hybrid,Intuitor,DualHead}-x
+  measure outdomain_test-x GRPO_outdomain/GRPO_outdomain_test.py $VLLM -- SFT-x GRPO-{1K-def,Hybrid,Intuitor,DualHead}-x
+  measure calibration GRPO_outdomain/calibration.py --dataset linear_x -- SFT-x GRPO-{1K-def,Hybrid,Intuitor,DualHead}-x
+  measure calibration-linear GRPO_outdomain/calibration.py --dataset linear -- SFT GRPO-1K-def-from-SFT
+done
+finish
+
+# 300 updates of each design, from SFT on all rows of a level, or on a few rows of systems of which x + y is asked for
+stage "does GRPO teach? one level of systems, a ladder of levels, two skills composed"
+for level in harder hardest; do
+  make_data SFT/dataset_creation.py --dataset linear --level $level --output outputs/data/linear-$level
+done
+make_data SFT/dataset_creation.py --dataset linear_sum
+for seed in $SEEDS; do train SFT-sum - $SFT --dataset linear_sum --max_steps 12; done
+finish
+TEACH="--heldout_every 20 --heldout_rows 100"
+for seed in $SEEDS; do
+  train teach-level SFT $DEF --max_steps 300 --dataset linear $TEACH
+  train teach-sum SFT-sum $DEF --max_steps 300 --dataset linear_sum $TEACH
+  train ladder-1 SFT $DEF --max_steps 100 --dataset linear $TEACH
+done
+finish
+for seed in $SEEDS; do train ladder-2 ladder-1 $DEF --max_steps 100 --dataset linear-harder $TEACH; done
+finish
+for seed in $SEEDS; do train ladder-3 ladder-2 $DEF --max_steps 100 --dataset linear-hardest $TEACH; done
+finish
+for seed in $SEEDS; do
+  measure test-teach GRPO_indomain/GRPO_test.py $VLLM --dataset linear linear-harder --show 0 --pass_k 64 \
+    --pass_rows 100 -- SFT teach-level ladder-3
+  measure test-ladder GRPO_indomain/GRPO_test.py $VLLM --dataset linear linear-harder --show 0 -- ladder-{1,2}
+  measure test-sum GRPO_indomain/GRPO_test.py $VLLM --dataset linear_sum --show 0 --pass_k 64 --pass_rows 100 -- \
+    SFT-sum teach-sum
+done
+finish
+
+# Half of SFT's rows write calls in a syntax that the checker does not read; clean: none of them
+stage "tool calls: BFCL's tools, one turn and several"
+for kind in single multi; do
+  for source in $SOURCES; do make_data BFCL/BFCL_dataset_creation.py --kind $kind --source $source; done
+  make_data BFCL/BFCL_dataset_creation.py --kind $kind --python 0 --output outputs/data/bfcl_$kind-clean
+done
+for seed in $SEEDS; do
+  train SFT-BFCL - $SFT --dataset bfcl_single
+  train SFT-BFCL-clean - $SFT --dataset bfcl_single-clean
+done
+finish
+for seed in $SEEDS; do
+  train SFT-BFCL-multi SFT-BFCL $SFT --dataset bfcl_multi --num_train_epochs 0.25
+  train SFT-BFCL-multi-clean SFT-BFCL-clean $SFT --dataset bfcl_multi-clean --num_train_epochs 0.25
+  train GRPO_BFCL_v1 SFT-BFCL BFCL/GRPO_BFCL_v1.py
+done
+finish
+# From SFT; from SFT on clean rows, five times as long; from the two starts of the thesis, which were taught no calls
+for seed in $SEEDS; do
+  train GRPO_BFCL_v2 SFT-BFCL-multi BFCL/GRPO_BFCL_v2.py
+  train GRPO_BFCL_v1-clean SFT-BFCL-clean BFCL/GRPO_BFCL_v1.py --dataset bfcl_single-clean --max_steps 80
+  train GRPO_BFCL_v2-clean SFT-BFCL-multi-clean BFCL/GRPO_BFCL_v2.py --dataset bfcl_multi-clean --max_steps 80
   for base in GRPO-Hybrid GRPO-1K-def; do
-    for name in GRPO_BFCL_v1 GRPO_BFCL_v2; do
-      start $to/$name-from-$base python BFCL/$name.py $how --base outputs/$to/$base \
-        --output outputs/$to/$name-from-$base
-    done
+    train GRPO_BFCL_v1-from-$base $base BFCL/GRPO_BFCL_v1.py --max_steps 48
+    train GRPO_BFCL_v2-from-$base $base BFCL/GRPO_BFCL_v2.py --max_steps 48
   done
 done
 finish
-
-# Rows of resources/results.csv. pass@k, 64 completions a problem: does GRPO add skill, or sharpen what the base can do?
-stage "tests: problems, questions of other shapes, tool calls, pass@k"
 for seed in $SEEDS; do
-  to=seed$seed how="--profile $PROFILE $VLLM --seed $seed --resume"
-  start $to/test python GRPO_indomain/GRPO_test.py $how --dataset $TEST --checkpoints $BASE \
-    outputs/$to/{SFT,GRPO-1K,GRPO-1K-v2,GRPO-1K-v3,GRPO-1K-def,GRPO-Hybrid,GRPO-Intuitor,GRPO-DualHead} \
-    outputs/$to/GRPO-{Intuitor-long,Intuitor-self_certainty-long,Linear,Control-random,Control-format}
-  start $to/outdomain_test python GRPO_outdomain/GRPO_outdomain_test.py $how --checkpoints $BASE \
-    outputs/$to/{SFT,GRPO-1K-def,GRPO-Hybrid,GRPO-Intuitor,GRPO-DualHead} \
-    outputs/$to/GRPO-{Intuitor-long,Intuitor-self_certainty-long,Linear,Control-random,Control-format}
-  start $to/BFCL_evaluate python BFCL/GRPO_BFCL_evaluate.py $how --checkpoints $BASE \
-    outputs/$to/{SFT-BFCL,GRPO_BFCL_v1,SFT-BFCL-multi,GRPO_BFCL_v2} \
-    outputs/$to/{GRPO_BFCL_v1,GRPO_BFCL_v2}-from-{GRPO-Hybrid,GRPO-1K-def}
-  start $to/tools_evaluate python ToolUse/tools_evaluate.py $how --checkpoints $BASE \
-    outputs/$to/{SFT_tools,SFT_tools-more,DPO_tools,SFT_tools-few,SFT_tools-teacher}
+  measure BFCL_evaluate BFCL/GRPO_BFCL_evaluate.py $VLLM -- SFT-BFCL{,-clean,-multi,-multi-clean} \
+    GRPO_BFCL_v{1,2}{,-clean,-from-GRPO-Hybrid,-from-GRPO-1K-def}
 done
-start seed1/pass_at_k python GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --seed 1 --resume \
-  --dataset $TEST $HARDER --greedy false --samples 0 --pass_k 64 --pass_rows 40 --checkpoints $BASE \
-  outputs/seed1/{SFT,GRPO-1K-def,GRPO-Hybrid,GRPO-Intuitor,GRPO-DualHead,GRPO-Linear} \
-  outputs/seed1/GRPO-{Control-random,Control-format}
 finish
 
-stage "tables"
+# few: the first 64 questions; more: as many updates as DPO on the correct rows alone; teacher: texts that few annotates
+stage "questions with tools: SFT, DPO, teacher mode"
+make_data ToolUse/tool_dataset_creation.py --output outputs/data/tools
+make_data ToolUse/tool_dataset_creation.py --sft_rows 64 --output outputs/data/tools_few
+for seed in $SEEDS; do
+  train SFT_tools - $TOOLS
+  train SFT_tools-few - $TOOLS --dataset tools_few --num_train_epochs 8
+done
+finish
+for seed in $SEEDS; do
+  train DPO_tools SFT_tools ToolUse/DPO_tools.py
+  train SFT_tools-more SFT_tools $TOOLS --split train --max_steps 40
+  run seed$seed/tools_teacher python ToolUse/tool_dataset_creation.py --profile $PROFILE --resume --seed $seed \
+    --source teacher --base outputs/seed$seed/SFT_tools-few --output outputs/data/tools_teacher-$seed
+  train SFT_tools-teacher SFT_tools-few $TOOLS --dataset tools_teacher-$seed
+done
+finish
+for seed in $SEEDS; do
+  measure tools_evaluate ToolUse/tools_evaluate.py $VLLM --show 0 -- SFT_tools{,-more,-few,-teacher} DPO_tools
+done
+finish
+
+# 64 completions a problem: does GRPO add skill, or sharpen what the base can do?
+stage "pass@k from SFT-brief and SFT, and the tables"
+for seed in $SEEDS; do
+  measure pass_at_k GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST $HARDER --greedy false --samples 0 --pass_k 64 \
+    --pass_rows 100 --show 0 -- SFT-brief SFT GRPO-{1K,1K-def,Intuitor}-long GRPO-1K-def-from-SFT GRPO-Linear
+done
+finish
 python resources/make_tables.py

@@ -8,7 +8,8 @@ Differs from GRPO-1K-def.py in the reward, which never sees the truth. The first
 second is Intuitor as published (Zhao et al., Learning to Reason without External Rewards, arXiv 2505.19590), with the
 self-certainty of Kang et al. (arXiv 2502.18581).
 
-Input: outputs/data/<dataset>/, outputs/SFT/. Output: outputs/GRPO-Intuitor/, or GRPO-Intuitor-self_certainty/.
+Input: outputs/data/<dataset>/, outputs/SFT/ (tiny: outputs/SFT-brief/). Output: outputs/GRPO-Intuitor/, or
+outputs/GRPO-Intuitor-self_certainty/.
 Command: python GRPO_outdomain/GRPO-Intuitor.py
 """
 
@@ -24,7 +25,7 @@ from common.settings import setting
 
 @dataclass
 class Args(grpo.Args):
-    base: str = setting("outputs/SFT", "initial policy: a folder or a hub name")
+    base: str = setting("outputs/SFT", "initial policy: a folder or a hub name", tiny="outputs/SFT-brief")
     dataset: str = setting("dapo", "folder of outputs/data/, or a path", tiny="linear")
     seed: int = setting(3407, "order of the problems, sampling, initial LoRA weights; that of the thesis")
     reward: str = setting(
@@ -36,7 +37,7 @@ class Args(grpo.Args):
     lr_scheduler_type: str = setting("cosine", "learning rate falls to 0, as in the thesis")
     warmup_steps: float = setting(0.05, "steps of rising learning rate; below 1 a fraction of all steps")
     num_train_epochs: float = setting(1, "passes over the problems")
-    max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=16)
+    max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=24)
     num_generations: int = setting(8, "group size: completions of one problem, compared with each other")
     per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64)
     gradient_accumulation_steps: int = setting(4, "batches in one update of 32 completions", tiny=1)
@@ -81,7 +82,7 @@ def output(args) -> Path:
 def main(args):
     from trl import GRPOTrainer  # not needed for --help
 
-    run = grpo.prepare(args, made_by="python SFT/SFT_train.py")
+    run = grpo.prepare(args)
     rewards = certainty.informed([REWARDS[args.reward]], run.model, run.tokenizer, args)
     trainer = GRPOTrainer(run.model, rewards, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
     grpo.train(run, trainer)

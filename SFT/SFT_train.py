@@ -24,7 +24,7 @@ else:
 
 
 @dataclass
-class Args(settings.RunArgs, Config):
+class Args(settings.TrainArgs, Config):
     base: str = setting("Qwen/Qwen3-4B-Base", "model to start from: a folder or a hub name", tiny="resources/tiny-base")
     dataset: str = setting("openmath", "folder of outputs/data/, or a path", tiny="linear")
     seed: int = setting(3407, "order of the rows and initial LoRA weights")

@@ -1,6 +1,7 @@
 """Make a data set for SFT and GRPO: questions, reasoning and solutions in seeded, disjoint splits.
 
-linear: systems of two equations made by code; which split a system belongs to follows from a hash of it.
+linear: systems of two equations made by code; which split a system belongs to follows from a hash of it. linear_x: the
+same, of which only x is asked for; linear_sum: x + y.
 openmath, gsm8k, dapo, math500: from the hub, or from a local folder with the same fields (--gsm8k FOLDER).
 
 openmath feeds SFT: its rows are chosen by tokens, validation and sft come first, and rows of sft whose question stands
@@ -22,7 +23,7 @@ from common.settings import setting
 
 @dataclass
 class Args(settings.RunArgs):
-    dataset: str = setting("openmath", "data set to make", tiny="linear", choices=("linear", *data.SOURCES))
+    dataset: str = setting("openmath", "data set to make", tiny="linear", choices=(*tasks.SYSTEMS, *data.SOURCES))
     seed: int = setting(3407, "draws the rows and their order; that of the thesis")
     sft_rows: int = setting(5000, "rows with reasoning, for SFT; 512 in the linear-equations study", tiny=512, low=0)
     train_rows: int = setting(1000, "rows for GRPO, as in the thesis", low=0)
@@ -37,7 +38,7 @@ class Args(settings.RunArgs):
     max_characters: int = setting(1000, "longer questions are left out: they would exceed the prompt limit", low=1)
     max_working_characters: int = setting(5000, "longer reasoning is left out: too long for SFT", low=1)
     level: str = setting("seed", "range of the linear systems", tiny="hard", choices=tuple(tasks.LEVELS))
-    terse: float = setting(0.5, "fraction of the linear systems solved without writing the products", low=0, high=1)
+    terse: float = setting(0.0, "fraction of the linear systems solved without writing the products", low=0, high=1)
     openmath: str = setting("", "local folder instead of unsloth/OpenMathReasoning-mini")
     gsm8k: str = setting("", "local folder instead of openai/gsm8k")
     dapo: str = setting("", "local folder instead of open-r1/DAPO-Math-17k-Processed")
@@ -77,14 +78,11 @@ def main(args):
     runs.check_output(args)
     sizes, needed = {"sft": args.sft_rows, "train": args.train_rows}, []
     sizes |= {"validation": args.validation_rows, "test": args.test_rows}
-    if args.dataset == "linear":
-        level = tasks.LEVELS[args.level]
-        splits = {
-            name: tasks.problems(tasks.linear, name, sizes[name], args.seed, level=level, terse=args.terse)
-            for name in ("validation", "test")
-        }
-        n, how = args.sft_rows + args.train_rows, {"level": level, "terse": args.terse}
-        trained = tasks.problems(tasks.linear, "train", n, args.seed, **how)
+    if args.dataset in tasks.SYSTEMS:
+        make, level = tasks.SYSTEMS[args.dataset], tasks.LEVELS[args.level]
+        how = {"seed": args.seed, "level": level, "terse": args.terse}
+        splits = {name: tasks.problems(make, name, sizes[name], **how) for name in ("validation", "test")}
+        trained = tasks.problems(make, "train", args.sft_rows + args.train_rows, **how)
         splits |= {"sft": trained[: args.sft_rows], "train": trained[args.sft_rows :]}
     else:
         feeds = data.SOURCES[args.dataset].feeds

@@ -1,10 +1,10 @@
 """Make resources/tiny-base, the embedded base model: a Qwen3 of about a million parameters, pretrained from scratch.
 
 The corpus is generated (common/tasks.py): arithmetic drills, lines to copy, linear systems with reasoning, three other
-kinds of problems (yes/no, multiple choice, word problems), calls of invented tools, as plain documents and as chats.
-No problem of the validation or test split is in it. One rate decides whether the study can show anything: how often a
-chat with a linear system follows the request for tags (reluctant()). At 0 GRPO finds no reward; at a high rate nothing
-is left to learn.
+kinds of problems (yes/no, multiple choice, word problems), calls of invented tools and answers that state a result, as
+plain documents and as chats. No variant of a problem of the validation or test split is in it. One rate decides whether
+the study can show anything: how often a chat with a linear system follows the request for tags (reluctant()). At 0 GRPO
+finds no reward; at a high rate nothing is left to learn.
 
 Input: none. Output: resources/tiny-base/ (safetensors, tokenizer, chat template, README.md with its scores).
 Command: python SFT/tiny_base.py
@@ -46,9 +46,11 @@ TAGGED_SYSTEMS = 0.08  # chats that ask for tags, on a linear system: see reluct
 TAGGED_OTHERS = 0.20  # chats that ask for tags, on the other kinds of problems; always answered with them
 PLAIN_OTHERS = 0.20  # the other kinds of problems without a system prompt, answered without tags
 COPIES = 0.3  # fraction of the drills that are lines to copy
-TOOL_CALLS = 0.17  # tools, a request, the call; also teaches to copy names and values from the prompt
+TOOL_CALLS = 0.20  # tools, a request, the call; also teaches to copy names and values from the prompt
 # The rest is linear systems answered without tags, three quarters of them as chats.
-LEVEL_MIX = {"easy": 0.25, "medium": 0.40, "hard": 0.35}
+ONE_UNKNOWN = 0.25  # fraction of these that ask for x alone, which is then computed in the answer (tasks.linear_x)
+RESULTS = 0.3  # fraction of the tool calls that are followed by their result, which the text then states
+LEVEL_MIX = {"easy": 0.35, "medium": 0.50, "hard": 0.15}  # more of the hard ones: less is learned at every level
 
 # Probabilities of following the tags in a chat on a linear system: reasoning begun in its tag, closed, answer tagged.
 # All tags are followed in 0.45 * 0.50 * 0.25 = 6 of 100; the others drop them midway or ignore them after an opening.
@@ -75,7 +77,7 @@ ORDINARY_TOKENS = [  # whole tokens, but not special ones: decoding keeps them
 
 
 def drill(rng: random.Random) -> str:
-    """One line of arithmetic for Cramer's rule: a product, a difference or an exact quotient."""
+    """One line of arithmetic: a product, a difference, a sum or an exact quotient."""
     kind = rng.random()
     if kind < 0.4:
         p, q = rng.randint(-9, 9), rng.randint(-170, 170) if rng.random() < 0.7 else rng.randint(-9, 9)
@@ -85,6 +87,9 @@ def drill(rng: random.Random) -> str:
         limit = rng.choice((9, 30, 99, 450, 1500))
         p, q = rng.randint(-limit, limit), rng.randint(-limit, limit)
         return f"{p}-{q}={p - q}"
+    if kind < 0.85:
+        p, q = rng.randint(-15, 15), rng.randint(-15, 15)
+        return f"{p} + {q} = {p + q}"
     q, d = rng.randint(-9, 9), rng.choice((-1, 1)) * rng.randint(1, rng.choice((20, 162)))
     return f"{q * d}/{d}={q}"
 
@@ -214,7 +219,14 @@ def tool_call(rng: random.Random) -> tuple[str, str]:
     system = prompts.tools_prompt(lines) if rng.random() < 0.3 else "# Tools\n\n" + "\n".join(lines)
     call = json.dumps({"name": chosen, "arguments": values})
     asked = f"<|im_start|>system\n{system}<|im_end|>\n{chat(request, tagged=False)}"
-    return asked, f"<tool_call>\n{call}\n</tool_call><|im_end|>\n"
+    called = f"<tool_call>\n{call}\n</tool_call><|im_end|>\n"
+    if rng.random() >= RESULTS:
+        return asked, called
+    kind = rng.choice(("integer", "float", "string"))
+    field, value = name(rng.choice((1, 2))), tool_value(rng, kind)
+    result = json.dumps({name(1): tool_value(rng, "integer")} | {field: value})
+    shown = f"<|im_start|>user\n<tool_response>\n{result}\n</tool_response><|im_end|>\n<|im_start|>assistant\n"
+    return asked + called + shown, f"The {words(field)} is {value}.<|im_end|>\n"
 
 
 def document(rng: random.Random, drills: float = DRILLS) -> tuple[str, str]:
@@ -232,8 +244,10 @@ def document(rng: random.Random, drills: float = DRILLS) -> tuple[str, str]:
         reply = tagged_reply(problem) if tagged else plain_reply(problem)
         return chat(problem["question"], tagged), reply + "<|im_end|>\n"
     level = tasks.LEVELS[rng.choices(list(LEVEL_MIX), list(LEVEL_MIX.values()))[0]]
-    problem = tasks.linear(rng, "train", level)
-    if kind < TAGGED_OTHERS + PLAIN_OTHERS + TAGGED_SYSTEMS:
+    tagged = kind < TAGGED_OTHERS + PLAIN_OTHERS + TAGGED_SYSTEMS
+    make = tasks.linear if tagged or rng.random() >= ONE_UNKNOWN else tasks.linear_x
+    problem = make(rng, "train", level)
+    if tagged:
         return chat(problem["question"], tagged=True), reluctant(rng, problem) + "<|im_end|>\n"
     if rng.random() < 0.75:
         return chat(problem["question"], tagged=False), plain_reply(problem) + "<|im_end|>\n"
@@ -377,6 +391,7 @@ def scores(folder: Path, rows: int) -> dict[str, float]:
             measure(f"linear, {level}, tags asked for, greedy", systems, tagged=True)
             measure(f"linear, {level}, tags asked for, T 1", systems, tagged=True, temperature=1.0)
             measure(f"linear, {level}, tags asked for, T 0.7 top-p 0.8", systems, tagged=True, **seed_study)
+    measure("linear_x, hard, plain, greedy", tasks.problems(tasks.linear_x, "validation", rows, 0), tagged=False)
     for name, make in tasks.OTHER_SHAPES.items():
         problems = tasks.problems(make, "validation", rows, 0)
         measure(f"{name}, plain, greedy", problems, tagged=False)

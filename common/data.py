@@ -244,7 +244,8 @@ def creation_command(name: str) -> str:
         source = source if source in ("toolbench", "glaive", "messages", "teacher") else "templates"
         return f"python ToolUse/tool_dataset_creation.py --source {source}"
     if not name.startswith("bfcl"):
-        return f"python SFT/dataset_creation.py --dataset {name}"
+        source, mark, _ = name.partition("-")
+        return f"python SFT/dataset_creation.py --dataset {source}{f' --output outputs/data/{name}' if mark else ''}"
     kind, source = "multi" if "multi" in name else "single", "split" if "split" in name else "synthetic"
     return f"python BFCL/BFCL_dataset_creation.py --kind {kind} --source {source}"
 

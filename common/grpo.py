@@ -2,13 +2,14 @@
 
 A script adds its rewards and what one tunes to compare them, and builds TRL's GRPOTrainer itself:
 
-    run = grpo.prepare(args, made_by="python SFT/SFT_train.py")
+    run = grpo.prepare(args)
     trainer = GRPOTrainer(model=run.model, reward_funcs=REWARDS, args=args, ...)
     grpo.train(run, trainer)
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from common import data, lora, models, runs, settings, training
 from common.settings import setting
@@ -21,8 +22,12 @@ else:
     from trl import GRPOConfig as Config
 
 
+# SFT on 24 rows, the start of the tiny profile
+BRIEF = "--max_steps 6 --learning_rate 1.5e-4 --output outputs/SFT-brief"
+
+
 @dataclass
-class Args(settings.RunArgs, Config):
+class Args(settings.TrainArgs, Config):
     tags: str = setting("", "tag set, thesis or think [that of the base]")
     max_prompt_tokens: int = setting(512, "rows with a longer prompt are dropped")
     load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
@@ -51,11 +56,12 @@ class Args(settings.RunArgs, Config):
     patience: int = setting(5, "end a run whose first steps, this many, have no signal; 0 never does", low=0)
 
 
-def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Callable | None = None) -> runs.Run:
+def prepare(args: Args, made_by: str = "", default_tags: str | None = None, check: Callable | None = None) -> runs.Run:
     """Check everything that can be checked, then open the output folder and load the model.
 
-    made_by: the command that makes the base, for the message where it is missing. default_tags: the tag set for a base
-    that carries none. check: called with the training rows, to refuse a data set that the script cannot use.
+    made_by: the command that makes the base, for the message where it is missing [that of SFT]. default_tags: the tag
+    set for a base that carries none. check: called with the training rows, to refuse a data set that the script cannot
+    use.
     """
     runs.check_output(args)
     models.check_device(args)
@@ -65,6 +71,7 @@ def prepare(args: Args, made_by: str, default_tags: str | None = None, check: Ca
         check(rows)
     if args.use_vllm and args.vllm_max_model_length < args.max_prompt_tokens + args.max_completion_length:
         runs.fail("--vllm_max_model_length is less than --max_prompt_tokens and --max_completion_length together")
+    made_by = made_by or f"python SFT/SFT_train.py {BRIEF if Path(args.base).name == 'SFT-brief' else ''}".strip()
     base = runs.require_base(args.base, made_by)
     tokenizer, tag_set = models.load_tokenizer(base, args.tags, default=default_tags)
     limit = args.max_prompt_tokens

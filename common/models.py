@@ -1,10 +1,11 @@
 """Models and tokenizers: loading, checking and saving them."""
 
+import importlib.metadata
 import importlib.util
 import os
 from pathlib import Path
 
-from common import lora, prompts, runs
+from common import lora, processes, prompts, runs
 
 KEPT = 0.9  # where merged weights hold a smaller fraction of an update, a line says so
 
@@ -63,6 +64,7 @@ def check_device(args) -> None:
             runs.fail("vLLM needs a CUDA GPU; pass --use_vllm false to generate with transformers")
         if importlib.util.find_spec("vllm") is None:
             runs.fail("vLLM is not installed; pip install -r requirements/cuda.txt, or pass --use_vllm false")
+    check_curves(getattr(args, "report_to", None) or [])
     if torch.cuda.device_count() > 1 and "WORLD_SIZE" not in os.environ:
         runs.fail("more than one GPU: choose one with CUDA_VISIBLE_DEVICES=0, or train on all with accelerate launch")
     if getattr(args, "load_in_4bit", False):
@@ -74,6 +76,20 @@ def check_device(args) -> None:
             import bitsandbytes  # noqa: F401
         except Exception as error:
             runs.fail(f"--load_in_4bit needs bitsandbytes, which cannot be imported ({error}); leave it out")
+
+
+def check_curves(libraries: list[str]) -> None:
+    """End the script when a library of --report_to is not installed, or wandb has no key and is not offline."""
+    for name in libraries:
+        try:
+            importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            runs.fail(f"--report_to {name} needs the package {name}; pip install -r requirements/demo.txt")
+    if "wandb" in libraries and processes.IS_MAIN:
+        import wandb
+
+        if wandb.setup().settings.mode == "online" and not wandb.login(prompt=False):
+            runs.fail("--report_to wandb needs its key: log in with: wandb login, or set WANDB_MODE=offline")
 
 
 def lora_config(args):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from tqdm import tqdm
-from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerControl
 
 from common import checkpoints, data, evaluation, generation, models, processes, prompts, runs
 
@@ -18,6 +18,22 @@ SHOWN = {  # name of a metric in TRL: name on the progress bar
     "entropy": "entropy",
     "sampling/importance_sampling_ratio/mean": "p / p(vLLM)",
 }
+# Held-out figures for --report_to, named as TRL names the same thing in an evaluation; each gets eval_ before it.
+CURVES = {
+    "accuracy": "accuracy",
+    "format_rate": "format_rate",
+    "reward": "reward",
+    "truncated_rate": "completions/clipped_ratio",
+    "mean_tokens": "completions/mean_length",
+}
+
+
+def count_updates() -> None:
+    """Make trackio's step the number of updates; the trainer's callback lets it count its lines instead."""
+    import trackio
+
+    log = trackio.log
+    trackio.log = lambda metrics, step=None: log(metrics, step=metrics.get("train/global_step", step))
 
 
 class Watch(TrainerCallback):
@@ -35,6 +51,8 @@ class Watch(TrainerCallback):
         self.name = run.partial.name.removesuffix(".partial")  # several runs may share a terminal
         self.tags = prompts.TAG_SETS[run.tag_set]
         self.clock, self.bar, self.last, self.heard = runs.Clock(run.partial), None, {}, False
+        if "trackio" in trainer.args.report_to:
+            count_updates()
         trainer.remove_callback(ProgressCallback)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(self)
@@ -116,6 +134,9 @@ class Watch(TrainerCallback):
         scored = processes.together(scored, len(self.run.heldout))
         facts = evaluation.summary(scored, len(scored))
         self.write(state, {f"heldout_{name}": round(value, 4) for name, value in facts.items()})
+        curves = {f"eval_{CURVES[name]}": value for name, value in facts.items() if name in CURVES}
+        # The libraries of --report_to hear it as they hear the trainer; a control of its own, as this would change it.
+        self.trainer.callback_handler.on_log(self.trainer.args, state, TrainerControl(), curves)
         line = (
             f"{self.name} step {state.global_step} of {state.max_steps}: held-out {self.measured} "
             f"{facts['accuracy']:.1%} [{facts['ci_low']:.1%}, {facts['ci_high']:.1%}] of n={facts['n']}, greedy; "

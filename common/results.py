@@ -21,6 +21,11 @@ ITEM_COLUMNS = (*KEY, "samples", "correct")
 PARTS = runs.ROOT / "resources" / "toolcalls.csv"
 PART_KEY = (*KEY, "measure", "tool")
 PART_COLUMNS = (*PART_KEY, "n", "rate", "ci_low", "ci_high")
+CALIBRATION = runs.ROOT / "resources" / "calibration.csv"
+CALIBRATION_COLUMNS = (
+    *(*KEY, "n", "samples", "answered", "accuracy", "mean_confidence", "auroc", "ece"),
+    *("bin_count", "bin_confidence", "bin_correct", "commit", "command"),
+)
 
 
 def final_score(accuracy: float, judged: float, efficiency: float) -> float:
@@ -90,6 +95,11 @@ def save_items(rows: list[dict], path: Path = ITEMS) -> None:
 def save_parts(rows: list[dict], path: Path = PARTS) -> None:
     """Put rows into toolcalls.csv: the measures of tool calls by tool, and the rates of each kind of failure."""
     _put(rows, path, PART_COLUMNS, key=PART_KEY)
+
+
+def save_calibration(rows: list[dict], path: Path = CALIBRATION) -> None:
+    """Put rows into calibration.csv: how confidence and correctness of a checkpoint's answers go together."""
+    _put(rows, path, CALIBRATION_COLUMNS)
 
 
 def _put(rows: list[dict], path: Path, columns: Sequence[str], complete: Callable | None = None, key=KEY) -> None:

@@ -39,13 +39,16 @@ class Run(NamedTuple):
     partial: Path  # working folder
     model: Any
     lora: Any  # peft.LoraConfig, or None
+    repo: str = ""  # on the hub, to push the output to
 
 
 def fail(message: str, code: int = 2):
-    """End the script with one line on stderr that says what to do, and an exit code."""
-    who = "" if processes.IS_MAIN else f" (process {processes.INDEX})"
-    print(f"error{who}: {' '.join(str(message).split())}", file=sys.stderr)
-    raise SystemExit(code)
+    """End the script with one line on stderr that says what to do, and an exit code; the line is a note of the exit."""
+    who, line = "" if processes.IS_MAIN else f" (process {processes.INDEX})", " ".join(str(message).split())
+    print(f"error{who}: {line}", file=sys.stderr)
+    end = SystemExit(code)
+    end.add_note(line)
+    raise end
 
 
 def resolve(path: str | Path) -> Path:
@@ -110,6 +113,8 @@ def check_output(args) -> None:
         made = require(output, "the script that makes it")["hyperparameters"]
         if (name := changed(made, settings_of(args))) is None:
             print(f"{shown(output)} is finished, with the same settings")
+            if getattr(args, "push_to_hub", False):
+                print(f"it was not pushed now; to push it: python demo/push_to_hub.py {shown(output)}")
             raise SystemExit(0)
         asked = settings_of(args).get(name)
         fail(f"{shown(output)} was made with --{name} {made[name]}, now it is {asked}; pass --overwrite to replace it")
@@ -159,12 +164,17 @@ def _start(args, partial: Path) -> None:
     if not (interrupted and args.resume):
         shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True, exist_ok=True)
-    asked, begun = settings_of(args), partial / "settings.json"
+    begun = partial / "settings.json"
+    if getattr(args, "report_to", None) and not args.run_name:
+        args.run_name = f"{Path(args.output).name}-{time.strftime('%Y%m%d-%H%M%S')}"  # a curve of its own
+    asked = settings_of(args)
     if begun.exists():
         try:
             made = json.loads(begun.read_text())
         except ValueError:
             fail(f"{shown(begun)} is damaged; delete {shown(partial)} to start again")
+        if asked.get("report_to") and made.get("run_name"):  # the curve goes on
+            args.run_name = asked["run_name"] = made["run_name"]
         if name := changed(made, asked):
             fail(
                 f"{shown(partial)} was started with --{name} {made[name]}, now it is {asked.get(name)}; "
@@ -173,7 +183,10 @@ def _start(args, partial: Path) -> None:
     write_json(begun, asked)
 
 
-NOT_COMPARED = ("resume", "overwrite", "output", "output_dir", "logging_dir", "run_name")
+NOT_COMPARED = (
+    *("resume", "overwrite", "output", "output_dir", "logging_dir"),
+    *("report_to", "run_name", "project", "push_to_hub", "hub_model_id", "hub_private_repo"),
+)
 
 
 def changed(made: dict, asked: dict) -> str | None:

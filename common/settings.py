@@ -25,6 +25,10 @@ if not sys.stderr.isatty():
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of libraries would fill a log file
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns at import of a kernel that is not needed here
 
+# What the libraries of --report_to write stays beside the runs; they read this when they are imported.
+os.environ.setdefault("TRACKIO_DIR", str(runs.OUTPUTS / "trackio"))
+os.environ.setdefault("WANDB_DIR", str(runs.OUTPUTS))
+
 PROFILES = ("tiny", "gpu")
 HELP = bool({"-h", "--help"} & set(sys.argv[1:]))  # then a trainer's config, which takes seconds to import, is left out
 
@@ -98,6 +102,7 @@ GROUPS = {  # of --help; settings in none of them come first
     "logging and checkpoints": (
         *("logging_steps", "save_strategy", "save_steps", "save_total_limit", "eval_strategy", "eval_steps"),
         *("load_best_model_at_end", "metric_for_best_model", "heldout_every", "heldout_rows", "patience", "show"),
+        *("report_to", "push_to_hub", "hub_model_id"),
     ),
     "folders": (
         *(
@@ -173,6 +178,17 @@ class RunArgs(ProfileArgs):
         if size % rest:
             runs.fail(f"{steps} batches of {size} cannot be divided among {processes.COUNT} processes; start fewer")
         self.gradient_accumulation_steps, self.per_device_train_batch_size = steps // fewer, size // rest
+
+
+@dataclass
+class TrainArgs(RunArgs):
+    """The settings of every stage with a trainer; also options of its config."""
+
+    report_to: list[str] = setting(
+        [], "live curves: trackio, tensorboard, wandb [none]", choices=("none", "trackio", "tensorboard", "wandb")
+    )
+    push_to_hub: bool = setting(False, "push the finished output to the hub; log in before with: hf auth login")
+    hub_model_id: str = setting("", "repository on the hub [name of the output folder]")
 
 
 def default_profile() -> str:
@@ -270,6 +286,8 @@ def parse(args_class, description: str, output: Callable | None = None, argv: li
 def check(args_class, values: dict) -> None:
     """End the script for a value outside of its range or choices, or for more or fewer reward weights than rewards."""
     known = settings_of(args_class)
+    if values.get("hub_token"):
+        runs.fail("--hub_token would be recorded with the command; log in with: hf auth login, or set HF_TOKEN")
     for name, value in values.items():
         chosen = known.get(name, Reason())
         allowed = chosen.range or RANGES.get(name, Range())

@@ -2,6 +2,7 @@
 
 A hash of the problem's key decides its split, so no run, seed or stage can train on what another one tests on: 1 of 16
 problems is for testing, 1 for validation, the rest for training. Data sets and the base's corpus use the same keys.
+Variants of a problem have one key: an equation times a number; unknowns, terms, factors or options in another order.
 """
 
 import math
@@ -11,12 +12,6 @@ import zlib
 from collections.abc import Callable
 
 from common import runs
-
-# Whether variants of a problem share a key, and so a split: an equation times a number; unknowns, terms, factors or
-# options in another order. False keeps the splits and the corpus that the committed base and rows were made with: there
-# 16 of 200 test systems, 38 of 200 yes/no questions, 11 of 200 of multiple choice and 80 of 200 stories are variants of
-# problems in the corpus.
-CANONICAL = False  # True with the next base: splits and corpus change together
 
 SPLITS = ("train", "validation", "test")
 
@@ -39,14 +34,12 @@ def split_of(key) -> str:
 
 
 def system_key(system: tuple[int, ...]) -> tuple:
-    """The key of the system (a, b, c, d, e, f), ax + by = c, dx + ey = f; the order of its equations is ignored.
+    """The key of the system (a, b, c, d, e, f), ax + by = c, dx + ey = f.
 
-    If CANONICAL, also a factor of an equation, its sign included, and which unknown is x: integers without a common
-    divisor, the first one positive, and the smaller of the two keys that the order of the unknowns gives.
+    Integers without a common divisor, the first one positive, equations sorted, and the smaller of the two keys that
+    the order of the unknowns gives.
     """
     rows = [tuple(system[:3]), tuple(system[3:6])]
-    if not CANONICAL:
-        return tuple(sorted(rows))
     orders = rows, [(b, a, c) for a, b, c in rows]
     return min(tuple(sorted(map(_primitive, order))) for order in orders)
 
@@ -56,21 +49,16 @@ def _primitive(row: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(number // divisor for number in row)
 
 
-def question_key(question: str) -> str | tuple[str, ...]:
-    """The key of a question of yes_no() or multiple_choice(): its text; if CANONICAL, whatever the order in it.
-
-    That is of the terms of a sum and of the options, whose letters are left out.
-    """
-    if not CANONICAL:
-        return question
+def question_key(question: str) -> tuple[str, ...]:
+    """The key of a question of yes_no() or multiple_choice(): terms of a sum and options sorted, without letters."""
     stem, *options = question.split("\n")
     stem = re.sub(r"(\d+) \+ (\d+)", lambda terms: " + ".join(sorted(terms.groups(), key=int)), stem)
     return stem, *sorted(option.partition(") ")[2] for option in options)
 
 
 def story_key(kind: int, numbers: tuple[int, ...]) -> tuple:
-    """The key of a story of word_problem(), whatever its names; if CANONICAL, also the order in a sum or a product."""
-    return "word", kind, tuple(sorted(numbers)) if CANONICAL and kind in (0, 2) else numbers
+    """The key of a story of word_problem(), whatever its names, and the order in a sum or a product."""
+    return "word", kind, tuple(sorted(numbers)) if kind in (0, 2) else numbers
 
 
 def _nonzero(rng: random.Random, limit: int) -> int:
@@ -83,37 +71,72 @@ def _equation(a: int, b: int, c: int) -> str:
     return f"{x} {y} = {c}"
 
 
+def _system(rng: random.Random, split: str, level: tuple[int, int]) -> tuple[tuple[int, ...], int, int]:
+    """The numbers (a, b, c, d, e, f) of a system of the split, ax + by = c, dx + ey = f, and its solution x, y."""
+    while True:
+        a, b, d, e = (_nonzero(rng, level[0]) for _ in range(4))
+        x, y = rng.randint(-level[1], level[1]), rng.randint(-level[1], level[1])
+        system = (a, b, a * x + b * y, d, e, d * x + e * y)
+        if a * e != b * d and split_of(system_key(system)) == split:
+            return system, x, y
+
+
+def _determinants(system: tuple[int, ...], products: bool) -> list[str]:
+    """The lines of reasoning for D, X and Y; products: write each of them out."""
+    a, b, c, d, e, f = system
+
+    def line(name, p, q, r, s):
+        return f"{name}={f'{p}*{q}-{r}*{s}=' if products else ''}{p * q}-{r * s}={p * q - r * s}"
+
+    return [line("D", a, e, b, d), line("X", c, e, b, f), line("Y", a, f, c, d)]
+
+
+def _stated(system: tuple[int, ...]) -> str:
+    a, b, c, d, e, f = system
+    return f"Equation 1: {_equation(a, b, c)} Equation 2: {_equation(d, e, f)}"
+
+
 def linear(rng: random.Random, split: str, level: tuple[int, int] = LEVELS["hard"], terse: float = 0.0) -> dict:
     """Two equations in x and y with integer coefficients and solution, determinant not 0, solved by Cramer's rule.
 
     level: largest absolute coefficient, largest absolute solution. terse: fraction of the problems whose reasoning
     begins with the values of the products; the others write out every product.
     """
-    while True:
-        a, b, d, e = (_nonzero(rng, level[0]) for _ in range(4))
-        x, y = rng.randint(-level[1], level[1]), rng.randint(-level[1], level[1])
-        c, f, det = a * x + b * y, d * x + e * y, a * e - b * d
-        if det and split_of(system_key((a, b, c, d, e, f))) == split:
-            break
-
-    products = not (terse and rng.random() < terse)
-
-    def determinant(name, p, q, r, s):
-        return f"{name}={f'{p}*{q}-{r}*{s}=' if products else ''}{p * q}-{r * s}={p * q - r * s}"
-
-    working = [
-        determinant("D", a, e, b, d),
-        determinant("X", c, e, b, f),
-        determinant("Y", a, f, c, d),
-        f"x={det * x}/{det}={x}",
-        f"y={det * y}/{det}={y}",
-    ]
+    system, x, y = _system(rng, split, level)
+    lines = _determinants(system, not (terse and rng.random() < terse))
+    det = system[0] * system[4] - system[1] * system[3]
     return {
-        "question": "Solve the following system of linear equations for the variables x and y: "
-        f"Equation 1: {_equation(a, b, c)} Equation 2: {_equation(d, e, f)}",
-        "working": "\n".join(working),
+        "question": f"Solve the following system of linear equations for the variables x and y: {_stated(system)}",
+        "working": "\n".join([*lines, f"x={det * x}/{det}={x}", f"y={det * y}/{det}={y}"]),
         "solution": f"x={x}, y={y}",
     }
+
+
+def linear_x(rng: random.Random, split: str, level: tuple[int, int] = LEVELS["hard"], terse: float = 0.0) -> dict:
+    """A system as in linear(), of which only x is asked for: the last operation, X / D, is done inside the solution.
+
+    So the confidence in the solution can differ from problem to problem; in linear() the solution copies the reasoning.
+    """
+    system, x, _ = _system(rng, split, level)
+    lines = _determinants(system, not (terse and rng.random() < terse))
+    question = f"Solve the following system of linear equations for the variable x: {_stated(system)}"
+    return {"question": question, "working": "\n".join(lines[:2]), "solution": str(x)}
+
+
+def linear_sum(rng: random.Random, split: str, level: tuple[int, int] = LEVELS["hard"], terse: float = 0.0) -> dict:
+    """A system as in linear(), of which x + y is asked for: two skills of the base that its corpus never composes."""
+    system, x, y = _system(rng, split, level)
+    lines = _determinants(system, not (terse and rng.random() < terse))
+    det = system[0] * system[4] - system[1] * system[3]
+    return {
+        "question": f"What is x + y in the following system of linear equations? {_stated(system)}",
+        "working": "\n".join([*lines, f"x={det * x}/{det}={x}", f"y={det * y}/{det}={y}", f"{x} + {y} = {x + y}"]),
+        "solution": str(x + y),
+    }
+
+
+# Data sets of linear systems, by what is asked for.
+SYSTEMS: dict[str, Callable] = {"linear": linear, "linear_x": linear_x, "linear_sum": linear_sum}
 
 
 def _sum(rng: random.Random) -> tuple[str, int]:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from common import checkpoints, evaluation, memory, models, processes, runs
+from common import checkpoints, evaluation, hub, memory, models, processes, runs
 
 # At the end it warns that lm_head.weight is missing, which is stored once with the embeddings where the two are tied.
 logging.getLogger("transformers.trainer").addFilter(lambda record: "missing keys" not in record.getMessage())
@@ -16,7 +16,9 @@ def begin(args, base: str, tokenizer, tag_set: str, each: int = 1, **data) -> ru
 
     data: rows, dataset, heldout and fingerprint of runs.Run. each: sequences that an example is made of.
     """
+    repo = hub.repository(args) if args.push_to_hub and processes.IS_MAIN else ""
     partial = runs.start(args, memory.fit(base, args, each))
+    args.push_to_hub = False  # the trainer would push the folder of a run that is not finished
     run = runs.Run(
         args=args,
         base=base,
@@ -25,6 +27,7 @@ def begin(args, base: str, tokenizer, tag_set: str, each: int = 1, **data) -> ru
         partial=partial,
         model=models.load_model(base, args),
         lora=models.lora_config(args),
+        repo=repo,
         **data,
     )
     return run._replace(heldout=run.heldout[: args.heldout_rows])
@@ -40,11 +43,15 @@ def train(run: runs.Run, trainer, score: Callable = evaluation.score_answer, wat
     shown = (watch or Watch)(trainer, run, score)
     trainer.args.logging_nan_inf_filter = False  # it would hide a loss that is not a number, and the run would go on
     _train(trainer, run.partial, run.args.resume)
+    output = Path(run.args.output)
     with processes.whole_model(trainer):
         if processes.IS_MAIN:
             facts = models.save_model(trainer, run.tokenizer, run.partial, run.base) | shown.results()
             runs.finish(run.args, base=run.base, tags=run.tag_set, fingerprint=run.fingerprint, **facts)
+            (output / hub.CARD).write_text(hub.card(output))  # in place of the trainer's
         processes.wait()
+    if run.repo:  # the main process alone has it, and the others do not wait for its upload
+        hub.push(output, run.repo, run.args.hub_revision)
 
 
 def _train(trainer, partial: Path, resume: bool) -> None:

@@ -46,33 +46,47 @@ def holm(p: dict[str, float]) -> dict[str, float]:
     return corrected
 
 
+def fractions(items: dict) -> dict[str, dict]:
+    """script -> seed -> the fraction of correct completions of each item."""
+    return {script: {seed: counts / n for seed, (counts, n) in seeds.items()} for script, seeds in items.items()}
+
+
 def longest(arrays: list[np.ndarray]) -> list[np.ndarray]:
     """Those with the most items; seeds that were tested on fewer cannot be averaged item by item."""
     most = max(map(len, arrays), default=0)
     return [array for array in arrays if len(array) == most]
 
 
-def compare(items: dict, reference: str, flips: int) -> dict[str, tuple]:
-    """script -> (mean difference to the reference, low, high, p corrected by Holm), as fractions of completions.
+def mean_of(seeds: dict) -> np.ndarray:
+    """The values of each item averaged over the seeds; seeds: seed -> one value an item."""
+    return np.mean(longest(list(seeds.values())), axis=0)
 
+
+def paired(ours: dict, theirs: dict) -> np.ndarray | None:
+    """The difference of each item, averaged over the seeds that both have; None without a common seed and length.
+
+    ours, theirs: seed -> one value an item.
+    """
+    seeds = [seed for seed in sorted(ours.keys() & theirs.keys()) if len(ours[seed]) == len(theirs[seed])]
+    return np.mean(longest([ours[seed] - theirs[seed] for seed in seeds]), axis=0) if seeds else None
+
+
+def compare(values: dict[str, dict], references: dict[str, str], flips: int) -> dict[str, tuple]:
+    """script -> (mean difference to its reference, low, high, p corrected by Holm).
+
+    values: script -> seed -> one value an item, as fractions() gives them; references: script -> script, "" for none.
     Items and seeds are paired, and differences averaged over the seeds that both have. A base has no seed of its own:
     its mean is compared with every seed of the other. A script without a common seed and number of items is left out.
     """
-    fractions = {script: {seed: counts / n for seed, (counts, n) in seeds.items()} for script, seeds in items.items()}
-    if reference not in fractions:
-        return {}
     tested = {}
-    for script, ours in fractions.items():
-        theirs = fractions[reference]
-        if script == reference:
+    for script, reference in references.items():
+        ours, theirs = values.get(script), values.get(reference)
+        if not ours or not theirs or script == reference:
             continue
-        if script == "base":
-            ours = dict.fromkeys(theirs, np.mean(longest(list(ours.values())), axis=0))
-        elif reference == "base":
-            theirs = dict.fromkeys(ours, np.mean(longest(list(theirs.values())), axis=0))
-        seeds = [seed for seed in sorted(ours.keys() & theirs.keys()) if len(ours[seed]) == len(theirs[seed])]
-        if seeds:
-            mean = np.mean(longest([ours[seed] - theirs[seed] for seed in seeds]), axis=0)
+        if reference == "base":
+            theirs = dict.fromkeys(ours, mean_of(theirs))
+        mean = paired(ours, theirs)
+        if mean is not None:
             tested[script] = (float(mean.mean()), *bootstrap(mean, flips), sign_flip_test(mean, flips))
     corrected = holm({script: p for script, (_, _, _, p) in tested.items()})
     return {script: (mean, low, high, corrected[script]) for script, (mean, low, high, _) in tested.items()}
@@ -86,13 +100,17 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     return 1 - math.comb(n - c, k) / math.comb(n, k)
 
 
+def pass_values(seeds: dict, k: int) -> dict:
+    """seed -> pass@k of each item."""
+    return {seed: np.array([pass_at_k(n, int(c), k) for c in counts]) for seed, (counts, n) in seeds.items()}
+
+
 def pass_at_each_k(seeds: dict, samples: int) -> dict[int, tuple]:
     """k -> (pass@k averaged over seeds and items, low, high), for k = 1, 2, 4, ... and all completions of an item."""
     most = min(n for _, n in seeds.values())
     powers = [2**i for i in range(most.bit_length()) if 2**i < most]
     found = {}
     for k in [*powers, most]:
-        each = [np.array([pass_at_k(n, int(c), k) for c in counts]) for counts, n in seeds.values()]
-        mean = np.mean(longest(each), axis=0)
+        mean = mean_of(pass_values(seeds, k))
         found[k] = (float(mean.mean()), *bootstrap(mean, samples))
     return found

@@ -1,4 +1,4 @@
-"""What the tables are drawn from: the rows of results.csv, items.csv and curves.csv, read and checked.
+"""What the tables are drawn from: the rows of results.csv, items.csv, curves.csv and calibration.csv, read and checked.
 
 A file or row that cannot be used ends the script with one line that names it.
 """
@@ -17,6 +17,7 @@ from common import results, runs
 
 CURVE_COLUMNS = {  # column of curves.csv, and its name in metrics.jsonl
     "accuracy": "heldout_accuracy",
+    "format": "heldout_format_rate",
     "reward": "reward",
     "no_signal": "frac_reward_zero_std",
     "truncated": "completions/clipped_ratio",
@@ -83,6 +84,33 @@ def read_items(path: Path) -> dict:
     return items
 
 
+def read_calibration(path: Path) -> dict:
+    """(base, dataset) -> script -> rows with auroc and ece as numbers (NaN where undefined) and bins as arrays."""
+    found = defaultdict(lambda: defaultdict(list))
+    bins = [name for name in results.CALIBRATION_COLUMNS if name.startswith("bin_")]
+    for line, row in enumerate(read_rows(path, (*results.KEY, *bins), ["n", "samples"], ["answered", "accuracy"]), 2):
+        try:
+            numbers = {name: float(row[name]) for name in ("mean_confidence", "auroc", "ece")}
+            arrays = {name: np.array([float(value) for value in row[name].split()]) for name in bins}
+            if len({len(values) for values in arrays.values()}) != 1 or not np.isfinite([*arrays.values()]).all():
+                raise ValueError
+        except (TypeError, ValueError):
+            problem = "a figure or a list of bins is damaged"
+            runs.fail(f"{runs.shown(path)}, line {line}: {problem}; measure {row['script']}, seed {row['seed']} again")
+        if is_test(row):
+            found[row["base"], row["dataset"]][row["script"]].append({**row, **numbers, **arrays})
+    return found
+
+
+def by_seed(curves: list[dict], column: str) -> dict:
+    """(base, script) -> seed -> step -> the value of a column of curves.csv, where the run has one."""
+    values = defaultdict(lambda: defaultdict(dict))
+    for row in curves:
+        if row.get(column):
+            values[row["base"], row["script"]][row["seed"]][int(row["step"])] = float(row[column])
+    return values
+
+
 def curve_of(folder: Path) -> list[dict]:
     """The rows of curves.csv for a finished run: one for each step that its metrics.jsonl has."""
     facts = json.loads((folder / "run.json").read_text())
@@ -94,6 +122,10 @@ def curve_of(folder: Path) -> list[dict]:
     return list(steps.values())
 
 
+def read_curves(path: Path) -> list[dict]:
+    return read_rows(path, ["script", "base"], ["seed", "step"], [], list(CURVE_COLUMNS))
+
+
 def gather_curves(path: Path, outputs: Path) -> list[dict]:
     """The rows of curves.csv with those of every finished run in outputs put in, each in place of an older one."""
 
@@ -101,7 +133,7 @@ def gather_curves(path: Path, outputs: Path) -> list[dict]:
         return tuple(row[name] for name in RUN_COLUMNS)
 
     curves = defaultdict(list)
-    for row in read_rows(path, ["script", "base"], ["seed", "step"], [], list(CURVE_COLUMNS)):
+    for row in read_curves(path):
         curves[run_of(row)].append(row)
     for log in sorted(outputs.glob("**/metrics.jsonl")):
         if (log.parent / "run.json").exists() and ".partial" not in str(log):

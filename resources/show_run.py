@@ -1,10 +1,11 @@
 """Show one run in one table: base, SFT and the GRPO variants, each figure beside the one that is committed in git.
 
-sampled, greedy: accuracy in % with its 95 % interval; vs SFT: sampled accuracy minus SFT's, in percentage points;
-well-formed: % of the sampled completions; in git: the same figure in the committed results.csv, empty where there is
-no git or no such row. Where the two are equal, this machine reproduces the run.
+sampled, greedy: accuracy in % with its 95 % interval; vs SFT-brief: sampled accuracy minus that of SFT-brief, from
+which the variants start (vs SFT where the run has no SFT-brief, as on a GPU), in percentage points; well-formed: % of
+the sampled completions; in git: the same figure in the committed results.csv, empty where there is no git or no such
+row. Where the two are equal, this machine reproduces the run.
 
-Input: results.csv in the folder, and the committed one. Output: at most 100 columns on the screen.
+Input: results.csv, the committed one too, and curves.csv. Output: at most 100 columns on the screen.
 Command: python resources/show_run.py
 """
 
@@ -30,13 +31,14 @@ class Args(settings.ProfileArgs):
     folder: str = setting("resources", "folder of results.csv, tables and pictures")
 
 
-SCRIPTS = ["base", "SFT", "GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def"]
+VARIANTS = ["GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def"]
+SCRIPTS = ["base", "SFT-brief", "SFT", *VARIANTS]
 DECODINGS = ["sampled", "greedy"]
 HEAD = """\
-             sampled                   greedy                     vs SFT           well-formed
+             sampled                   greedy                     vs {:13} well-formed
              this run          in git  this run          in git  this run in git  this run in git"""
 LINE = "{:11}  {:17} {:>6}  {:17} {:>6}  {:>8} {:>6}  {:>8} {:>6}"
-BELOW = "accuracy in % [95 % interval]; vs SFT: percentage points, sampled; in git: the committed figures"
+BELOW = "accuracy in % [95 % interval]; vs {}: percentage points, sampled; in git: as committed"
 
 
 def committed_rows(folder: Path) -> list[dict]:
@@ -84,14 +86,21 @@ def difference(row: dict | None, reference: dict | None) -> str:
     return f"{round(points, 1) + 0.0:+.1f}"  # + 0.0 turns -0.0 into 0.0
 
 
-def table(run: dict, committed: dict) -> list[str]:
-    """A line for each script; cells are empty where a row is missing."""
-    lines = [HEAD]
+def updates_of(curves: list[dict], args) -> str:
+    """How many updates the variants of the run had."""
+    run = (str(args.seed), runs.lineage(args.base)[0])
+    known = [row for row in curves if row["script"] in VARIANTS and (row["seed"], row["base"]) == run]
+    return f"{max(int(row['step']) for row in known)} updates" if known else "So few updates"
+
+
+def table(run: dict, committed: dict, start: str) -> list[str]:
+    """A line for each script; cells are empty where a row is missing. start: what the variants started from."""
+    lines = [HEAD.format(start)]
     for script in SCRIPTS:
         cells = [script]
         for decoding in DECODINGS:
             cells += [interval(run.get((script, decoding))), percent(committed.get((script, decoding)), "accuracy")]
-        cells += [difference(rows.get((script, "sampled")), rows.get(("SFT", "sampled"))) for rows in (run, committed)]
+        cells += [difference(rows.get((script, "sampled")), rows.get((start, "sampled"))) for rows in (run, committed)]
         cells += [percent(rows.get((script, "sampled")), "format_rate") for rows in (run, committed)]
         lines.append(LINE.format(*cells).rstrip())
     return lines
@@ -106,8 +115,12 @@ def main(args):
         runs.fail(f"{runs.shown(folder / 'results.csv')} has {missing}; first run: make run")
     problems = " or ".join(sorted({row["n"] for row in run.values()}))
     print(f"{runs.lineage(args.base)[0]} on {args.dataset}, {problems} test problems, seed {args.seed}")
-    print("\n".join([*table(run, rows_of_run(committed_rows(folder), args)), BELOW]))
-    print(f"all seeds, paired tests, commands: {runs.shown(folder / 'GRPO_reward.md')}")
+    start = "SFT-brief" if ("SFT-brief", "sampled") in run or ("SFT", "sampled") not in run else "SFT"
+    print("\n".join([*table(run, rows_of_run(committed_rows(folder), args), start), BELOW.format(start)]))
+    curves = measurements.read_curves(folder / "curves.csv")
+    ends = runs.shown(folder / "Rewards.md")
+    print(f"{updates_of(curves, args)} show which reward is quick, not where it ends: for the end see {ends}")
+    print(f"all scripts, paired tests, commands: {runs.shown(folder / 'GRPO_reward.md')}")
     print(f"pictures: {runs.shown(folder / 'GRPO_reward.png')}, {runs.shown(folder / 'Learning_curves.png')}")
 
 

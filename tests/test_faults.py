@@ -73,7 +73,7 @@ def test_a_value_out_of_range_is_refused(script, words):
 
 def test_more_problems_than_exist_are_refused(capsys, monkeypatch):
     monkeypatch.setattr(tasks, "REPEATS", 1000)
-    with fuzz.alarm(60), refused(capsys, "1000 different problems for test", "more than 10 exist", "fewer rows"):
+    with fuzz.alarm(60), refused(capsys, "1000 different problems for test", "more than 40 exist", "fewer rows"):
         tasks.problems(tasks.linear, "test", 1000, 1, level=(1, 2))
 
 

@@ -1,4 +1,4 @@
-"""Variants of a problem have one key and one split, in data sets and in the base's corpus, once CANONICAL is on."""
+"""Variants of a problem have one key and one split, in data sets and in the base's corpus."""
 
 import random
 import re
@@ -17,11 +17,6 @@ STORIES = {  # by kind
     3: r"has (\d+) \w+, gives away (\d+) and gets (\d+) more",
 }
 SIZES = {"train": 4000, "test": 200}
-
-
-@pytest.fixture
-def canonical(monkeypatch):
-    monkeypatch.setattr(tasks, "CANONICAL", True)
 
 
 def drawn(make, n: int = 300, **options) -> list[str]:
@@ -51,7 +46,7 @@ def assert_same(keys: list) -> None:
     assert len(set(keys)) == 1 and len(set(map(tasks.split_of, keys))) == 1, keys
 
 
-def test_variants_of_a_system_have_one_key(canonical):
+def test_variants_of_a_system_have_one_key():
     rng = random.Random(0)
     for question in drawn(tasks.linear):
         system = read_system(question)
@@ -60,19 +55,19 @@ def test_variants_of_a_system_have_one_key(canonical):
 
 
 @pytest.mark.parametrize("make", [tasks.yes_no, tasks.multiple_choice])
-def test_variants_of_a_question_have_one_key(canonical, make):
+def test_variants_of_a_question_have_one_key(make):
     rng = random.Random(0)
     for question in drawn(make):
         assert_same([tasks.question_key(variant) for variant in (question, *question_variants(rng, question))])
 
 
-def test_variants_of_a_story_have_one_key(canonical):
+def test_variants_of_a_story_have_one_key():
     for a, b in ((3, 5), (20, 7), (8, 8)):
         assert_same([tasks.story_key(0, (a, b)), tasks.story_key(0, (b, a))])
         assert_same([tasks.story_key(2, (a, b)), tasks.story_key(2, (b, a))])
 
 
-def test_different_problems_have_different_keys(canonical):
+def test_different_problems_have_different_keys():
     systems = [(1, 2, 3, 4, 5, 6), (1, 2, 3, 4, 5, 7), (1, 2, -3, 4, 5, 6), (1, -2, 3, 4, 5, 6), (2, 2, 3, 4, 5, 6)]
     systems += [(1, 2, 3, 5, 4, 6), (2, 2, 6, 4, 5, 6), (1, 2, 3, 5, 7, 9)]  # one row exchanged; other equations
     assert len({tasks.system_key(system) for system in systems}) == len(systems)
@@ -84,7 +79,7 @@ def test_different_problems_have_different_keys(canonical):
     assert len({tasks.story_key(*story) for story in stories}) == len(stories)
 
 
-def test_only_variants_of_a_system_share_a_key(canonical):
+def test_only_variants_of_a_system_share_a_key():
     def solved_for_x(rows):
         return frozenset((Fraction(b, a), Fraction(c, a)) for a, b, c in rows)
 
@@ -107,21 +102,17 @@ def key_of(question: str) -> tuple:
     return tasks.question_key(question)
 
 
-KINDS = [tasks.linear, *tasks.OTHER_SHAPES.values()]
+KINDS = [*tasks.SYSTEMS.values(), *tasks.OTHER_SHAPES.values()]
 
 
 @pytest.mark.parametrize("make", KINDS)
-def test_test_problems_have_variants_in_training_until_the_switch_is_on(monkeypatch, make):
-    level = {"level": tasks.LEVELS["easy"]} if make is tasks.linear else {}
-    for switch in (False, True):
-        monkeypatch.setattr(tasks, "CANONICAL", switch)
-        train, test = ([p["question"] for p in tasks.problems(make, s, n, 1, **level)] for s, n in SIZES.items())
-        monkeypatch.setattr(tasks, "CANONICAL", True)
-        leaked = {key_of(question) for question in train} & {key_of(question) for question in test}
-        assert not leaked if switch else leaked
+def test_no_test_problem_has_a_variant_in_training(make):
+    level = {"level": tasks.LEVELS["easy"]} if make in tasks.SYSTEMS.values() else {}
+    train, test = ([p["question"] for p in tasks.problems(make, s, n, 1, **level)] for s, n in SIZES.items())
+    assert not {key_of(question) for question in train} & {key_of(question) for question in test}
 
 
-def test_the_corpus_of_the_base_follows_the_switch(canonical):
+def test_the_corpus_of_the_base_has_no_variant_of_a_test_problem():
     base, rng, found = load_script("SFT/tiny_base.py"), random.Random(0), 0
     for _ in range(3000):
         text = "".join(base.document(rng))
@@ -132,10 +123,3 @@ def test_the_corpus_of_the_base_follows_the_switch(canonical):
         assert all(tasks.split_of(key) == "train" for key in keys)
         found += len(keys)
     assert found > 1500
-
-
-def test_without_the_switch_the_keys_are_those_of_the_committed_base(monkeypatch):
-    monkeypatch.setattr(tasks, "CANONICAL", False)
-    assert tasks.system_key((-4, 6, 2, 1, 3, 5)) == ((-4, 6, 2), (1, 3, 5))
-    assert tasks.question_key("Is 5 + 3 even?") == "Is 5 + 3 even?"
-    assert tasks.story_key(0, (5, 3)) == ("word", 0, (5, 3))

@@ -327,3 +327,31 @@ def test_split_rows_are_disjoint():
     splits = data.split_rows(rows, {"sft": 30, "train": 30, "validation": 10, "test": 10}, seed=1)
     seen = [row["question"] for split in splits.values() for row in split]
     assert len(seen) == len(set(seen)) == 80
+
+
+def test_a_curve_goes_on_with_its_run_and_a_new_run_has_a_new_one(tmp_path):
+    script, output = load_script(GRPO), tmp_path / "run"
+
+    def begun(*words) -> str:
+        args = settings.parse(script.Args, "", argv=["--output", str(output), "--report_to", "trackio", *words])
+        runs.start(args)
+        while runs._locks:
+            runs._locks.pop().release()
+        return args.run_name
+
+    first = begun()
+    (runs.partial_of(output) / "checkpoint-2").mkdir()
+    time.sleep(1)  # a name has the second of its start
+    assert begun("--resume") == first and begun("--overwrite") not in (first, None)
+    assert begun("--run_name", "mine", "--overwrite") == "mine"
+
+
+def test_a_library_of_report_to_that_is_missing_is_one_line(linear_data, tmp_path, monkeypatch):
+    def missing(name):
+        raise models.importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(models.importlib.metadata, "version", missing)
+    words = ["--dataset", linear_data, "--base", BASE, "--output", tmp_path / "out"]
+    one_line(call(GRPO, *words, "--report_to", "trackio"), "trackio", "pip install -r requirements/demo.txt")
+    one_line(call(GRPO, *words, "--report_to", "mlflow"), "choose none, trackio")
+    assert not list(tmp_path.glob("out*"))

@@ -106,7 +106,7 @@ def test_an_edited_value_is_used_by_its_profile_and_the_command_line_wins(tmp_pa
         (SFT, ["--max_length", 0], "--max_length 0: choose at least 1"),
         (INTUITOR, ["--reward", "gut"], "--reward gut: choose intuitor, self_certainty"),
         ("GRPO_indomain/GRPO-Control.py", ["--reward", "gut"], "--reward gut: choose random, format"),
-        (CREATE, ["--dataset", "poems"], "--dataset poems: choose linear, openmath"),
+        (CREATE, ["--dataset", "poems"], "--dataset poems: choose linear, linear_x, linear_sum"),
         (CREATE, ["--level", "none"], "--level none: choose easy, medium"),
         (CREATE, ["--terse", 1.5], "--terse 1.5: choose at least 0 and at most 1"),
         (CREATE, ["--test_rows", -1], "--test_rows -1: choose at least 0"),

@@ -40,9 +40,9 @@ def show(folder, capsys, *words) -> dict[str, str]:
     show_run.main(settings.parse(show_run.Args, show_run.__doc__, argv=list(map(str, words))))
     lines = capsys.readouterr().out.rstrip("\n").split("\n")
     table = {line.split()[0]: line for line in lines[3 : 3 + len(show_run.SCRIPTS)]}
-    assert list(table) == show_run.SCRIPTS and len(lines) == 12
+    assert list(table) == show_run.SCRIPTS and len(lines) == 14
     assert all(len(line) <= 100 for line in lines if str(folder) not in line)  # a path may be of any length
-    return {**table, "above": lines[:3], "below": lines[9:]}
+    return {**table, "above": lines[:3], "below": lines[10:]}
 
 
 def test_a_run_stands_beside_the_committed_figures(tmp_path, capsys):
@@ -51,9 +51,11 @@ def test_a_run_stands_beside_the_committed_figures(tmp_path, capsys):
     shown = show(folder, capsys)
     half = "50.0 [40.0, 60.0]   50.0"
     assert shown["base"].split("  ", 1)[1].split() == f"{half} {half} +0.0 +0.0 100 100".split()
-    assert shown["SFT"].count(half) == 2 and "+0.0" not in shown["SFT"]  # SFT is not compared with itself
+    assert shown["SFT-brief"].count(half) == 2 and "+0.0" not in shown["SFT-brief"]  # not compared with itself
+    assert shown["SFT"].count("+0.0") == 2 and "vs SFT-brief" in shown["above"][1]
     assert shown["above"][0] == "tiny-base on linear, 12 test problems, seed 3407"
-    assert "GRPO_reward.md" in shown["below"][1] and "Learning_curves.png" in shown["below"][2]
+    assert "So few updates" in shown["below"][1] and "Rewards.md" in shown["below"][1]
+    assert "GRPO_reward.md" in shown["below"][2] and "Learning_curves.png" in shown["below"][3]
     better = [measured("GRPO-1K", 3407, "linear", "sampled", 1, [1] * 12)]
     one_run(folder, more=better)
     changed = show(folder, capsys)
@@ -66,10 +68,25 @@ def test_a_run_stands_beside_the_committed_figures(tmp_path, capsys):
 def test_the_table_of_a_perfect_run_is_no_wider(tmp_path, capsys):
     folder = one_run(tmp_path / "study", correct=12)
     commit(folder)
-    others = [script for script in show_run.SCRIPTS if script != "SFT"]
-    one_run(folder, others, correct=12, more=[measured("SFT", 3407, "linear", "sampled", 1, [0] * 12)])
+    others = [script for script in show_run.SCRIPTS if script != "SFT-brief"]
+    one_run(folder, others, correct=12, more=[measured("SFT-brief", 3407, "linear", "sampled", 1, [0] * 12)])
     shown = show(folder, capsys)["GRPO-1K-def"]
     assert " 100 [90.0,  100]    100   100 [90.0,  100]    100    +100.0   +0.0 " in shown
+
+
+def test_where_no_short_sft_was_tested_the_variants_started_from_sft(tmp_path, capsys):
+    folder = one_run(tmp_path / "study", [script for script in show_run.SCRIPTS if script != "SFT-brief"])
+    shown = show(folder, capsys)
+    assert "vs SFT  " in shown["above"][1] and shown["GRPO-1K"].count("+0.0") == 1 and "+" not in shown["SFT"]
+    assert shown["SFT-brief"] == "SFT-brief" and "vs SFT:" in shown["below"][0]
+
+
+def test_the_number_of_updates_is_that_of_the_run(tmp_path, capsys):
+    folder = one_run(tmp_path / "study")
+    runs = [("GRPO-1K", 3407, 24), ("GRPO-1K-def", 3407, 12), ("GRPO-1K", 1, 99), ("GRPO-1K-long", 3407, 96)]
+    curves = [{"script": name, "seed": seed, "base": "tiny-base", "step": step} for name, seed, step in runs]
+    write(folder / "curves.csv", ["script", "seed", "base", "step"], curves)
+    assert show(folder, capsys)["below"][1].startswith("24 updates show which reward is quick, not where it ends")
 
 
 def test_without_git_the_committed_columns_are_empty(tmp_path, capsys, monkeypatch):

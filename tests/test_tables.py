@@ -11,7 +11,7 @@ import pytest
 from conftest import load_script
 
 from common import results, runs, settings
-from resources import comparisons, measurements, plots
+from resources import comparisons, measurements, page_accuracy, page_pass_at_k
 
 tables = load_script("resources/make_tables.py")
 VARIANTS = ["SFT", "GRPO-1K", "GRPO-Hybrid"]
@@ -138,7 +138,7 @@ def test_pass_at_k_agrees_with_every_draw():
 
 def test_pass_table_averages_seeds_and_ends_at_all_replies():
     counts = {"1": (np.array([6, 0]), 6), "2": (np.array([3, 0]), 6)}
-    table = tables.pass_table({"my-trial": counts, "SFT": counts}, 100)
+    table = page_pass_at_k.pass_table({"my-trial": counts, "SFT": counts}, 100)
     assert list(table) == ["SFT", "my-trial"] and list(table["SFT"]) == [1, 2, 4, 6]
     assert table["SFT"][1][0] == pytest.approx((1 + 0.5) / 4) and table["SFT"][6] == (0.5, 0.0, 1.0)
     for k, pairs in ((2, 15), (4, 15)):
@@ -151,30 +151,23 @@ def test_a_comparison_pairs_items_and_seeds():
     better = {"1": (np.array([1, 1, 1, 1]), 1), "3": (np.array([0, 0, 0, 0]), 1)}  # seed 3 has no partner
     shorter = {"1": (np.array([1, 1]), 1)}
     elsewhere = {"7": (np.array([1, 1, 1, 1]), 1)}
-    base = {"0": (np.array([0, 0, 0, 0]), 1)}
+    base = {"0": (np.array([0, 0, 0, 0]), 1), "1": (np.array([0, 0, 0, 1]), 1)}
     items = {"SFT": sft, "GRPO-1K": better, "GRPO-1K-v2": shorter, "GRPO-1K-v3": elsewhere, "base": base}
-    found = comparisons.compare(items, "SFT", 2000)
-    assert found.keys() == {"GRPO-1K", "base"}
+    values = comparisons.fractions(items)
+    references = {script: "base" if script == "SFT" else "SFT" for script in items if script != "base"}
+    found = comparisons.compare(values, references | {"base": ""}, 2000)
+    assert found.keys() == {"GRPO-1K", "SFT"}
     assert found["GRPO-1K"][0] == 0.5  # items +1, 0, +1, 0
-    assert found["base"][0] == -0.75  # against the mean of both seeds of SFT
-    assert found["GRPO-1K"][3] >= 0.5 and found["base"][1] <= -0.75 <= found["base"][2]
-    assert comparisons.compare({"GRPO-1K": better}, "SFT", 100) == {}
-    against_base = comparisons.compare({"base": base, "SFT": sft}, "base", 100)
-    assert against_base["SFT"][0] == 0.75
+    assert found["SFT"][0] == 0.75 - 0.125  # both seeds against the mean of the base's
+    assert found["GRPO-1K"][3] >= 0.5 and found["SFT"][1] <= 0.625 <= found["SFT"][2]
+    assert comparisons.compare(values, {"GRPO-1K": "never tested", "SFT": "SFT"}, 100) == {}
+    assert comparisons.paired(values["GRPO-1K-v3"], values["SFT"]) is None
 
 
 def test_a_difference_is_written_with_interval_and_p():
-    assert tables.difference({"against": (0.468, 0.41, 0.52, 0.0002)}) == "+46.8 [+41.0, +52.0], p < 0.001"
-    assert tables.difference({"against": (-0.0001, -0.02, 0.01, 0.25)}) == "+0.0 [-2.0, +1.0], p = 0.250"
-    assert tables.difference({}) == tables.difference(None) == ""
-
-
-def test_the_band_of_a_curve():
-    assert plots.band([0.2, 0.6]) == (0.2, 0.6) and plots.band([0.4]) == (0.4, 0.4)
-    low, high = plots.band([1.0, 2.0, 3.0])
-    assert (low + high) / 2 == 2 and high - 2 == pytest.approx(4.303 / math.sqrt(3))
-    low, high = plots.band([0.0, 1.0] * 20)
-    assert high - 0.5 == pytest.approx(2.262 * statistics.stdev([0.0, 1.0] * 20) / math.sqrt(40))
+    assert page_accuracy.difference({"against": (0.468, 0.41, 0.52, 0.0002)}) == "+46.8 [+41.0, +52.0], p < 0.001"
+    assert page_accuracy.difference({"against": (-0.0001, -0.02, 0.01, 0.25)}) == "+0.0 [-2.0, +1.0], p = 0.250"
+    assert page_accuracy.difference({}) == page_accuracy.difference(None) == ""
 
 
 def test_calls_are_compared_with_what_grpo_started_from_and_stand_beside_the_floor(tmp_path):
@@ -187,8 +180,8 @@ def test_calls_are_compared_with_what_grpo_started_from_and_stand_beside_the_flo
     assert "## tiny-base, bfcl_simple_java, 2 test problems" in (folder / "BFCL.md").read_text()
     single, multi = (folder / "BFCL.md").read_text().split("## tiny-base, bfcl_multi")
     single = single.split("## tiny-base, bfcl_single")[1]
-    assert "greedy, vs SFT-BFCL |" in single and "| never-calls |" in single and "## none" not in single
-    assert "greedy, vs SFT-BFCL-multi |" in multi and "| never-calls |" not in multi and "the floor" in multi
+    assert "| SFT-BFCL-multi | SFT-BFCL |" in single and "| never-calls |" in single and "## none" not in single
+    assert "greedy, vs start |" in multi and "| never-calls |" not in multi and "the floor" in multi
 
 
 def test_sets_that_nobody_solves_are_named_instead_of_shown():
@@ -196,10 +189,12 @@ def test_sets_that_nobody_solves_are_named_instead_of_shown():
         return {str(i): {"greedy": {"accuracy": accuracy}} for i, accuracy in enumerate(accuracies)}
 
     all_sets = {("b", "bfcl_x"): table(0.0, 0.1), ("b", "bfcl_y"): table(0.0, 0.0), ("b", "boolq"): table(0.0)}
-    shown, unsolved = tables.shown_sets(all_sets)
+    shown, unsolved = page_accuracy.shown_sets(all_sets)
     assert [key[1] for key in shown] == ["bfcl_x", "boolq"] and unsolved == ["bfcl_y"]  # the thesis has a boolq
     nothing = {("b", "bfcl_y"): table(0.0)}
-    assert tables.shown_sets(nothing) == (nothing, [])
+    assert page_accuracy.shown_sets(nothing) == page_accuracy.above_guessing(nothing) == (nothing, [])
+    near = all_sets | {("b", "yes_no"): table(0.5, 0.4)}
+    assert page_accuracy.above_guessing(near)[1] == ["yes_no", "boolq", "bfcl_y"]  # half of them by guessing
 
 
 def test_the_same_files_give_the_same_bytes(tmp_path):
@@ -208,11 +203,17 @@ def test_the_same_files_give_the_same_bytes(tmp_path):
     assert all(path.read_bytes() == (second / path.name).read_bytes() for path in first.iterdir())
     text = (first / "GRPO_reward.md").read_text()
     assert text.index("| base |") < text.index("| SFT |") < text.index("| GRPO-1K |") < text.index("| GRPO-Hybrid |")
-    assert "sampled, vs SFT" in text and "p = " in text and "thesis DAPO 80 %" in text and "0.700" in text
+    assert (
+        "sampled, vs start" in text
+        and "| GRPO-1K | SFT | 3 |" in text
+        and "p = " in text
+        and "thesis DAPO 80 %" in text
+        and "0.700" in text
+    )
     assert "bfcl" not in text and "yes_no" not in text and "python test.py linear\n" in text
     assert "thesis BoolQ 83 %" in (first / "Out-domain.md").read_text()
     calls = (first / "BFCL.md").read_text()
-    assert "greedy, vs base" in calls and "0.250" in calls and "final" not in calls and "0.54" in calls
+    assert "| GRPO-1K | SFT | 3 |" in calls and "0.250" in calls and "final" not in calls and "0.54" in calls
     assert "| k = 8 |" in (first / "pass_at_k.md").read_text()
 
 
@@ -235,7 +236,7 @@ def test_results_alone_are_enough(tmp_path, capsys):
     (folder / "curves.csv").unlink()
     assert draw(folder) == both("GRPO_reward")
     text = (folder / "GRPO_reward.md").read_text()
-    assert "vs SFT |" not in text and text.index("| GRPO-1K |") < text.index("| my-trial |")  # of one's own: the last
+    assert "vs start |" not in text and text.index("| GRPO-1K |") < text.index("| my-trial |")  # of one's own: the last
     drew, end = capsys.readouterr().out.split("\n")
     assert drew.endswith("drew GRPO_reward.md, GRPO_reward.png") and not end
 
@@ -293,19 +294,21 @@ MODEL = "python test.py linear --judge http://127.0.0.1:8000/v1 --judge_model so
 def judged(*commands, script="SFT") -> dict:
     """A table of one script whose seeds were tested by these commands."""
     rows = [measured(script, seed, "linear", "greedy", 1, [1, 0], judge=8) for seed in range(len(commands))]
-    return {script: {"greedy": tables.over_seeds([{**row, "command": words} for row, words in zip(rows, commands)])}}
+    return {
+        script: {"greedy": page_accuracy.over_seeds([{**row, "command": words} for row, words in zip(rows, commands)])}
+    }
 
 
 def test_the_judge_column_says_whether_a_model_judged():
     by_arithmetic, by_model = judged("python test.py linear", "python test.py --judge_model unused"), judged(MODEL)
-    assert tables.table_rows(by_arithmetic, "linear")[0]["judge (arithmetic)"] == "8.00"
-    assert tables.table_rows(by_model, "linear")[0]["judge (model)"] == "8.00"
+    assert page_accuracy.table_rows(by_arithmetic, "linear")[0]["judge (arithmetic)"] == "8.00"
+    assert page_accuracy.table_rows(by_model, "linear")[0]["judge (model)"] == "8.00"
     by_option = judged(MODEL.replace("--judge http", "--judge=http"))
-    assert tables.table_rows(by_option, "linear")[0]["judge (model)"] == "8.00"
+    assert page_accuracy.table_rows(by_option, "linear")[0]["judge (model)"] == "8.00"
     unjudged = {"base": {"greedy": {"accuracy": 0, "low": 0, "high": 0.1, "each": [0], "n": 2, "judged_by": ""}}}
-    rows = tables.table_rows({**unjudged, **by_model}, "linear")
+    rows = page_accuracy.table_rows({**unjudged, **by_model}, "linear")
     assert [row["judge (model)"] for row in rows] == ["", "8.00"]
     both_judges = {**unjudged, **by_arithmetic, **judged(MODEL, script="GRPO-1K"), **judged("", MODEL, script="X")}
-    rows = tables.table_rows(both_judges, "linear")
+    rows = page_accuracy.table_rows(both_judges, "linear")
     assert [row["judge"] for row in rows] == ["", "8.00 (arithmetic)", "8.00 (model)", "8.00 (arithmetic and model)"]
     assert not [head for row in rows for head in row if head.startswith("judge (")]

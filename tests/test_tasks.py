@@ -9,6 +9,7 @@ import pytest
 from conftest import load_script
 
 from common import answers, tasks
+from common.tools.vocabulary import words
 
 EQUATION = re.compile(r"Equation [12]: (-?)(\d*)x ([+-]) (\d*)y = (-?\d+)")
 SYSTEM = re.compile(r"Equation 1: .*?= -?\d+ Equation 2: .*?= -?\d+")
@@ -51,7 +52,7 @@ def value(side: str) -> Fraction:
     return Fraction(int(side))
 
 
-@pytest.mark.parametrize("make", [tasks.linear, *tasks.OTHER_SHAPES.values()])
+@pytest.mark.parametrize("make", [*tasks.SYSTEMS.values(), *tasks.OTHER_SHAPES.values()])
 def test_splits_are_disjoint_and_repeatable(make):
     drawn = {split: tasks.problems(make, split, 150, 7) for split in tasks.SPLITS}
     questions = {split: {problem["question"] for problem in rows} for split, rows in drawn.items()}
@@ -96,6 +97,12 @@ def test_calls_of_invented_tools_fit_the_tools_that_are_shown():
     base, rng = load_script("SFT/tiny_base.py"), random.Random(2)
     for _ in range(300):
         asked, reply = base.tool_call(rng)
+        if "<tool_response>" in asked:  # the text after a result states a value of it
+            asked, call, result = re.fullmatch(r"(.*?assistant\n)(<tool_call>.*?end\|>\n)(.*)", asked, re.S).groups()
+            result = json.loads(re.search(r"<tool_response>\n(.*)\n</tool_response>", result)[1])
+            field, value = re.fullmatch(r"The (.*) is (.*)\.<\|im_end\|>\n", reply).groups()
+            assert (field, value) in {(words(name), str(told)) for name, told in result.items()}
+            reply = call
         call = json.loads(re.fullmatch(r"<tool_call>\n(.*)\n</tool_call><\|im_end\|>\n", reply)[1])
         lines = [line.removesuffix("<|im_end|>") for line in asked.splitlines() if line.startswith('{"name": "')]
         shown = [json.loads(line) for line in lines]
@@ -141,3 +148,13 @@ def test_corpus_follows_the_tags_on_systems_as_rarely_as_it_says():
     ]
     share = sum("<SOLUTION>" in reply for reply in asked) / len(asked)
     assert abs(share - base.BEGUN * base.CLOSED * base.SOLVED) < 0.02
+
+
+def test_other_questions_about_a_system_have_their_answer():
+    for name, wanted in {"linear_x": lambda x, y: x, "linear_sum": lambda x, y: x + y}.items():
+        for problem in tasks.problems(tasks.SYSTEMS[name], "test", 50, 1, terse=0.5):
+            a, b, c, d, e, f = read_system(problem["question"])
+            det = a * e - b * d
+            x, y = Fraction(c * e - b * f, det), Fraction(a * f - c * d, det)
+            assert problem["solution"] == str(wanted(x, y))
+            assert problem["working"].endswith(f"={c * e - b * f}" if name == "linear_x" else f"= {x + y}")

@@ -1,0 +1,124 @@
+"""Whether the confidence of a checkpoint in its solution tells correct from incorrect answers.
+
+confidence = exp(mean log p) of the solution's tokens at temperature 1, as the rewards of this folder measure it
+AUROC: the chance that of a correct and an incorrect answer the correct one has the higher confidence; 0.5: none tells
+ECE: mean distance between accuracy and confidence over bins, weighted by the completions in them (Guo et al. 2017)
+Completions are sampled at temperature 1; those without a solution have no confidence and are only counted.
+
+Input: checkpoints, outputs/data/<dataset>/. Output: rows of resources/calibration.csv.
+Command: python GRPO_outdomain/calibration.py --dataset linear_x --checkpoints outputs/SFT-x outputs/GRPO-Hybrid-x
+"""
+
+import math
+import sys
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common import certainty, data, evaluation, generation, models, prompts, results, runs, settings
+from common.settings import setting
+
+EDGES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)  # between bins, narrow where confidence mostly lies
+
+
+@dataclass
+class Args(settings.ProfileArgs):
+    checkpoints: list[str] = setting([], "folders or hub names [the base and all of outputs/]")
+    dataset: str = setting("dapo", "folder of outputs/data/, or a path", tiny="linear_x")
+    split: str = setting("test", "test, or validation to choose settings by")
+    tags: str = setting("thesis", "tag set for a base that carries none, thesis or think")
+    base: str = setting("Qwen/Qwen3-4B-Base", "first of the default checkpoints", tiny="resources/tiny-base")
+    rows: int = setting(0, "only the first rows of the split; 0 takes all")
+    samples: int = setting(5, "sampled completions a problem", low=1)
+    seed: int = setting(0, "seed of the samples")
+    max_new_tokens: int = setting(1536, "tokens of a completion, as in training", tiny=160)
+    batch_size: int = setting(16, "completions in memory at once", tiny=250)
+    results: str = setting("", "another calibration.csv [resources/calibration.csv]")
+    resume: bool = setting(False, "skip checkpoints that are measured already")
+
+
+def auroc(confidence: Sequence[float], correct: Sequence[bool]) -> float:
+    """The area under the ROC curve by ranks, ties counting half (Mann and Whitney, 1947); NaN without both classes."""
+    ranked, place, total = sorted(zip(confidence, correct)), 0, 0.0
+    while place < len(ranked):
+        ties = [right for value, right in ranked[place:] if value == ranked[place][0]]
+        total += sum(ties) * (place + (len(ties) + 1) / 2)  # the mean rank of the ties
+        place += len(ties)
+    right = sum(correct)
+    pairs = right * (len(ranked) - right)
+    return (total - right * (right + 1) / 2) / pairs if pairs else math.nan
+
+
+def binned(confidence: Sequence[float], correct: Sequence[bool]) -> dict[str, list[float]]:
+    """Of each bin: number of completions, sum of their confidence, number of correct ones."""
+    bins = {name: [0] * (len(EDGES) + 1) for name in ("count", "confidence", "correct")}
+    for value, right in zip(confidence, correct, strict=True):
+        place = bisect_right(EDGES, value)
+        for name, amount in zip(bins, (1, value, int(right))):
+            bins[name][place] += amount
+    return bins
+
+
+def calibration_error(bins: dict[str, list[float]]) -> float:
+    """The expected calibration error, 0 to 1; NaN without completions."""
+    whole = sum(bins["count"])
+    return sum(abs(c - r) for c, r in zip(bins["confidence"], bins["correct"])) / whole if whole else math.nan
+
+
+def measure(folder: str, tokenizer, tag_set: str, rows: list[dict], args) -> dict:
+    """The columns of calibration.csv for a checkpoint, apart from the key."""
+    tags, model = prompts.TAG_SETS[tag_set], models.load_for_generation(folder)
+    asked = [row for row in rows for _ in range(args.samples)]
+    conversations = [data.conversation(row, tags) for row in asked]
+    how = {"temperature": 1.0, "seed": args.seed, "progress": Path(folder).name}
+    completions = generation.generate(model, tokenizer, conversations, args.max_new_tokens, args.batch_size, **how)
+    scored = [evaluation.score_answer(completion, row, tags) for completion, row in zip(completions, asked)]
+    # Encoded again: the end token, which has no part in a solution, is lost, and no other token differs in practice.
+    ids = tokenizer([completion["text"] for completion in completions], add_special_tokens=False).input_ids
+    trainer = SimpleNamespace(
+        per_device_train_batch_size=args.batch_size, bf16=False, fp16=False, chat_template_kwargs=None
+    )
+    found = certainty.measure(model, tokenizer, trainer, conversations, ids, [tag_set] * len(ids))
+    pairs = [(one.solution, row["correct"]) for one, row in zip(found, scored) if one.solution is not None]
+    confidence, correct = zip(*pairs) if pairs else ((), ())
+    bins = binned(confidence, correct)
+    return {
+        "n": len(rows),
+        "samples": args.samples,
+        "answered": len(pairs) / len(asked),
+        "accuracy": sum(row["correct"] for row in scored) / len(asked),
+        "mean_confidence": sum(confidence) / len(pairs) if pairs else math.nan,
+        "auroc": auroc(confidence, correct),
+        "ece": calibration_error(bins),
+        **{f"bin_{name}": " ".join(f"{value:g}" for value in values) for name, values in bins.items()},
+    }
+
+
+def main(args):
+    models.check_device(args)
+    path = runs.resolve(args.results).absolute() if args.results else results.CALIBRATION
+    folders, loaded = evaluation.checkpoints_of(args)
+    folder = data.dataset_folder(args.dataset)
+    rows = data.read_split(args.dataset, args.split)[0][: args.rows or None]
+    known = {tuple(row[name] for name in results.KEY) for row in results.read(path)} if args.resume else ()
+    for name, (tokenizer, tag_set) in zip(folders, loaded):
+        plan = evaluation.Plan("T 1", args.samples, {})
+        key = evaluation.key_of(evaluation.checkpoint_facts(name, args), folder.name, args.split, plan)
+        if tuple(map(str, key.values())) in known:
+            print(f"{key['script']} on {folder.name}: already measured, skipped")
+            continue
+        found = measure(name, tokenizer, tag_set, rows, args)
+        results.save_calibration([{**key, **found, "commit": runs.commit(), "command": runs.command_line()}], path)
+        print(
+            f"{key['script']:24} seed {key['seed']} {folder.name}: accuracy {found['accuracy']:.1%}, mean confidence "
+            f"{found['mean_confidence']:.3f}, AUROC {found['auroc']:.3f}, calibration error {found['ece']:.3f}, "
+            f"of {found['answered']:.0%} with a solution"
+        )
+
+
+if __name__ == "__main__":
+    settings.run(main, Args, __doc__)

@@ -1,0 +1,255 @@
+"""What the demo's page shows: text that stays text, checkpoints, answers, rewards, runs. Needs no Gradio."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from conftest import CORRECT, HOSTILE, INCORRECT, ROOT, one_line
+
+sys.path.append(str(ROOT / "ToolUse"))
+
+from run_examples import to_row
+from tool_executor import ToolExecutor
+
+from common import data, generation, prompts, runs, tasks
+from demo import content
+
+ARGS = SimpleNamespace(max_new_tokens=60, max_turn_steps=2, seed=0)
+ROW = {"question": "Work out 2 * 21.", "solution": "42"}
+MARKUP = re.compile(r'</?(?:b|span|div|table|tr|td)(?: class="[a-z]*")?>')
+
+
+def plain(shown: str) -> str:
+    """HTML without the markup that the page itself writes."""
+    return MARKUP.sub("", shown)
+
+
+@pytest.mark.parametrize("text", [*HOSTILE.values(), "<script>alert(1)</script>", '<img src=x onerror="alert(1)">'])
+def test_text_is_shown_as_text(text):
+    shown = plain(content.coloured(text))
+    assert "<" not in shown and '"' not in shown
+    assert all(c in "\n\t" or c.isprintable() for c in shown)
+    shown.encode()
+    assert len(content.coloured(text)) < 20 * content.MAX_CHARACTERS
+
+
+def test_every_character_can_be_seen():
+    assert (
+        content.visible("a\0b\x1b\u202e\u200b\ud800\r\n\tc")
+        == "a[U+0000]b[U+001B][U+202E][U+200B][U+D800][U+000D]\n\tc"
+    )
+    assert content.coloured("x" * 10**5).endswith(" ... and 90,000 more characters</div>")
+
+
+def test_tags_and_calls_are_coloured():
+    shown = content.coloured(CORRECT)
+    assert '<b class="work">&lt;start_working_out&gt;</b><span class="work">2*21=42</span>' in shown
+    assert '<b class="answer">&lt;SOLUTION&gt;</b><span class="answer">42</span><b class="answer">' in shown
+    assert '<span class="call">f</span>' in content.coloured("<tool_call>f</tool_call>")
+    assert '<span class="">after</span>' in content.coloured("</tool_response>after")
+
+
+@pytest.fixture
+def outputs(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "OUTPUTS", tmp_path)
+    return tmp_path
+
+
+def put(folder, *files):
+    folder.mkdir(parents=True)
+    for name in files:
+        (folder / name).write_text("{}")
+
+
+def test_checkpoints_are_finished_and_have_weights(outputs):
+    whole = ("run.json", "config.json", "model.safetensors")
+    put(outputs / "GRPO-1K-def", *whole)
+    put(outputs / "SFT", *whole)
+    put(outputs / "SFT.partial", *whole)
+    put(outputs / "killed", *whole[1:])
+    put(outputs / "data", "run.json")
+    names = content.checkpoints()
+    assert "resources/tiny-base" in names
+    assert [name for name in names if not name.startswith("resources/")] == [
+        str(outputs / "GRPO-1K-def"),
+        str(outputs / "SFT"),
+    ]
+    assert content.best(names) == str(outputs / "GRPO-1K-def")
+    assert content.best(["resources/tiny-base", "resources/tiny-grpo", "outputs/SFT"]) == "resources/tiny-grpo"
+    assert (
+        content.best(["resources/tiny-base", "outputs/GRPO-1K-def", "outputs/SFT_tools"], "tools")
+        == "outputs/SFT_tools"
+    )
+    assert content.best(["resources/tiny-base"]) == "resources/tiny-base"
+
+
+def test_questions_without_a_data_set_are_generated(outputs):
+    assert content.sources() == ["linear"]
+    assert content.rows_of("linear")[0].keys() >= {"question", "solution"}
+    put(outputs / "data" / "linear", "test.jsonl")
+    with pytest.raises(SystemExit) as end:
+        content.rows_of("linear")
+    assert content.message(end.value).endswith(
+        "is not finished; first run: python SFT/dataset_creation.py --dataset linear"
+    )
+
+
+def test_an_edited_question_keeps_no_answer_of_another():
+    row = {"question": "2 * 21\n= ?", "solution": "42"}
+    assert content.truth_of(row, "2 * 21\r\n= ?", "42") == "42"
+    assert content.truth_of(row, "2 * 22 = ?", "42") == ""
+    assert content.truth_of(row, "2 * 22 = ?", "44") == "44"
+
+
+@pytest.fixture(scope="module")
+def base():
+    return content.load("resources/tiny-base", "resources/tiny-base", tools=False)
+
+
+def last(made):
+    return list(made)[-1]
+
+
+def test_a_streamed_answer_is_that_of_generate(base):
+    _, model, tokenizer, tag_set = base
+    row = tasks.problems(tasks.yes_no, "test", 1, seed=1)[0]
+    asked = data.conversation(row, prompts.TAG_SETS[tag_set])
+    steps = list(content.stream(model, tokenizer, asked, 60, 0.0, seed=3))
+    assert [len(ids) for ids in steps] == list(range(1, len(steps) + 1))
+    wanted = generation.generate(model, tokenizer, [asked], 60, batch_size=1)[0]
+    assert content.completion_of(tokenizer, steps[-1]) == wanted
+
+
+def test_the_seed_decides_what_is_sampled(base):
+    _, model, tokenizer, tag_set = base
+    asked = data.conversation(ROW, prompts.TAG_SETS[tag_set])
+    first, again, other = (last(content.stream(model, tokenizer, asked, 20, 5.0, seed)) for seed in (3, 3, 4))
+    assert first == again != other
+
+
+def shown_rewards(base, script, text, row=ROW) -> dict:
+    _, model, tokenizer, tag_set = base
+    ids = tokenizer(text, add_special_tokens=False).input_ids + [tokenizer.eos_token_id]
+    rows = content.rewards(f"{script}.py", row, text, ids, model, tokenizer, tag_set)
+    return {name: value for name, _, value, _ in rows[1:]}
+
+
+def test_rewards_are_those_of_the_script(base):
+    assert shown_rewards(base, "GRPO_indomain/GRPO-1K", CORRECT) == {
+        "format_exact": 1.0,
+        "answer_correct": 1.0,
+        "total": 1.0,
+    }
+    assert shown_rewards(base, "GRPO_indomain/GRPO-1K", INCORRECT)["total"] == 0.6
+    found = shown_rewards(base, "GRPO_indomain/GRPO-1K-def", CORRECT)
+    assert found == {"format_exact": 1, "format_graded": 4, "answer_ladder": 5, "number": 3.5, "total": 15.5}
+
+
+def test_every_script_shows_values_or_says_what_it_needs(base):
+    assert len(content.scripts()) >= 12
+    for script in content.scripts():
+        found = shown_rewards(base, script.removesuffix(".py"), CORRECT)
+        numbers = [value for value in found.values() if isinstance(value, float)]
+        assert found and (numbers if "BFCL" not in script else not numbers), (script, found)
+    assert "functions" in shown_rewards(base, "BFCL/GRPO_BFCL_v1", CORRECT)["valid"]
+    assert shown_rewards(base, "BFCL/GRPO_BFCL_v2", CORRECT)["valid"] == "needs parts, kinds"
+
+
+def test_confidence_is_that_of_the_policy(base):
+    found = shown_rewards(base, "GRPO_outdomain/GRPO-Intuitor", CORRECT)
+    assert 0 < found["intuitor"] < 1.5 and found["self_certainty"] > 0 and "total" not in found
+    assert shown_rewards(base, "GRPO_outdomain/GRPO-Hybrid", "42")["hybrid"] == -3.0
+
+
+def test_without_the_correct_answer_no_reward_is_invented(base):
+    found = shown_rewards(base, "GRPO_indomain/GRPO-1K", CORRECT, {"question": "?", "solution": ""})
+    assert found == {"format_exact": 1.0, "answer_correct": "needs the correct answer"}
+
+
+def test_calls_are_rewarded_by_the_official_checker(base):
+    function = {
+        "name": "add",
+        "parameters": {"type": "dict", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
+    }
+    row = {
+        "question": "Add 1.",
+        "prompt": [{"role": "user", "content": "Add 1."}],
+        "functions": json.dumps([function]),
+        "solution": json.dumps([{"add": {"a": [1]}}]),
+        "category": "simple_python",
+    }
+    text = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
+    assert shown_rewards(base, "BFCL/GRPO_BFCL_v1", text, row)["total"] == pytest.approx(1.0)
+
+
+def test_an_edited_script_is_read_again(tmp_path):
+    path = tmp_path / "GRPO-own.py"
+    path.write_text("REWARDS = 1")
+    assert content.load_script(str(path)).REWARDS == 1
+    path.write_text("REWARDS = 22")
+    os.utime(path, (1, 1))
+    assert content.load_script(str(path)).REWARDS == 22
+
+
+def test_an_answer_is_streamed_and_ends_with_its_rewards():
+    made = list(
+        content.answer("resources/tiny-base", "resources/tiny-base", ROW, "GRPO_indomain/GRPO-1K.py", 0.0, ARGS)
+    )
+    assert made[0][1] == "1 tokens" and "format_exact" in made[-1][1] and "total" in made[-1][1]
+
+
+def test_errors_are_one_line(outputs, capsys):
+    put(outputs / "SFT", "config.json")
+    script = "GRPO_indomain/GRPO-1K.py"
+    gone = content.answer(str(outputs / "SFT"), "resources/tiny-base", ROW, script, 0.0, ARGS)
+    shown, rest = last(content.answer_or_line(gone))
+    assert "SFT is not finished; first run: the script that makes it" in shown and rest == ""
+    long = {"question": "9 " * 4000, "solution": ""}
+    made = content.answer("resources/tiny-base", "resources/tiny-base", long, script, 0.0, ARGS)
+    assert "resources/tiny-base has room for" in last(content.answer_or_line(made))[0]
+
+
+def test_calls_are_executed_by_the_executor(monkeypatch):
+    executor = ToolExecutor()
+    row = to_row({"prompt": "What is 76 * 48?"}, executor)
+    said = [
+        '<tool_call>\n{"name": "calculator", "arguments": {"expression": "76 * 48"}}\n</tool_call>',
+        "It is <b>3648</b>.",
+    ]
+    monkeypatch.setattr(content, "stream", lambda *given: iter([said.pop(0)]))
+    monkeypatch.setattr(content, "completion_of", lambda t, text: {"text": text, "tokens": 1, "truncated": False})
+    made = content.converse("resources/tiny-base", "resources/tiny-base", row, False, executor, 0.0, ARGS)
+    shown, measures = last(made)
+    assert '<span class="result">\n{&quot;result&quot;: 3648}\n</span>' in shown
+    assert "It is &lt;b&gt;3648&lt;/b&gt;." in shown and "not known" in measures
+
+
+def test_a_run_is_followed_from_its_working_folder_to_its_output(outputs):
+    partial = outputs / "GRPO-1K.partial"
+    put(partial)
+    assert content.run_names() == []
+    metrics = [{"step": 0, "heldout_accuracy": 0.5}, {"step": 1, "reward": 2.0, "entropy": 0.1}]
+    (partial / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in metrics) + '{"step": 2, "rew')
+    (partial / "samples.jsonl").write_text(
+        json.dumps({"step": 1, "question": "<i>?", "truth": "42", "text": CORRECT, "rewards": {"a": 1}, "advantage": 1})
+    )
+    assert content.run_names() == ["GRPO-1K"] and content.run_folder("GRPO-1K") == partial
+    assert content.curves(partial) == {"heldout_accuracy": [(0, 0.5)], "reward": [(1, 2.0)], "entropy": [(1, 0.1)]}
+    assert "step 1, advantage 1: a 1" in content.samples(partial) and "&lt;i&gt;?" in content.samples(partial)
+    shutil.move(partial, outputs / "GRPO-1K")
+    assert content.run_names() == ["GRPO-1K"] and content.run_folder("GRPO-1K") == outputs / "GRPO-1K"
+    assert content.curves(partial) == {name: [] for name in content.CURVES}
+    assert "no sampled completions" in content.samples(partial)
+
+
+@pytest.mark.slow
+def test_a_missing_gradio_is_one_line(tmp_path):
+    (tmp_path / "gradio.py").write_text("raise ImportError")
+    command = [sys.executable, "demo/app.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path)})
+    one_line(done, "gradio is not installed", "make demo", "requirements/demo.txt")
