@@ -4,7 +4,7 @@
 # make test-fast  the tests that train nothing
 # make rehearse   the GPU's path on a CPU build of vLLM, in .venv-vllm (4 GB); the figures are in LOG.md
 # make curves     the page of trackio with the runs of --report_to trackio, on 127.0.0.1
-# make test-demo  the tests of what requirements/demo.txt adds
+# make test-demo  the tests of live curves and of the notebooks in a clean kernel
 # make lint       ruff: check and format
 # make soak       an hour of kills, full disks, hostile text and long runs; the figures are in LOG.md
 # make bench      benchmarks/, after make run: an update, generation and time to accuracy beside plain TRL; an hour

@@ -1,0 +1,21 @@
+"""The notebooks run from a clean kernel, in a copy of the repo, as they write to outputs/."""
+
+import shutil
+
+import nbformat
+import pytest
+from conftest import ROOT
+from nbclient import NotebookClient
+
+
+@pytest.mark.parametrize("name", ["before_after", "sft_vs_grpo"])
+def test_a_notebook_runs_from_a_clean_kernel(name, tmp_path, monkeypatch):
+    for folder in ("common", "SFT", "GRPO_indomain", "resources/tiny-base"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    (tmp_path / "demo").mkdir()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    book = nbformat.read(ROOT / "demo" / f"{name}.ipynb", 4)
+    NotebookClient(book, timeout=1800, resources={"metadata": {"path": tmp_path / "demo"}}).execute()
+    assert (tmp_path / "outputs" / "notebook" / name).is_dir()
+    outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 2
