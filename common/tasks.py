@@ -71,29 +71,23 @@ def _equation(a: int, b: int, c: int) -> str:
     return f"{x} {y} = {c}"
 
 
-def _system(rng: random.Random, split: str, level: tuple[int, int]) -> tuple[tuple[int, ...], int, int]:
-    """The numbers (a, b, c, d, e, f) of a system of the split, ax + by = c, dx + ey = f, and its solution x, y."""
+def _system(rng: random.Random, split: str, level: tuple[int, int], terse: float) -> tuple[str, list[str], int, int]:
+    """Two equations of the split, their reasoning in lines (D, X, Y, x, y), and the solution x, y; as in linear()."""
     while True:
         a, b, d, e = (_nonzero(rng, level[0]) for _ in range(4))
         x, y = rng.randint(-level[1], level[1]), rng.randint(-level[1], level[1])
-        system = (a, b, a * x + b * y, d, e, d * x + e * y)
-        if a * e != b * d and split_of(system_key(system)) == split:
-            return system, x, y
+        c, f, det = a * x + b * y, d * x + e * y, a * e - b * d
+        if det and split_of(system_key((a, b, c, d, e, f))) == split:
+            break
 
+    products = not (terse and rng.random() < terse)
 
-def _determinants(system: tuple[int, ...], products: bool) -> list[str]:
-    """The lines of reasoning for D, X and Y; products: write each of them out."""
-    a, b, c, d, e, f = system
-
-    def line(name, p, q, r, s):
+    def determinant(name, p, q, r, s):
         return f"{name}={f'{p}*{q}-{r}*{s}=' if products else ''}{p * q}-{r * s}={p * q - r * s}"
 
-    return [line("D", a, e, b, d), line("X", c, e, b, f), line("Y", a, f, c, d)]
-
-
-def _stated(system: tuple[int, ...]) -> str:
-    a, b, c, d, e, f = system
-    return f"Equation 1: {_equation(a, b, c)} Equation 2: {_equation(d, e, f)}"
+    lines = [determinant("D", a, e, b, d), determinant("X", c, e, b, f), determinant("Y", a, f, c, d)]
+    lines += [f"x={det * x}/{det}={x}", f"y={det * y}/{det}={y}"]
+    return f"Equation 1: {_equation(a, b, c)} Equation 2: {_equation(d, e, f)}", lines, x, y
 
 
 def linear(rng: random.Random, split: str, level: tuple[int, int] = LEVELS["hard"], terse: float = 0.0) -> dict:
@@ -102,14 +96,9 @@ def linear(rng: random.Random, split: str, level: tuple[int, int] = LEVELS["hard
     level: largest absolute coefficient, largest absolute solution. terse: fraction of the problems whose reasoning
     begins with the values of the products; the others write out every product.
     """
-    system, x, y = _system(rng, split, level)
-    lines = _determinants(system, not (terse and rng.random() < terse))
-    det = system[0] * system[4] - system[1] * system[3]
-    return {
-        "question": f"Solve the following system of linear equations for the variables x and y: {_stated(system)}",
-        "working": "\n".join([*lines, f"x={det * x}/{det}={x}", f"y={det * y}/{det}={y}"]),
-        "solution": f"x={x}, y={y}",
-    }
+    equations, lines, x, y = _system(rng, split, level, terse)
+    question = f"Solve the following system of linear equations for the variables x and y: {equations}"
+    return {"question": question, "working": "\n".join(lines), "solution": f"x={x}, y={y}"}
 
 
 def linear_x(rng: random.Random, split: str, level: tuple[int, int] = LEVELS["hard"], terse: float = 0.0) -> dict:
@@ -117,22 +106,16 @@ def linear_x(rng: random.Random, split: str, level: tuple[int, int] = LEVELS["ha
 
     So the confidence in the solution can differ from problem to problem; in linear() the solution copies the reasoning.
     """
-    system, x, _ = _system(rng, split, level)
-    lines = _determinants(system, not (terse and rng.random() < terse))
-    question = f"Solve the following system of linear equations for the variable x: {_stated(system)}"
+    equations, lines, x, _ = _system(rng, split, level, terse)
+    question = f"Solve the following system of linear equations for the variable x: {equations}"
     return {"question": question, "working": "\n".join(lines[:2]), "solution": str(x)}
 
 
 def linear_sum(rng: random.Random, split: str, level: tuple[int, int] = LEVELS["hard"], terse: float = 0.0) -> dict:
     """A system as in linear(), of which x + y is asked for: two skills of the base that its corpus never composes."""
-    system, x, y = _system(rng, split, level)
-    lines = _determinants(system, not (terse and rng.random() < terse))
-    det = system[0] * system[4] - system[1] * system[3]
-    return {
-        "question": f"What is x + y in the following system of linear equations? {_stated(system)}",
-        "working": "\n".join([*lines, f"x={det * x}/{det}={x}", f"y={det * y}/{det}={y}", f"{x} + {y} = {x + y}"]),
-        "solution": str(x + y),
-    }
+    equations, lines, x, y = _system(rng, split, level, terse)
+    question = f"What is x + y in the following system of linear equations? {equations}"
+    return {"question": question, "working": "\n".join([*lines, f"{x} + {y} = {x + y}"]), "solution": str(x + y)}
 
 
 # Data sets of linear systems, by what is asked for.
