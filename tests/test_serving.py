@@ -56,7 +56,7 @@ class Place:
         for port, ours in self.ports.items():
             code = code.replace(port, ours)
         language = [sys.executable, "-c"] if code.startswith("from ") else ["bash", "-c"]
-        code = code.replace("\ntransformers", "\nexec transformers")  # so that a signal to bash ends the server
+        code = re.sub(r"^(transformers|vllm)", r"exec \1", code, flags=re.MULTILINE)  # so that a signal to bash ends the server
         return subprocess.Popen([*language, code], cwd=self.folder, env=self.environment, **how)
 
     def run(self, code: str) -> str:
@@ -96,33 +96,38 @@ def answer(url: str, body: bytes) -> int:
         return error.code
 
 
-@pytest.mark.slow
-def test_mathematics_and_twenty_requests_at_once(place):
+def ask_twenty_at_once(place: Place, url: str, malformed: int, unknown: int, empty: int) -> None:
+    """Ask the server of GRPO-1K as the page does, then twenty at once; the statuses of three refusals are given."""
     from openai import OpenAI
 
+    reply = json.loads(place.run(block("curl")))
+    assert reply["choices"][0]["message"]["content"] and 0 < reply["usage"]["completion_tokens"] <= 144
+
+    client = OpenAI(base_url=url, api_key="none", max_retries=0)
+
+    def ask(number: int):
+        if number == 7:
+            return answer(url, b'{"model": "outputs/GRPO-1K", "messages": [{"role": "us')
+        messages = prompts.build_prompt(f"What is {number} + 5?")
+        done = client.chat.completions.create(model=MATHS, messages=messages, max_tokens=40, temperature=0)
+        return done.choices[0].message.content
+
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        texts = list(pool.map(ask, range(20)))
+    assert texts.pop(7) == malformed and all(isinstance(text, str) and text for text in texts)
+    assert texts[:3] == [ask(number) for number in range(3)], "what comes at once changes an answer"
+    assert answer(url, json.dumps({"model": "another", "messages": []}).encode()) == unknown
+    assert answer(url, json.dumps({"model": MATHS}).encode()) == empty
+    assert ask(1)
+    assert urllib.request.urlopen(f"{url}/models").status == 200
+    with pytest.raises(OSError), socket.create_connection(("127.0.0.2", place.ports["8000"]), timeout=5):
+        pass
+
+
+@pytest.mark.slow
+def test_mathematics_and_twenty_requests_at_once(place):
     with place.serving(block("mkdir"), "8000") as url:
-        reply = json.loads(place.run(block("curl")))
-        assert reply["choices"][0]["message"]["content"] and 0 < reply["usage"]["completion_tokens"] <= 144
-
-        client = OpenAI(base_url=url, api_key="none", max_retries=0)
-
-        def ask(number: int):
-            if number == 7:
-                return answer(url, b'{"model": "outputs/GRPO-1K", "messages": [{"role": "us')
-            messages = prompts.build_prompt(f"What is {number} + 5?")
-            done = client.chat.completions.create(model=MATHS, messages=messages, max_tokens=40, temperature=0)
-            return done.choices[0].message.content
-
-        with concurrent.futures.ThreadPoolExecutor(20) as pool:
-            texts = list(pool.map(ask, range(20)))
-        assert texts.pop(7) == 422 and all(isinstance(text, str) and text for text in texts)
-        assert texts[:3] == [ask(number) for number in range(3)], "what comes at once changes an answer"
-        assert answer(url, json.dumps({"model": "another", "messages": []}).encode()) == 400
-        assert answer(url, json.dumps({"model": MATHS}).encode()) == 500
-        assert ask(1)
-        assert urllib.request.urlopen(f"{url}/models").status == 200
-        with pytest.raises(OSError), socket.create_connection(("127.0.0.2", place.ports["8000"]), timeout=5):
-            pass
+        ask_twenty_at_once(place, url, malformed=422, unknown=400, empty=500)
 
 
 def teach(folder: Path, conversation: list[dict], tools: list[dict]) -> None:
@@ -147,8 +152,7 @@ def teach(folder: Path, conversation: list[dict], tools: list[dict]) -> None:
     model.save_pretrained(folder)
 
 
-@pytest.mark.slow
-def test_tools(place):
+def hold_the_dialogue_of_the_page(place: Place, command: str) -> None:
     """The client of the page gets a call of its tool, sends the result, and gets the answer."""
     page = {}
     code = block("from openai").partition("messages = ")[0].replace("from openai import OpenAI", "")
@@ -161,10 +165,15 @@ def test_tools(place):
         {"role": "assistant", "content": "The result is 3648."},
     ]
     teach(place.folder / TOOLS, conversation, page["how"]["tools"])
-    with place.serving(block("transformers serve"), "8001"):
+    with place.serving(command, "8001"):
         printed = place.run(block("from openai"))
     assert "name='calculator'" in printed and '{"expression": "76 * 48"}' in printed
     assert printed.splitlines()[-1] == "The result is 3648."
+
+
+@pytest.mark.slow
+def test_tools(place):
+    hold_the_dialogue_of_the_page(place, block("transformers serve"))
 
 
 def test_the_server_reads_the_calls_that_are_trained():
