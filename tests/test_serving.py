@@ -56,7 +56,7 @@ class Place:
         for port, ours in self.ports.items():
             code = code.replace(port, ours)
         language = [sys.executable, "-c"] if code.startswith("from ") else ["bash", "-c"]
-        code = re.sub(r"^(transformers|vllm)", r"exec \1", code, flags=re.MULTILINE)  # so that a signal to bash ends the server
+        code = re.sub(r"^(transformers|vllm)", r"exec \1", code, flags=re.MULTILINE)  # a signal to bash ends the server
         return subprocess.Popen([*language, code], cwd=self.folder, env=self.environment, **how)
 
     def run(self, code: str) -> str:
