@@ -10,10 +10,10 @@ source common/parallel.sh # stage, start, run, finish; PROFILE is gpu where ther
 SEEDS="1 2 3" MORE="4 5" MOST="6 7 8"
 if [ $PROFILE = gpu ]; then
   BASE=Qwen/Qwen3-4B-Base DATA="dapo linear math500 openmath" TEST=dapo HARDER=math500 VLLM=--use_vllm
-  SOURCES="synthetic split" LONG="--num_train_epochs 4"
+  SOURCES="synthetic split" LONG="--num_train_epochs 4" HALF_RATE=1.5e-5
 else
   BASE=resources/tiny-base DATA=linear TEST=linear HARDER=linear-harder VLLM=
-  SOURCES=synthetic LONG="--max_steps 96 --heldout_rows 100"
+  SOURCES=synthetic LONG="--max_steps 96 --heldout_rows 100" HALF_RATE=5e-5
 fi
 DEF=GRPO_indomain/GRPO-1K-def.py SFT=SFT/SFT_train.py TOOLS=ToolUse/SFT_tools.py
 
@@ -55,7 +55,7 @@ for seed in $SEEDS $MORE $MOST; do
 done
 finish
 
-stage "rewards from SFT-brief: the others, and GRPO-1K-def with one thing changed, five seeds"
+stage "rewards from SFT-brief: the others, five seeds; and one thing changed"
 for seed in $SEEDS $MORE; do
   train GRPO-Intuitor-long SFT-brief GRPO_outdomain/GRPO-Intuitor.py $LONG
   train GRPO-DualHead-long SFT-brief GRPO_outdomain/GRPO-DualHead.py $LONG
@@ -68,6 +68,11 @@ for seed in $SEEDS $MORE; do
   train def-no-graded SFT-brief $DEF --reward_weights 3 0 1 1 $LONG
   train 1K-answer-0.8 SFT-brief GRPO_indomain/GRPO-1K.py --reward_weights 0.2 0.8 $LONG
 done
+for seed in $SEEDS; do
+  train 1K-half-rate SFT-brief GRPO_indomain/GRPO-1K.py --learning_rate $HALF_RATE $LONG
+  train v3-half-rate SFT-brief GRPO_indomain/GRPO-1K-v3.py --learning_rate $HALF_RATE $LONG
+  train def-half-rate SFT-brief $DEF --learning_rate $HALF_RATE $LONG
+done
 finish
 
 stage "rewards from SFT-brief: tests"
@@ -78,6 +83,9 @@ done
 for seed in $SEEDS $MORE; do
   measure test-others GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST --show 0 -- GRPO-Linear-brief 1K-answer-0.8 \
     GRPO-{Intuitor,DualHead,Control-random,Control-format}-long def-no-{near,penalties,number,graded}
+done
+for seed in $SEEDS; do
+  measure test-rates GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST --show 0 -- {1K,v3,def}-half-rate
 done
 finish
 
@@ -98,6 +106,14 @@ for seed in $SEEDS; do
     SFT GRPO-{1K,1K-v2,1K-v3,1K-def,Hybrid,Intuitor,DualHead,Linear} GRPO-{1K-def,Hybrid,Intuitor,DualHead}-from-SFT
   measure outdomain_test GRPO_outdomain/GRPO_outdomain_test.py $VLLM -- SFT-brief SFT GRPO-Linear \
     GRPO-{1K-def,Hybrid,Intuitor,DualHead}-{long,from-SFT} GRPO-Control-{random,format}-long
+done
+finish
+
+# 64 completions a problem: does GRPO add skill, or sharpen what the base can do?
+stage "pass@k from SFT-brief and SFT"
+for seed in $SEEDS; do
+  measure pass_at_k GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST $HARDER --greedy false --samples 0 --pass_k 64 \
+    --pass_rows 100 --show 0 -- SFT-brief SFT GRPO-{1K,1K-def,Intuitor}-long GRPO-1K-def-from-SFT GRPO-Linear
 done
 finish
 
@@ -185,7 +201,7 @@ done
 finish
 
 # few: the first 64 questions; more: as many updates as DPO on the correct rows alone; teacher: texts that few annotates
-stage "questions with tools: SFT, DPO, teacher mode"
+stage "questions with tools: SFT, DPO, teacher mode; and the tables"
 make_data ToolUse/tool_dataset_creation.py --output outputs/data/tools
 make_data ToolUse/tool_dataset_creation.py --sft_rows 64 --output outputs/data/tools_few
 for seed in $SEEDS; do
@@ -206,11 +222,4 @@ for seed in $SEEDS; do
 done
 finish
 
-# 64 completions a problem: does GRPO add skill, or sharpen what the base can do?
-stage "pass@k from SFT-brief and SFT, and the tables"
-for seed in $SEEDS; do
-  measure pass_at_k GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST $HARDER --greedy false --samples 0 --pass_k 64 \
-    --pass_rows 100 --show 0 -- SFT-brief SFT GRPO-{1K,1K-def,Intuitor}-long GRPO-1K-def-from-SFT GRPO-Linear
-done
-finish
 python resources/make_tables.py

@@ -76,16 +76,18 @@ def rewards(curves: dict[str, dict], bases: list[str], path: Path) -> None:
 
 
 def ablations(curves: dict, bases: list[str], path: Path) -> None:
-    """GRPO-1K-def and GRPO-1K with one thing changed; a row of panels for each base."""
-    figure, axes = plots.grid(2 * len(bases), 2, 3.9)
-    for i, base in enumerate(bases):
-        head = f" ({base})" if len(bases) > 1 else ""
-        for axis, original in zip(axes[2 * i : 2 * i + 2], ("GRPO-1K-def-long", "GRPO-1K-long")):
-            names = [original, *(script for script, of in scripts.ABLATIONS.items() if of == original)]
-            known = of_base(curves, base, names)
-            panel(axis, known, f"{scripts.short(original)} with one thing changed{head}", HELDOUT)
-            if known:
-                plots.legend_below(axis)
+    """A panel for each base and run of which one thing was changed: reward or learning rate."""
+    shown = []
+    for base in bases:
+        for original in dict.fromkeys(scripts.ABLATIONS.values()):
+            changed = [script for script, of in scripts.ABLATIONS.items() if of == original]
+            if known := of_base(curves, base, [original, *changed]):
+                head = f" ({base})" if len(bases) > 1 else ""
+                shown.append((f"{scripts.short(original)} with one thing changed{head}", known))
+    figure, axes = plots.grid(len(shown), 2, 3.9)
+    for axis, (title, known) in zip(axes, shown):
+        panel(axis, known, title, HELDOUT)
+        plots.legend_below(axis)
     plots.note(figure, NOTE)
     plots.save(figure, path)
 

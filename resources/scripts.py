@@ -19,7 +19,7 @@ STARTS = {  # script -> (start, note below the tables), in the order of the tabl
     "GRPO-DualHead": ("SFT-brief", ""),
     "GRPO-Linear": ("base", "no SFT"),
     "GRPO-GSM8K": ("SFT-brief", ""),
-    "GRPO-1K-long": ("SFT-brief", "names with -long, -brief, no- or answer-: until the curves are flat"),
+    "GRPO-1K-long": ("SFT-brief", "names with -long, -brief, -rate, -no- or -answer-: until the curves are flat"),
     "GRPO-1K-v2-long": ("SFT-brief", ""),
     "GRPO-1K-v3-long": ("SFT-brief", ""),
     "GRPO-1K-def-long": ("SFT-brief", ""),
@@ -32,6 +32,9 @@ STARTS = {  # script -> (start, note below the tables), in the order of the tabl
         "the reward of GRPO-Linear: 1 for a correct answer, 0.1 for one that can be read",
     ),
     "1K-answer-0.8": ("SFT-brief", "GRPO-1K with 0.2 for the format and 0.8 for the answer, not 0.6 and 0.4"),
+    "1K-half-rate": ("SFT-brief", "GRPO-1K at half the learning rate"),
+    "v3-half-rate": ("SFT-brief", "GRPO-1K-v3 at half the learning rate"),
+    "def-half-rate": ("SFT-brief", "GRPO-1K-def at half the learning rate"),
     "def-no-near": ("SFT-brief", "GRPO-1K-def, but an answer close to the truth is rewarded as an incorrect one"),
     "def-no-penalties": ("SFT-brief", "GRPO-1K-def, but no component is below 0"),
     "def-no-number": ("SFT-brief", "GRPO-1K-def without its reward number"),
@@ -77,7 +80,10 @@ ORDER = list(STARTS)
 
 # Rewards.md: the variants with most seeds, then what is compared with one of them.
 VARIANTS = ["GRPO-1K-long", "GRPO-1K-v2-long", "GRPO-1K-v3-long", "GRPO-1K-def-long", "GRPO-Hybrid-long"]
-ABLATIONS = {  # script -> the reward that it changes in one thing
+ABLATIONS = {  # script -> the run that it changes in one thing
+    "1K-half-rate": "GRPO-1K-long",
+    "v3-half-rate": "GRPO-1K-v3-long",
+    "def-half-rate": "GRPO-1K-def-long",
     "def-no-near": "GRPO-1K-def-long",
     "def-no-penalties": "GRPO-1K-def-long",
     "def-no-number": "GRPO-1K-def-long",
