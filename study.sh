@@ -41,6 +41,9 @@ make_data() {
 
 stage "data and SFT: on a few dozen rows, after which the format is half learned, and on all"
 for dataset in $DATA; do make_data SFT/dataset_creation.py --dataset $dataset; done
+for level in harder hardest; do
+  make_data SFT/dataset_creation.py --dataset linear --level $level --output outputs/data/linear-$level
+done
 for seed in $SEEDS $MORE $MOST; do train SFT-brief - $SFT --max_steps 6 --learning_rate 1.5e-4; done
 for seed in $SEEDS; do train SFT - $SFT; done
 finish
@@ -140,9 +143,6 @@ finish
 
 # 300 updates of each design, from SFT on all rows of a level, or on a few rows of systems of which x + y is asked for
 stage "does GRPO teach? one level of systems, a ladder of levels, two skills composed"
-for level in harder hardest; do
-  make_data SFT/dataset_creation.py --dataset linear --level $level --output outputs/data/linear-$level
-done
 make_data SFT/dataset_creation.py --dataset linear_sum
 for seed in $SEEDS; do train SFT-sum - $SFT --dataset linear_sum --max_steps 12; done
 finish
