@@ -58,20 +58,20 @@ for seed in $SEEDS $MORE $MOST; do
 done
 finish
 
-stage "rewards from SFT-brief: the others, five seeds; and one thing changed"
+stage "rewards from SFT-brief: the others, five seeds; and one thing changed, three"
 for seed in $SEEDS $MORE; do
   train GRPO-Intuitor-long SFT-brief GRPO_outdomain/GRPO-Intuitor.py $LONG
   train GRPO-DualHead-long SFT-brief GRPO_outdomain/GRPO-DualHead.py $LONG
   train GRPO-Linear-brief SFT-brief GRPO_indomain/GRPO-Linear.py $LONG
   train GRPO-Control-random-long SFT-brief GRPO_indomain/GRPO-Control.py --reward random $LONG
   train GRPO-Control-format-long SFT-brief GRPO_indomain/GRPO-Control.py --reward format $LONG
+done
+for seed in $SEEDS; do
   train def-no-near SFT-brief GRPO_indomain/GRPO-Ablation.py --change near $LONG
   train def-no-penalties SFT-brief GRPO_indomain/GRPO-Ablation.py --change penalties $LONG
   train def-no-number SFT-brief $DEF --reward_weights 3 1 1 0 $LONG
   train def-no-graded SFT-brief $DEF --reward_weights 3 0 1 1 $LONG
   train 1K-answer-0.8 SFT-brief GRPO_indomain/GRPO-1K.py --reward_weights 0.2 0.8 $LONG
-done
-for seed in $SEEDS; do
   train 1K-half-rate SFT-brief GRPO_indomain/GRPO-1K.py --learning_rate $HALF_RATE $LONG
   train v3-half-rate SFT-brief GRPO_indomain/GRPO-1K-v3.py --learning_rate $HALF_RATE $LONG
   train def-half-rate SFT-brief $DEF --learning_rate $HALF_RATE $LONG
@@ -84,11 +84,12 @@ for seed in $SEEDS $MORE $MOST; do
     SFT-brief GRPO-{1K,1K-v2,1K-v3,1K-def,Hybrid}-long
 done
 for seed in $SEEDS $MORE; do
-  measure test-others GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST --show 0 -- GRPO-Linear-brief 1K-answer-0.8 \
-    GRPO-{Intuitor,DualHead,Control-random,Control-format}-long def-no-{near,penalties,number,graded}
+  measure test-others GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST --show 0 -- GRPO-Linear-brief \
+    GRPO-{Intuitor,DualHead,Control-random,Control-format}-long
 done
 for seed in $SEEDS; do
-  measure test-rates GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST --show 0 -- {1K,v3,def}-half-rate
+  measure test-ablations GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST --show 0 -- \
+    def-no-{near,penalties,number,graded} 1K-answer-0.8 {1K,v3,def}-half-rate
 done
 finish
 
@@ -116,7 +117,7 @@ finish
 stage "pass@k from SFT-brief and SFT"
 for seed in $SEEDS; do
   measure pass_at_k GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST $HARDER --greedy false --samples 0 --pass_k 64 \
-    --pass_rows 100 --show 0 -- SFT-brief SFT GRPO-{1K,1K-def,Intuitor}-long GRPO-1K-def-from-SFT GRPO-Linear
+    --pass_rows 100 --show 0 -- SFT-brief SFT GRPO-{1K-def,Intuitor}-long GRPO-Linear
 done
 finish
 
