@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The pipeline in order: data -> SFT -> four GRPO variants, DPO on tool calls -> tests -> tables. Less than ten minutes on
+# The pipeline in order: data -> SFT -> four GRPO variants, a control, DPO on tool calls -> tests -> tables. Less than ten minutes on
 # two cores without a GPU.
 # A finished stage is left as it is, so after an interruption the same command goes on.
 # Command: make run, which sets .venv up first; or, in an environment of your own, bash run.sh
@@ -26,22 +26,24 @@ stage "SFT; the base is tested meanwhile"
 start test-base python GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST --checkpoints $BASE --resume
 run $START python SFT/SFT_train.py --profile $PROFILE $ROWS --output outputs/$START --resume
 
-# Four rewards, each from that checkpoint: outputs/GRPO-1K/ and so on; and SFT on all rows, to compare them with
-stage "GRPO, four variants; SFT on all rows, and on questions with tools"
+# Four rewards, each from that checkpoint: outputs/GRPO-1K/ and so on. To compare them with: a reward of the format alone,
+# and SFT on all rows
+stage "GRPO, four variants and a control; SFT on all rows, and on questions with tools"
 for name in GRPO-1K GRPO-1K-v2 GRPO-1K-v3 GRPO-1K-def; do
   start $name python GRPO_indomain/$name.py --profile $PROFILE --base outputs/$START --resume
 done
+start format-only python GRPO_indomain/GRPO-Control.py --profile $PROFILE --base outputs/$START --reward format --resume
 [ $START = SFT ] || start SFT python SFT/SFT_train.py --profile $PROFILE --resume
 start SFT_tools python ToolUse/SFT_tools.py --profile $PROFILE --resume
 finish
 
 # Accuracy on problems that no stage has seen: rows of resources/results.csv. Preferences between calls of tools
-stage "tests of the four variants; DPO on calls of tools, and its test"
+stage "tests of the variants; DPO on calls of tools, and its test"
 run DPO_tools python ToolUse/DPO_tools.py --profile $PROFILE --resume
 start test-tools python ToolUse/tools_evaluate.py --profile $PROFILE $VLLM --checkpoints $BASE outputs/SFT_tools \
   outputs/DPO_tools --resume
 start test-1K,v2 python GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST \
-  --checkpoints outputs/$START outputs/GRPO-1K outputs/GRPO-1K-v2 --resume
+  --checkpoints outputs/$START outputs/GRPO-1K outputs/GRPO-1K-v2 outputs/GRPO-Control-format --resume
 start test-v3,def python GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST \
   --checkpoints outputs/SFT outputs/GRPO-1K-v3 outputs/GRPO-1K-def --resume
 finish

@@ -97,6 +97,7 @@ finish
 stage "what SFT forgets: GRPO from the base, from SFT-brief and from SFT"
 for seed in $SEEDS; do
   for name in GRPO-1K GRPO-1K-v2 GRPO-1K-v3 GRPO-1K-def; do train $name SFT-brief GRPO_indomain/$name.py; done
+  train GRPO-Control-format SFT-brief GRPO_indomain/GRPO-Control.py --reward format
   train GRPO-Linear - GRPO_indomain/GRPO-Linear.py
   train GRPO-1K-def-from-SFT SFT $DEF
   for name in GRPO-Hybrid GRPO-Intuitor GRPO-DualHead; do
@@ -107,7 +108,7 @@ done
 finish
 for seed in $SEEDS; do
   measure test-starts GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST --show 0 -- \
-    SFT GRPO-{1K,1K-v2,1K-v3,1K-def,Hybrid,Intuitor,DualHead,Linear} GRPO-{1K-def,Hybrid,Intuitor,DualHead}-from-SFT
+    SFT GRPO-{1K,1K-v2,1K-v3,1K-def,Control-format,Hybrid,Intuitor,DualHead,Linear} GRPO-{1K-def,Hybrid,Intuitor,DualHead}-from-SFT
   measure outdomain_test GRPO_outdomain/GRPO_outdomain_test.py $VLLM -- SFT-brief SFT GRPO-Linear \
     GRPO-{1K-def,Hybrid,Intuitor,DualHead}-{long,from-SFT} GRPO-Control-{random,format}-long
 done

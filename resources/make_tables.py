@@ -6,7 +6,7 @@ again, byte for byte, without outputs/. A page or picture without rows is left o
 been trained on it or not.
 
 GRPO_reward, Out-domain, BFCL, ToolUse   accuracy of every script, beside what it started from: page_accuracy.py
-Rewards, Rewards_curves, Rewards_end, Ablations   speed and end of each reward over many seeds: page_rewards.py
+Rewards, Rewards_curves, _others, _end, Ablations   speed and end of each reward over many seeds: page_rewards.py
 Calibration   does confidence tell correct from incorrect answers: page_calibration.py
 Teaching      greedy accuracy and pass@k of what was meant to teach: page_teaching.py
 pass@k        1 - C(n - c, k) / C(n, k) for a problem with c correct of n completions, averaged over seeds; 95 %

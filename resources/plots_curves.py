@@ -60,17 +60,16 @@ def in_group(script: str) -> str:
     return script.removeprefix("GRPO-").removeprefix("GRPO_BFCL_")
 
 
-def rewards(curves: dict[str, dict], bases: list[str], path: Path) -> None:
+def rewards(curves: dict[str, dict], bases: list[str], names: list[str], title: str, path: Path) -> None:
     """What each reward teaches first: accuracy on the left, format on the right; a row of panels for each base."""
     figure, axes = plots.grid(2 * len(bases), 2, 3.5)
     for base, left, right in zip(bases, axes[::2], axes[1::2]):
         head = f" ({base})" if len(bases) > 1 else ""
-        panel(left, of_base(curves["accuracy"], base, scripts.VARIANTS), f"correct{head}", HELDOUT)
-        shaped = of_base(curves["format"], base, scripts.VARIANTS)
-        panel(right, shaped, f"well-formed{head}", "well-formed held-out completions, %")
+        panel(left, of_base(curves["accuracy"], base, names), f"correct{head}", HELDOUT)
+        panel(right, of_base(curves["format"], base, names), f"well-formed{head}", "well-formed completions, %")
     lines, labels = axes[0].get_legend_handles_labels()
-    how = {"loc": "outside upper center", "ncols": 5, "frameon": False, "title_fontsize": 10}
-    figure.legend(lines, labels, title="From SFT-brief: how soon is each reward correct, and well-formed?", **how)
+    how = {"loc": "outside upper center", "ncols": 5 if len(labels) < 6 else 3, "frameon": False, "title_fontsize": 10}
+    figure.legend(lines, labels, title=f"From SFT-brief, {title}: correct, and well-formed", **how)
     plots.note(figure, NOTE)
     plots.save(figure, path)
 

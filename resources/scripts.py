@@ -116,8 +116,8 @@ CURVE_GROUPS = {  # the panels of Learning_curves.png
 }
 PICTURED = {  # the scripts of a picture, most important first; the rest fills up, the Markdown has all
     "GRPO_reward": [
-        *("base", "SFT-brief", "SFT", "GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def", "GRPO-Hybrid"),
-        *("GRPO-Linear", "GRPO-Control-random-long"),
+        *("base", "SFT-brief", "SFT", "GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def"),
+        *("GRPO-Control-format", "GRPO-Hybrid", "GRPO-Linear"),
     ],
     "Out-domain": [
         *("base", "SFT-brief", "SFT", "GRPO-Linear", "GRPO-1K-def-long", "GRPO-1K-def-from-SFT", "GRPO-Hybrid-long"),

@@ -32,13 +32,15 @@ class Args(settings.ProfileArgs):
 
 
 VARIANTS = ["GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def"]
-SCRIPTS = ["base", "SFT-brief", "SFT", *VARIANTS]
+CONTROL = "GRPO-Control-format"
+SCRIPTS = ["base", "SFT-brief", "SFT", *VARIANTS, CONTROL]
 DECODINGS = ["sampled", "greedy"]
 HEAD = """\
              sampled                   greedy                     vs {:13} well-formed
              this run          in git  this run          in git  this run in git  this run in git"""
 LINE = "{:11}  {:17} {:>6}  {:17} {:>6}  {:>8} {:>6}  {:>8} {:>6}"
-BELOW = "accuracy in % [95 % interval]; vs {}: percentage points, sampled; in git: as committed"
+BELOW = "accuracy in % [95 % interval]; vs {}: percentage points, sampled; in git: as committed;\n"
+BELOW += "format-only: GRPO-Control, which rewards the format and no answer"
 
 
 def committed_rows(folder: Path) -> list[dict]:
@@ -97,7 +99,7 @@ def table(run: dict, committed: dict, start: str) -> list[str]:
     """A line for each script; cells are empty where a row is missing. start: what the variants started from."""
     lines = [HEAD.format(start)]
     for script in SCRIPTS:
-        cells = [script]
+        cells = ["format-only" if script == CONTROL else script]
         for decoding in DECODINGS:
             cells += [interval(run.get((script, decoding))), percent(committed.get((script, decoding)), "accuracy")]
         cells += [difference(rows.get((script, "sampled")), rows.get((start, "sampled"))) for rows in (run, committed)]

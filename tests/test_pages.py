@@ -29,7 +29,7 @@ from resources import (
 )
 
 PAGES = {"GRPO_reward", "Out-domain", "BFCL", "ToolUse", "Rewards", "Calibration", "Teaching", "pass_at_k"}
-PICTURES = {"Rewards_curves", "Rewards_end", "Ablations", "Learning_curves", "Pass_at_k"}
+PICTURES = {"Rewards_curves", "Rewards_others", "Rewards_end", "Ablations", "Learning_curves", "Pass_at_k"}
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +215,8 @@ def test_the_rewards_need_no_column_of_formats(study, tmp_path):
         rows = list(csv.DictReader(file))
     invented.write(tmp_path / "curves.csv", [name for name in rows[0] if name != "format"], rows)
     curves = measurements.gather_curves(tmp_path / "curves.csv", tmp_path / "no-runs")
-    assert page_rewards.draw(curves, [], {}, tmp_path, 20) == ["Rewards.md", "Rewards_curves.png", "Ablations.png"]
+    drawn = ["Rewards.md", "Rewards_curves.png", "Ablations.png", "Rewards_others.png"]
+    assert page_rewards.draw(curves, [], {}, tmp_path, 20) == drawn
     text = (tmp_path / "Rewards.md").read_text()
     assert "well-formed |" not in text and "updates to half |" in text
     assert (tmp_path / "curves.csv").read_text().startswith("script,seed,base,step,accuracy,format,")

@@ -134,6 +134,8 @@ def output_of(script: str, args) -> str | None:
         return f"outputs/data/{args.dataset}"
     if script == "BFCL/BFCL_dataset_creation.py":
         return f"outputs/data/bfcl_{'split_' * (args.source == 'split')}{args.kind}"
+    if script == "GRPO_indomain/GRPO-Control.py":
+        return f"outputs/GRPO-Control-{args.reward}"
     return f"outputs/{Path(script).stem.removesuffix('_train')}" if hasattr(args, "output") else None
 
 
