@@ -49,11 +49,12 @@ for seed in $SEEDS; do train SFT - $SFT; done
 finish
 
 # Until the curves are flat: which reward is quick, and where does each end?
-stage "rewards from SFT-brief: four outcome rewards and Hybrid, eight seeds"
+stage "rewards from SFT-brief: five of format and answer, and Hybrid, eight seeds"
 for seed in $SEEDS $MORE $MOST; do
   for name in GRPO-1K GRPO-1K-v2 GRPO-1K-v3 GRPO-1K-def; do
     train $name-long SFT-brief GRPO_indomain/$name.py $LONG
   done
+  train GRPO-Linear-brief SFT-brief GRPO_indomain/GRPO-Linear.py $LONG
   train GRPO-Hybrid-long SFT-brief GRPO_outdomain/GRPO-Hybrid.py $LONG
 done
 finish
@@ -62,7 +63,6 @@ stage "rewards from SFT-brief: the others, five seeds; and one thing changed, th
 for seed in $SEEDS $MORE; do
   train GRPO-Intuitor-long SFT-brief GRPO_outdomain/GRPO-Intuitor.py $LONG
   train GRPO-DualHead-long SFT-brief GRPO_outdomain/GRPO-DualHead.py $LONG
-  train GRPO-Linear-brief SFT-brief GRPO_indomain/GRPO-Linear.py $LONG
   train GRPO-Control-random-long SFT-brief GRPO_indomain/GRPO-Control.py --reward random $LONG
   train GRPO-Control-format-long SFT-brief GRPO_indomain/GRPO-Control.py --reward format $LONG
 done
@@ -81,10 +81,10 @@ finish
 stage "rewards from SFT-brief: tests"
 for seed in $SEEDS $MORE $MOST; do
   measure test GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST --show 0 -- \
-    SFT-brief GRPO-{1K,1K-v2,1K-v3,1K-def,Hybrid}-long
+    SFT-brief GRPO-{1K,1K-v2,1K-v3,1K-def,Hybrid}-long GRPO-Linear-brief
 done
 for seed in $SEEDS $MORE; do
-  measure test-others GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST --show 0 -- GRPO-Linear-brief \
+  measure test-others GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST --show 0 -- \
     GRPO-{Intuitor,DualHead,Control-random,Control-format}-long
 done
 for seed in $SEEDS; do

@@ -23,14 +23,14 @@ STARTS = {  # script -> (start, note below the tables), in the order of the tabl
     "GRPO-1K-v2-long": ("SFT-brief", ""),
     "GRPO-1K-v3-long": ("SFT-brief", ""),
     "GRPO-1K-def-long": ("SFT-brief", ""),
-    "GRPO-Hybrid-long": ("SFT-brief", ""),
-    "GRPO-Intuitor-long": ("SFT-brief", "GRPO-Intuitor with more updates"),
-    "GRPO-Intuitor-self_certainty-long": ("SFT-brief", "GRPO-Intuitor with the published definition of certainty"),
-    "GRPO-DualHead-long": ("SFT-brief", ""),
     "GRPO-Linear-brief": (
         "SFT-brief",
         "the reward of GRPO-Linear: 1 for a correct answer, 0.1 for one that can be read",
     ),
+    "GRPO-Hybrid-long": ("SFT-brief", ""),
+    "GRPO-Intuitor-long": ("SFT-brief", "GRPO-Intuitor with more updates"),
+    "GRPO-Intuitor-self_certainty-long": ("SFT-brief", "GRPO-Intuitor with the published definition of certainty"),
+    "GRPO-DualHead-long": ("SFT-brief", ""),
     "1K-answer-0.8": ("SFT-brief", "GRPO-1K with 0.2 for the format and 0.8 for the answer, not 0.6 and 0.4"),
     "1K-half-rate": ("SFT-brief", "GRPO-1K at half the learning rate"),
     "v3-half-rate": ("SFT-brief", "GRPO-1K-v3 at half the learning rate"),
@@ -79,7 +79,8 @@ STARTS = {  # script -> (start, note below the tables), in the order of the tabl
 ORDER = list(STARTS)
 
 # Rewards.md: the variants with most seeds, then what is compared with one of them.
-VARIANTS = ["GRPO-1K-long", "GRPO-1K-v2-long", "GRPO-1K-v3-long", "GRPO-1K-def-long", "GRPO-Hybrid-long"]
+VARIANTS = ["GRPO-1K-long", "GRPO-1K-v2-long", "GRPO-1K-v3-long", "GRPO-1K-def-long", "GRPO-Linear-brief"]
+VARIANTS += ["GRPO-Hybrid-long"]
 ABLATIONS = {  # script -> the run that it changes in one thing
     "1K-half-rate": "GRPO-1K-long",
     "v3-half-rate": "GRPO-1K-v3-long",
@@ -90,8 +91,7 @@ ABLATIONS = {  # script -> the run that it changes in one thing
     "def-no-graded": "GRPO-1K-def-long",
     "1K-answer-0.8": "GRPO-1K-long",
 }
-CONTROLS = ["GRPO-Linear-brief", "GRPO-Intuitor-long", "GRPO-DualHead-long"]
-CONTROLS += ["GRPO-Control-random-long", "GRPO-Control-format-long"]
+CONTROLS = [f"GRPO-{name}-long" for name in ("Intuitor", "DualHead", "Control-random", "Control-format")]
 
 # Teaching.md: data set -> start, and what was trained from it.
 TAUGHT = {

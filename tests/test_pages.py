@@ -207,7 +207,7 @@ def test_the_page_of_rewards_answers_both_questions(study):
         assert text.count(f"| {script} |") == 6  # one table of means, five of each seed
     assert text.count("| 96.0 [96.0, 96.0] (0 of 5) |") >= 2 and "> 96.0" in text
     pairs = [line for line in text.split("\n") if line.startswith("| ") and " - " in line and "p " in line]
-    assert len(pairs) == 10 + 8 + 5
+    assert len(pairs) == 15 + 8 + 4
 
 
 def test_the_rewards_need_no_column_of_formats(study, tmp_path):
