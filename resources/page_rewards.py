@@ -257,10 +257,10 @@ def draw(curve_rows: list[dict], results: list[dict], items: dict, folder: Path,
         ends[base] = {script: figures_of(curves, ours, base, script) for script in known}
         text += section(base, ends[base], ours, items, dataset, flips)
     (folder / "Rewards.md").write_text("\n".join(text))
-    drawn = ["Rewards.md", "Rewards_curves.png", "Ablations.png"]
+    drawn = ["Rewards.md", "Rewards_curves.png"]
     title = "rewards of answer and format"
     plots_curves.rewards(curves, bases, scripts.VARIANTS, title, folder / "Rewards_curves.png")
-    plots_curves.ablations(curves["accuracy"], bases, folder / "Ablations.png")
+    drawn += plots_curves.ablations(curves["accuracy"], bases, folder / "Ablations.png")
     if {script for _, script in curves["accuracy"]} & {*scripts.CONTROLS}:
         names, title = [scripts.VARIANTS[0], *scripts.CONTROLS], "GRPO-1K beside other rewards and controls"
         plots_curves.rewards(curves, bases, names, title, folder / "Rewards_others.png")

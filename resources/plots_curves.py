@@ -8,7 +8,6 @@ from resources import plots, scripts, seeds
 NOTE = "Mean over the seeds (number in brackets); band: 95 % interval over 3 or more seeds, else smallest to largest."
 HELDOUT = "held-out accuracy, %"
 COLOURS = {scripts.short(script): colour for script, colour in zip(scripts.VARIANTS, plots.PALETTE)}
-OTHERS = [colour for colour in plots.PALETTE if colour not in COLOURS.values()] + [*plots.PALETTE]
 
 
 def curve(axis, known: dict, label: str, colour: str, line: str, after: int = 0) -> None:
@@ -27,16 +26,11 @@ def curve(axis, known: dict, label: str, colour: str, line: str, after: int = 0)
 
 
 def panel(axis, known: dict[str, dict], title: str, ylabel: str) -> None:
-    """known: label -> seed -> step -> fraction; a reward has the same colour in all pictures."""
-    spare = iter(OTHERS)
+    """known: label -> seed -> step -> fraction; a variant has the same colour in all pictures."""
+    fixed = {label: COLOURS.get(label) or COLOURS.get(f"GRPO-{label}") for label in known}
+    spare = iter([*(colour for colour in plots.PALETTE if colour not in fixed.values()), *plots.PALETTE])
     for i, (label, ours) in enumerate(known.items()):
-        curve(
-            axis,
-            ours,
-            label,
-            COLOURS.get(label) or COLOURS.get(f"GRPO-{label}") or next(spare),
-            plots.LINES[i % len(plots.LINES)],
-        )
+        curve(axis, ours, label, fixed[label] or next(spare), plots.LINES[i % len(plots.LINES)])
     finish(axis, title, ylabel)
 
 
@@ -68,27 +62,33 @@ def rewards(curves: dict[str, dict], bases: list[str], names: list[str], title: 
         panel(left, of_base(curves["accuracy"], base, names), f"correct{head}", HELDOUT)
         panel(right, of_base(curves["format"], base, names), f"well-formed{head}", "well-formed completions, %")
     lines, labels = axes[0].get_legend_handles_labels()
-    how = {"loc": "outside upper center", "ncols": 5 if len(labels) < 6 else 3, "frameon": False, "title_fontsize": 10}
+    how = {"loc": "outside upper center", "ncols": 3, "frameon": False, "title_fontsize": 10}
     figure.legend(lines, labels, title=f"From SFT-brief, {title}: correct, and well-formed", **how)
     plots.note(figure, NOTE)
     plots.save(figure, path)
 
 
-def ablations(curves: dict, bases: list[str], path: Path) -> None:
-    """A panel for each base and run of which one thing was changed: reward or learning rate."""
+def ablations(curves: dict, bases: list[str], path: Path) -> list[str]:
+    """A panel for each run of which one thing was changed, over the seeds that both have; [] for none."""
     shown = []
     for base in bases:
         for original in dict.fromkeys(scripts.ABLATIONS.values()):
             changed = [script for script, of in scripts.ABLATIONS.items() if of == original]
-            if known := of_base(curves, base, [original, *changed]):
+            seeds_of = {seed for script in changed for seed in curves.get((base, script), {})}
+            ours = {seed: steps for seed, steps in curves.get((base, original), {}).items() if seed in seeds_of}
+            known = {scripts.short(original): ours} | of_base(curves, base, changed)
+            if ours:
                 head = f" ({base})" if len(bases) > 1 else ""
                 shown.append((f"{scripts.short(original)} with one thing changed{head}", known))
+    if not shown:
+        return []
     figure, axes = plots.grid(len(shown), 2, 3.9)
     for axis, (title, known) in zip(axes, shown):
         panel(axis, known, title, HELDOUT)
         plots.legend_below(axis)
     plots.note(figure, NOTE)
     plots.save(figure, path)
+    return [path.name]
 
 
 def groups(curves: dict, path: Path) -> list[str]:

@@ -308,5 +308,5 @@ def test_two_bases_and_few_rows_are_drawn(tmp_path):
         assert "## one-base" in text and "## other-base" in text
     rows = curve_rows("GRPO-1K-long", 1, [0, 0.4, 0.6, 0.5])
     written = page_rewards.draw(rows, [], {}, tmp_path, 20)
-    assert written == ["Rewards.md", "Rewards_curves.png", "Ablations.png"]  # no end was tested
+    assert written == ["Rewards.md", "Rewards_curves.png"]  # no end was tested, nothing was changed
     assert page_rewards.draw(curve_rows("GRPO-1K", 1, [0, 1]), [], {}, tmp_path, 20) == []
