@@ -13,7 +13,7 @@ if [ $PROFILE = gpu ]; then
   SOURCES="synthetic split" LONG="--num_train_epochs 4" HALF_RATE=1.5e-5
 else
   BASE=resources/tiny-base DATA=linear TEST=linear HARDER=linear-harder VLLM=
-  SOURCES=synthetic LONG="--max_steps 96 --heldout_rows 100" HALF_RATE=5e-5
+  SOURCES=synthetic LONG="--max_steps 96 --heldout_rows 100 --heldout_every 4" HALF_RATE=5e-5
 fi
 DEF=GRPO_indomain/GRPO-1K-def.py SFT=SFT/SFT_train.py TOOLS=ToolUse/SFT_tools.py
 
