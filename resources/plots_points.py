@@ -22,7 +22,7 @@ LOWEST = 20  # completions in a bin for a point of its own
 def look(script: str, i: int) -> dict:
     """Colour and marker of the i-th script of a picture: those of a variant are its own, controls are hollow."""
     short = scripts.short(script)
-    colour = plots_curves.COLOURS.get(short) or ("0.35" if script in scripts.ABLATIONS else "#56B4E9")
+    colour = plots_curves.COLOURS.get(short, "#56B4E9")
     hollow = {"mfc": "white"} if script in scripts.CONTROLS else {}
     return {"color": colour, "marker": MARKERS[i % len(MARKERS)], "ms": 6, **hollow}
 
@@ -73,11 +73,12 @@ def place_labels(figure, axis, labels: dict[str, tuple], lines: list[tuple]) -> 
 def end_points(axis, known: dict[str, dict], way: str) -> tuple[dict, list]:
     """A point for each script of one base; its labels and lines, as place_labels() takes them."""
     labels, lines = {}, []
+    last = max(step for ours in known.values() for step in ours["half"].values())
     for i, (script, ours) in enumerate(known.items()):
         x, y = [*ours["half"].values()], [100 * value for value in ours[way].values()]
         across, middle = (statistics.mean(x), statistics.mean(y))
         (left, right), (low, high) = seeds.interval(x), seeds.interval(y)
-        left, low, high = max(0, left), max(0, low), min(100, high)
+        left, right, low, high = max(0, left), min(last, right), max(0, low), min(100, high)
         drawn = [((left, middle), (right, middle)), ((across, low), (across, high))]
         style = look(script, i)
         for (x0, y0), (x1, y1) in drawn:
@@ -89,24 +90,29 @@ def end_points(axis, known: dict[str, dict], way: str) -> tuple[dict, list]:
 
 
 def ends(found: dict[str, dict], path: Path) -> list[str]:
-    """found: base -> script -> page_rewards.figures_of(). Speed and end, a point for each script; [] without ends."""
-    shown = {}
+    """found: base -> script -> page_rewards.figures_of(). Speed and end, a point for each script; [] without ends.
+
+    The variants on the left, the first of them beside other rewards and controls on the right.
+    """
+    shown = []
     for base, figures in found.items():
         way = next((way for way in pages.DECODINGS if any(ours[way] for ours in figures.values())), None)
-        known = {script: ours for script, ours in figures.items() if way and ours[way] and ours["half"]}
-        if known:
-            shown[base] = (way, known)
+        for names in (scripts.VARIANTS, [scripts.VARIANTS[0], *scripts.CONTROLS]):
+            known = {name: figures[name] for name in names if way and name in figures and figures[name][way]}
+            if {*known} - {scripts.VARIANTS[0]}:
+                shown.append((base, way, known))
     if not shown:
         return []
-    figure, axes = plots.grid(len(shown), 1, 5.2)
+    figure, axes = plots.grid(len(shown), 2, 4.2)
     placed = []
-    for axis, (base, (way, known)) in zip(axes, shown.items()):
+    for axis, (base, way, known) in zip(axes, shown):
         placed.append((axis, *end_points(axis, known, way)))
-        axis.set_xlabel("updates until half of the held-out problems are solved for good (never: the last update)")
+        axis.set_xlabel("updates until half of the held-out problems\nare solved for good (never: the last update)")
         axis.set_ylabel(f"correct at the end, % of test problems, {way}")
-        axis.set_title(f"Quick is left, good in the end is up ({base}); lines: 95 % interval over seeds")
+        axis.set_title(f"quick is left, good is up{f' ({base})' if len(found) > 1 else ''}")
         axis.grid(alpha=0.3)
         axis.set_xlim(left=min(0, axis.get_xlim()[0]))
+    plots.note(figure, "Lines: 95 % interval over seeds.")
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the labels would move it
     for axis, labels, lines in placed:
