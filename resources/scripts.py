@@ -101,7 +101,13 @@ TAUGHT = {
 }
 TEACHING = {script for _, *names in TAUGHT.values() for script in names}
 CURVE_GROUPS = {  # the panels of Learning_curves.png
-    "answer and format rewards, as in run.sh": ["GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def"],
+    "answer and format rewards, as in run.sh": [
+        "GRPO-1K",
+        "GRPO-1K-v2",
+        "GRPO-1K-v3",
+        "GRPO-1K-def",
+        "GRPO-Control-format",
+    ],
     "from SFT on all rows": [f"GRPO-{name}-from-SFT" for name in ("1K-def", "Hybrid", "Intuitor", "DualHead")],
     "certainty rewards, long and on linear_x": [
         f"GRPO-{name}-{kind}" for kind in ("long", "x") for name in ("Hybrid", "Intuitor", "DualHead")

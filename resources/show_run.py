@@ -121,7 +121,7 @@ def main(args):
     print("\n".join([*table(run, rows_of_run(committed_rows(folder), args), start), BELOW.format(start)]))
     curves = measurements.read_curves(folder / "curves.csv")
     ends = runs.shown(folder / "Rewards.md")
-    print(f"{updates_of(curves, args)} show which reward is quick, not where it ends: for the end see {ends}")
+    print(f"{updates_of(curves, args)} show how a reward begins, not where it ends: for the end see {ends}")
     print(f"all scripts, paired tests, commands: {runs.shown(folder / 'GRPO_reward.md')}")
     print(f"pictures: {runs.shown(folder / 'GRPO_reward.png')}, {runs.shown(folder / 'Learning_curves.png')}")
 

@@ -86,7 +86,7 @@ def test_the_number_of_updates_is_that_of_the_run(tmp_path, capsys):
     runs = [("GRPO-1K", 3407, 24), ("GRPO-1K-def", 3407, 12), ("GRPO-1K", 1, 99), ("GRPO-1K-long", 3407, 96)]
     curves = [{"script": name, "seed": seed, "base": "tiny-base", "step": step} for name, seed, step in runs]
     write(folder / "curves.csv", ["script", "seed", "base", "step"], curves)
-    assert show(folder, capsys)["below"][1].startswith("24 updates show which reward is quick, not where it ends")
+    assert show(folder, capsys)["below"][1].startswith("24 updates show how a reward begins, not where it ends")
 
 
 def test_without_git_the_committed_columns_are_empty(tmp_path, capsys, monkeypatch):
