@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The pipeline in order: data -> SFT -> four GRPO variants, a control, DPO on tool calls -> tests -> tables. Less than ten minutes on
-# two cores without a GPU.
+# The pipeline in order: data -> SFT -> four GRPO variants, a control, DPO on tool calls -> tests -> tables.
+# Less than ten minutes on two cores without a GPU.
 # A finished stage is left as it is, so after an interruption the same command goes on.
 # Command: make run, which sets .venv up first; or, in an environment of your own, bash run.sh
 set -euo pipefail

@@ -108,7 +108,8 @@ done
 finish
 for seed in $SEEDS; do
   measure test-starts GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST --show 0 -- \
-    SFT GRPO-{1K,1K-v2,1K-v3,1K-def,Control-format,Hybrid,Intuitor,DualHead,Linear} GRPO-{1K-def,Hybrid,Intuitor,DualHead}-from-SFT
+    SFT GRPO-{1K,1K-v2,1K-v3,1K-def,Control-format,Hybrid,Intuitor,DualHead,Linear} \
+    GRPO-{1K-def,Hybrid,Intuitor,DualHead}-from-SFT
   measure outdomain_test GRPO_outdomain/GRPO_outdomain_test.py $VLLM -- SFT-brief SFT GRPO-Linear \
     GRPO-{1K-def,Hybrid,Intuitor,DualHead}-{long,from-SFT} GRPO-Control-{random,format}-long
 done

@@ -68,6 +68,19 @@ def rewards(curves: dict[str, dict], bases: list[str], names: list[str], title: 
     plots.save(figure, path)
 
 
+def in_panels(shown: list[tuple], height: float, note: str, path: Path) -> list[str]:
+    """Held-out accuracy in a panel for each (title, known), two in a row; [] for none."""
+    if not shown:
+        return []
+    figure, axes = plots.grid(len(shown), 2, height)
+    for axis, (title, known) in zip(axes, shown):
+        panel(axis, known, title, HELDOUT)
+        plots.legend_below(axis)
+    plots.note(figure, note)
+    plots.save(figure, path)
+    return [path.name]
+
+
 def ablations(curves: dict, bases: list[str], path: Path) -> list[str]:
     """A panel for each run of which one thing was changed, over the seeds that both have; [] for none."""
     shown = []
@@ -80,15 +93,7 @@ def ablations(curves: dict, bases: list[str], path: Path) -> list[str]:
             if ours:
                 head = f" ({base})" if len(bases) > 1 else ""
                 shown.append((f"{scripts.short(original)} with one thing changed{head}", known))
-    if not shown:
-        return []
-    figure, axes = plots.grid(len(shown), 2, 3.9)
-    for axis, (title, known) in zip(axes, shown):
-        panel(axis, known, title, HELDOUT)
-        plots.legend_below(axis)
-    plots.note(figure, NOTE)
-    plots.save(figure, path)
-    return [path.name]
+    return in_panels(shown, 3.9, NOTE, path)
 
 
 def groups(curves: dict, path: Path) -> list[str]:
@@ -99,12 +104,4 @@ def groups(curves: dict, path: Path) -> list[str]:
         for group, names in scripts.CURVE_GROUPS.items():
             if known := {in_group(name): curves[base, name] for name in names if (base, name) in curves}:
                 shown.append((f"{group} ({base})" if len(bases) > 1 else group, known))
-    if not shown:
-        return []
-    figure, axes = plots.grid(len(shown), 2, 3.4)
-    for axis, (title, known) in zip(axes, shown):
-        panel(axis, known, title, HELDOUT)
-        plots.legend_below(axis)
-    plots.note(figure, f"{NOTE} Names without GRPO- and GRPO_BFCL_.")
-    plots.save(figure, path)
-    return [path.name]
+    return in_panels(shown, 3.4, f"{NOTE} Names without GRPO- and GRPO_BFCL_.", path)

@@ -39,8 +39,9 @@ HEAD = """\
              sampled                   greedy                     vs {:13} well-formed
              this run          in git  this run          in git  this run in git  this run in git"""
 LINE = "{:11}  {:17} {:>6}  {:17} {:>6}  {:>8} {:>6}  {:>8} {:>6}"
-BELOW = "accuracy in % [95 % interval]; vs {}: percentage points, sampled; in git: as committed;\n"
-BELOW += "format-only: GRPO-Control, which rewards the format and no answer"
+BELOW = """\
+accuracy in % [95 % interval]; vs {}: percentage points, sampled; in git: as committed;
+format-only: GRPO-Control, which rewards the format and no answer"""
 
 
 def committed_rows(folder: Path) -> list[dict]:
