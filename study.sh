@@ -198,9 +198,11 @@ for seed in $SEEDS; do
 done
 finish
 for seed in $SEEDS; do
-  measure BFCL_evaluate BFCL/GRPO_BFCL_evaluate.py $VLLM -- SFT-BFCL{,-clean,-multi,-multi-clean} \
+  measure BFCL_evaluate BFCL/GRPO_BFCL_evaluate.py $VLLM --categories none -- SFT-BFCL{,-clean,-multi,-multi-clean} \
     GRPO_BFCL_v{1,2}{,-clean,-from-GRPO-Hybrid,-from-GRPO-1K-def}
 done
+seed=1 # BFCL's own categories, greedy
+measure BFCL_categories BFCL/GRPO_BFCL_evaluate.py $VLLM --dataset none --categories all --show 0 -- GRPO_BFCL_v{1,2}
 finish
 
 # few: the first 64 questions; more: as many updates as DPO on the correct rows alone; teacher: texts that few annotates

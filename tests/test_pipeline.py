@@ -146,7 +146,8 @@ def inputs_of(script: str, args) -> list[str]:
     checkpoints = args.checkpoints if hasattr(args, "checkpoints") else [args.base]
     sets = [] if script.endswith("outdomain_test.py") else args.dataset
     sets = [sets] if isinstance(sets, str) else sets
-    return [name for name in checkpoints if name.startswith("outputs/")] + [f"outputs/data/{name}" for name in sets]
+    folders = [f"outputs/data/{name}" for name in sets if name != "none"]
+    return [name for name in checkpoints if name.startswith("outputs/")] + folders
 
 
 @pytest.mark.parametrize("profile", ["tiny", "gpu"])
