@@ -8,10 +8,12 @@ cd "$(dirname "$0")"
 source common/parallel.sh # stage, start, run, finish; PROFILE is gpu where there is one, else tiny
 
 if [ $PROFILE = gpu ]; then
-  BASE=Qwen/Qwen3-4B-Base DATA="dapo openmath" TEST=dapo VLLM=--use_vllm START=SFT ROWS=
+  BASE=Qwen/Qwen3-4B-Base DATA="dapo openmath" TEST=dapo VLLM=--use_vllm START=SFT ROWS= RATE=
 else
-  # From SFT on 24 rows, after which the format is half learned: there the rewards differ
+  # From SFT on 24 rows, after which the format is half learned: there the rewards differ. The learning rate does not fall,
+  # so that 24 updates are the beginning of a longer run, as in study.sh
   BASE=resources/tiny-base DATA=linear TEST=linear VLLM= START=SFT-brief ROWS="--max_steps 6 --learning_rate 1.5e-4"
+  RATE="--lr_scheduler_type constant"
 fi
 
 # Questions, reasoning and answers in disjoint splits: outputs/data/. openmath leaves out test rows of dapo, so it is last
@@ -30,9 +32,10 @@ run $START python SFT/SFT_train.py --profile $PROFILE $ROWS --output outputs/$ST
 # and SFT on all rows
 stage "GRPO, four variants and a control; SFT on all rows, and on questions with tools"
 for name in GRPO-1K GRPO-1K-v2 GRPO-1K-v3 GRPO-1K-def; do
-  start $name python GRPO_indomain/$name.py --profile $PROFILE --base outputs/$START --resume
+  start $name python GRPO_indomain/$name.py --profile $PROFILE --base outputs/$START $RATE --resume
 done
-start format-only python GRPO_indomain/GRPO-Control.py --profile $PROFILE --base outputs/$START --reward format --resume
+start format-only python GRPO_indomain/GRPO-Control.py --profile $PROFILE --base outputs/$START $RATE --resume \
+  --reward format
 [ $START = SFT ] || start SFT python SFT/SFT_train.py --profile $PROFILE --resume
 start SFT_tools python ToolUse/SFT_tools.py --profile $PROFILE --resume
 finish

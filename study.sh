@@ -93,23 +93,19 @@ for seed in $SEEDS; do
 done
 finish
 
-# As run.sh trains them, and straight from the base or from the whole of SFT: yes/no, multiple choice, stories
+# Yes/no, multiple choice, stories; and GRPO straight from the base, or from the whole of SFT
 stage "what SFT forgets: GRPO from the base, from SFT-brief and from SFT"
 for seed in $SEEDS; do
-  for name in GRPO-1K GRPO-1K-v2 GRPO-1K-v3 GRPO-1K-def; do train $name SFT-brief GRPO_indomain/$name.py; done
-  train GRPO-Control-format SFT-brief GRPO_indomain/GRPO-Control.py --reward format
   train GRPO-Linear - GRPO_indomain/GRPO-Linear.py
   train GRPO-1K-def-from-SFT SFT $DEF
   for name in GRPO-Hybrid GRPO-Intuitor GRPO-DualHead; do
-    train $name SFT-brief GRPO_outdomain/$name.py
     train $name-from-SFT SFT GRPO_outdomain/$name.py
   done
 done
 finish
 for seed in $SEEDS; do
   measure test-starts GRPO_indomain/GRPO_test.py $VLLM --dataset $TEST --show 0 -- \
-    SFT GRPO-{1K,1K-v2,1K-v3,1K-def,Control-format,Hybrid,Intuitor,DualHead,Linear} \
-    GRPO-{1K-def,Hybrid,Intuitor,DualHead}-from-SFT
+    SFT GRPO-Linear GRPO-{1K-def,Hybrid,Intuitor,DualHead}-from-SFT
   measure outdomain_test GRPO_outdomain/GRPO_outdomain_test.py $VLLM -- SFT-brief SFT GRPO-Linear \
     GRPO-{1K-def,Hybrid,Intuitor,DualHead}-{long,from-SFT} GRPO-Control-{random,format}-long
 done
@@ -192,8 +188,8 @@ for seed in $SEEDS; do
   train GRPO_BFCL_v1-clean SFT-BFCL-clean BFCL/GRPO_BFCL_v1.py --dataset bfcl_single-clean --max_steps 80
   train GRPO_BFCL_v2-clean SFT-BFCL-multi-clean BFCL/GRPO_BFCL_v2.py --dataset bfcl_multi-clean --max_steps 80
   for base in GRPO-Hybrid GRPO-1K-def; do
-    train GRPO_BFCL_v1-from-$base $base BFCL/GRPO_BFCL_v1.py --max_steps 48
-    train GRPO_BFCL_v2-from-$base $base BFCL/GRPO_BFCL_v2.py --max_steps 48
+    train GRPO_BFCL_v1-from-$base $base-long BFCL/GRPO_BFCL_v1.py --max_steps 48
+    train GRPO_BFCL_v2-from-$base $base-long BFCL/GRPO_BFCL_v2.py --max_steps 48
   done
 done
 finish

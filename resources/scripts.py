@@ -10,7 +10,7 @@ STARTS = {  # script -> (start, note below the tables), in the order of the tabl
     "base": ("", "no training; its seeds are those of the sampling"),
     "SFT-brief": ("base", "SFT on a few dozen rows, after which the format is half learned"),
     "SFT": ("base", "SFT on all rows"),
-    "GRPO-1K": ("SFT-brief", "as run.sh trains it, like the three below: few updates"),
+    "GRPO-1K": ("SFT-brief", "as run.sh trains it, like the three below: 24 updates"),
     "GRPO-1K-v2": ("SFT-brief", ""),
     "GRPO-1K-v3": ("SFT-brief", ""),
     "GRPO-1K-def": ("SFT-brief", ""),
@@ -29,7 +29,6 @@ STARTS = {  # script -> (start, note below the tables), in the order of the tabl
     ),
     "GRPO-Hybrid-long": ("SFT-brief", ""),
     "GRPO-Intuitor-long": ("SFT-brief", "GRPO-Intuitor with more updates"),
-    "GRPO-Intuitor-self_certainty-long": ("SFT-brief", "GRPO-Intuitor with the published definition of certainty"),
     "GRPO-DualHead-long": ("SFT-brief", ""),
     "1K-answer-0.8": ("SFT-brief", "GRPO-1K with 0.2 for the format and 0.8 for the answer, not 0.6 and 0.4"),
     "1K-half-rate": ("SFT-brief", "GRPO-1K at half the learning rate"),
@@ -64,12 +63,12 @@ STARTS = {  # script -> (start, note below the tables), in the order of the tabl
     "SFT-BFCL-multi-clean": ("SFT-BFCL-clean", "SFT on dialogues without that syntax"),
     "GRPO_BFCL_v1": ("SFT-BFCL", ""),
     "GRPO_BFCL_v1-clean": ("SFT-BFCL-clean", "five times as many updates"),
-    "GRPO_BFCL_v1-from-GRPO-1K-def": ("GRPO-1K-def", "a start of the thesis, which was taught no calls"),
-    "GRPO_BFCL_v1-from-GRPO-Hybrid": ("GRPO-Hybrid", "a start of the thesis, which was taught no calls"),
+    "GRPO_BFCL_v1-from-GRPO-1K-def": ("GRPO-1K-def-long", "a start of the thesis, which was taught no calls"),
+    "GRPO_BFCL_v1-from-GRPO-Hybrid": ("GRPO-Hybrid-long", "a start of the thesis, which was taught no calls"),
     "GRPO_BFCL_v2": ("SFT-BFCL-multi", ""),
     "GRPO_BFCL_v2-clean": ("SFT-BFCL-multi-clean", "more updates"),
-    "GRPO_BFCL_v2-from-GRPO-1K-def": ("GRPO-1K-def", "a start of the thesis, which was taught no calls"),
-    "GRPO_BFCL_v2-from-GRPO-Hybrid": ("GRPO-Hybrid", "a start of the thesis, which was taught no calls"),
+    "GRPO_BFCL_v2-from-GRPO-1K-def": ("GRPO-1K-def-long", "a start of the thesis, which was taught no calls"),
+    "GRPO_BFCL_v2-from-GRPO-Hybrid": ("GRPO-Hybrid-long", "a start of the thesis, which was taught no calls"),
     "SFT_tools": ("base", "SFT on questions with tools"),
     "SFT_tools-more": ("SFT_tools", "trained on the rows that DPO_tools takes its pairs from, as many updates"),
     "DPO_tools": ("SFT_tools", "on pairs of all five failures"),
@@ -122,8 +121,7 @@ CURVE_GROUPS = {  # the panels of Learning_curves.png
 }
 PICTURED = {  # the scripts of a picture, most important first; the rest fills up, the Markdown has all
     "GRPO_reward": [
-        *("base", "SFT-brief", "SFT", "GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def"),
-        *("GRPO-Control-format", "GRPO-Hybrid", "GRPO-Linear"),
+        *("base", "SFT-brief", "SFT", *VARIANTS, "GRPO-Control-format-long"),
     ],
     "Out-domain": [
         *("base", "SFT-brief", "SFT", "GRPO-Linear", "GRPO-1K-def-long", "GRPO-1K-def-from-SFT", "GRPO-Hybrid-long"),
