@@ -15,7 +15,7 @@ NOTES = """\
 - calibration error: mean distance between accuracy and confidence over the bins, weighted by their completions.
 - Means over the seeds, with a 95 % interval (Student's t; of two seeds, both values). Seeds in which all answers are
   correct, or none, have no AUROC.
-- The picture adds up the bins of all seeds.
+- The picture adds up the bins of all seeds, and leaves out a data set on which confidence is always the same.
 
 Commands:
 
@@ -47,6 +47,11 @@ def bins_of(measured: dict[str, list[dict]]) -> dict[str, tuple]:
     return {name: tuple(sum(row[column] for row in measured[name]) for column in BINS) for name in names}
 
 
+def varies(bins: dict[str, tuple]) -> bool:
+    """Whether confidence takes more than two values: the bins of bins_of() that are large enough to be drawn."""
+    return any((count >= plots_points.LOWEST).sum() > 2 for count, _, _ in bins.values())
+
+
 def draw(found: dict, folder: Path) -> list[str]:
     """Calibration.md and .png from what measurements.read_calibration() gives; [] where that is nothing."""
     if not found:
@@ -59,5 +64,6 @@ def draw(found: dict, folder: Path) -> list[str]:
         commands |= {row["command"] for rows in measured.values() for row in rows}
     text.append(NOTES.format(commands="\n".join(sorted(commands))))
     (folder / "Calibration.md").write_text("\n".join(text))
+    panels = {title: bins for title, bins in panels.items() if varies(bins)} or panels
     plots_points.calibration(panels, folder / "Calibration.png")
     return ["Calibration.md", "Calibration.png"]

@@ -254,6 +254,9 @@ def test_calibration_adds_the_bins_of_the_seeds(study, tmp_path, capsys):
     assert len(rows) == 3 and count.tolist() == [sum(row["bin_count"][i] for row in rows) for i in range(len(count))]
     assert (correct <= count).all() and (confidence <= count).all()
     assert len(page_calibration.bins_of(found["tiny-base", "linear_x"])) == page_calibration.CURVES
+    assert page_calibration.varies({"SFT-x": (count, confidence, correct)})
+    count[2:] = 0  # all completions in two bins
+    assert not page_calibration.varies({"SFT-x": (count, confidence, correct)})
     text = (study / "Calibration.md").read_text()
     assert text.index("## tiny-base, linear_x") < text.index("## tiny-base, linear\n")
     assert "| GRPO-Hybrid-x | SFT-x | 3 | 200 |" in text
