@@ -124,14 +124,8 @@ PICTURED = {  # the scripts of a picture, most important first; the rest fills u
         *("base", "SFT-brief", "SFT", *VARIANTS, "GRPO-Control-format-long"),
     ],
     "Out-domain": [
-        *("base", "SFT-brief", "SFT", "GRPO-Linear", "GRPO-1K-def-long", "GRPO-1K-def-from-SFT", "GRPO-Hybrid-long"),
-        *(
-            "GRPO-Hybrid-from-SFT",
-            "GRPO-Intuitor-long",
-            "GRPO-Intuitor-from-SFT",
-            "GRPO-DualHead-long",
-            "GRPO-Control-random-long",
-        ),
+        *("base", "SFT-brief", "SFT", "GRPO-Linear", "GRPO-1K-def-long", "GRPO-Hybrid-long", "GRPO-1K-def-from-SFT"),
+        *("GRPO-Intuitor-from-SFT", "GRPO-Control-random-long", "GRPO-Control-format-long", "SFT-x", "GRPO-1K-def-x"),
     ],
     "BFCL": [script for script in ORDER if "BFCL" in script or script in ("never-calls", "base")],
     "ToolUse": [script for script in ORDER if "_tools" in script or script == "base"],
