@@ -77,6 +77,10 @@ STARTS = {  # script -> (start, note below the tables), in the order of the tabl
 }
 ORDER = list(STARTS)
 
+# What run.sh trains with GRPO.
+RUN_VARIANTS = ["GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def"]
+RUN_CONTROL = "GRPO-Control-format"
+
 # Rewards.md: the variants with most seeds, then what is compared with one of them.
 VARIANTS = ["GRPO-1K-long", "GRPO-1K-v2-long", "GRPO-1K-v3-long", "GRPO-1K-def-long", "GRPO-Linear-brief"]
 VARIANTS += ["GRPO-Hybrid-long"]
@@ -100,13 +104,7 @@ TAUGHT = {
 }
 TEACHING = {script for _, *names in TAUGHT.values() for script in names}
 CURVE_GROUPS = {  # the panels of Learning_curves.png
-    "answer and format rewards, as in run.sh": [
-        "GRPO-1K",
-        "GRPO-1K-v2",
-        "GRPO-1K-v3",
-        "GRPO-1K-def",
-        "GRPO-Control-format",
-    ],
+    "answer and format rewards, as in run.sh": [*RUN_VARIANTS, RUN_CONTROL],
     "from SFT on all rows": [f"GRPO-{name}-from-SFT" for name in ("1K-def", "Hybrid", "Intuitor", "DualHead")],
     "certainty rewards, long and on linear_x": [
         f"GRPO-{name}-{kind}" for kind in ("long", "x") for name in ("Hybrid", "Intuitor", "DualHead")
@@ -120,9 +118,7 @@ CURVE_GROUPS = {  # the panels of Learning_curves.png
     "does GRPO teach?": ["teach-level", "ladder-1", "ladder-2", "ladder-3", "teach-sum"],
 }
 PICTURED = {  # the scripts of a picture, most important first; the rest fills up, the Markdown has all
-    "GRPO_reward": [
-        *("base", "SFT-brief", "SFT", *VARIANTS, "GRPO-Control-format-long"),
-    ],
+    "GRPO_reward": ["base", "SFT-brief", "SFT", *VARIANTS, "GRPO-Control-format-long"],
     "Out-domain": [
         *("base", "SFT-brief", "SFT", "GRPO-Linear", "GRPO-1K-def-long", "GRPO-Hybrid-long", "GRPO-1K-def-from-SFT"),
         *("GRPO-Intuitor-from-SFT", "GRPO-Control-random-long", "GRPO-Control-format-long", "SFT-x", "GRPO-1K-def-x"),

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import results, runs, settings
 from common.settings import setting
-from resources import measurements
+from resources import measurements, scripts
 
 
 @dataclass
@@ -31,9 +31,7 @@ class Args(settings.ProfileArgs):
     folder: str = setting("resources", "folder of results.csv, tables and pictures")
 
 
-VARIANTS = ["GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def"]
-CONTROL = "GRPO-Control-format"
-SCRIPTS = ["base", "SFT-brief", "SFT", *VARIANTS, CONTROL]
+SCRIPTS = ["base", "SFT-brief", "SFT", *scripts.RUN_VARIANTS, scripts.RUN_CONTROL]
 DECODINGS = ["sampled", "greedy"]
 HEAD = """\
              sampled                   greedy                     vs {:13} well-formed
@@ -92,7 +90,7 @@ def difference(row: dict | None, reference: dict | None) -> str:
 def updates_of(curves: list[dict], args) -> str:
     """How many updates the variants of the run had."""
     run = (str(args.seed), runs.lineage(args.base)[0])
-    known = [row for row in curves if row["script"] in VARIANTS and (row["seed"], row["base"]) == run]
+    known = [row for row in curves if row["script"] in scripts.RUN_VARIANTS and (row["seed"], row["base"]) == run]
     return f"{max(int(row['step']) for row in known)} updates" if known else "So few updates"
 
 
@@ -100,7 +98,7 @@ def table(run: dict, committed: dict, start: str) -> list[str]:
     """A line for each script; cells are empty where a row is missing. start: what the variants started from."""
     lines = [HEAD.format(start)]
     for script in SCRIPTS:
-        cells = ["format-only" if script == CONTROL else script]
+        cells = ["format-only" if script == scripts.RUN_CONTROL else script]
         for decoding in DECODINGS:
             cells += [interval(run.get((script, decoding))), percent(committed.get((script, decoding)), "accuracy")]
         cells += [difference(rows.get((script, "sampled")), rows.get((start, "sampled"))) for rows in (run, committed)]
