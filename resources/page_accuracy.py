@@ -28,7 +28,7 @@ TITLES = {  # of the tables and pictures of that name
     "BFCL": "BFCL: perfect matches of tool calls",
     "ToolUse": "Tool use: questions answered without a failure, and five measures",
 }
-PANELS = {"Out-domain": (3, 6, 12), "BFCL": (2, 2, 14), "ToolUse": (3, 6, 10)}  # in a row, of a base; scripts
+PANELS = {"Out-domain": (3, 6, 12), "BFCL": (2, 2, 13), "ToolUse": (3, 6, 10)}  # in a row, of a base; scripts
 COLUMNS = {  # of results.csv: head of the column, format
     "format_rate": ("well-formed", "{:.0%}"),
     "truncated_rate": ("truncated", "{:.0%}"),

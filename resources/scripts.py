@@ -15,7 +15,7 @@ STARTS = {  # script -> (start, note below the tables), in the order of the tabl
     "GRPO-1K-v3": ("SFT-brief", ""),
     "GRPO-1K-def": ("SFT-brief", ""),
     "GRPO-Hybrid": ("SFT-brief", ""),
-    "GRPO-Intuitor": ("SFT-brief", "rewarded for its own certainty alone, not for answers"),
+    "GRPO-Intuitor": ("SFT-brief", "rewarded for its own confidence alone, not for answers"),
     "GRPO-DualHead": ("SFT-brief", ""),
     "GRPO-Linear": ("base", "no SFT"),
     "GRPO-GSM8K": ("SFT-brief", ""),
@@ -58,14 +58,14 @@ STARTS = {  # script -> (start, note below the tables), in the order of the tabl
     "SFT-sum": ("base", "SFT on linear_sum, two skills composed"),
     "teach-sum": ("SFT-sum", "GRPO-1K-def, 300 updates on linear_sum"),
     "SFT-BFCL": ("base", "SFT on tool calls, half of them in a syntax that the checker does not read"),
-    "SFT-BFCL-clean": ("base", "SFT on tool calls without that syntax"),
-    "SFT-BFCL-multi": ("SFT-BFCL", "SFT on dialogues"),
-    "SFT-BFCL-multi-clean": ("SFT-BFCL-clean", "SFT on dialogues without that syntax"),
     "GRPO_BFCL_v1": ("SFT-BFCL", ""),
+    "SFT-BFCL-clean": ("base", "SFT on tool calls without that syntax"),
     "GRPO_BFCL_v1-clean": ("SFT-BFCL-clean", "five times as many updates"),
     "GRPO_BFCL_v1-from-GRPO-1K-def": ("GRPO-1K-def-long", "a start of the thesis, which was taught no calls"),
     "GRPO_BFCL_v1-from-GRPO-Hybrid": ("GRPO-Hybrid-long", "a start of the thesis, which was taught no calls"),
+    "SFT-BFCL-multi": ("SFT-BFCL", "SFT on dialogues"),
     "GRPO_BFCL_v2": ("SFT-BFCL-multi", ""),
+    "SFT-BFCL-multi-clean": ("SFT-BFCL-clean", "SFT on dialogues without that syntax"),
     "GRPO_BFCL_v2-clean": ("SFT-BFCL-multi-clean", "more updates"),
     "GRPO_BFCL_v2-from-GRPO-1K-def": ("GRPO-1K-def-long", "a start of the thesis, which was taught no calls"),
     "GRPO_BFCL_v2-from-GRPO-Hybrid": ("GRPO-Hybrid-long", "a start of the thesis, which was taught no calls"),
@@ -106,16 +106,14 @@ TEACHING = {script for _, *names in TAUGHT.values() for script in names}
 CURVE_GROUPS = {  # the panels of Learning_curves.png
     "answer and format rewards, as in run.sh": [*RUN_VARIANTS, RUN_CONTROL],
     "from SFT on all rows": [f"GRPO-{name}-from-SFT" for name in ("1K-def", "Hybrid", "Intuitor", "DualHead")],
-    "certainty rewards, long and on linear_x": [
-        f"GRPO-{name}-{kind}" for kind in ("long", "x") for name in ("Hybrid", "Intuitor", "DualHead")
-    ],
+    "confidence in the reward": [f"GRPO-{name}-long" for name in ("Hybrid", "Intuitor", "DualHead")],
+    "linear_x, from SFT-x": [f"GRPO-{name}-x" for name in ("1K-def", "Hybrid", "Intuitor", "DualHead")],
     "answer alone, and controls": [
         *("GRPO-Linear", "GRPO-Linear-brief", "GRPO-Control-random-long", "GRPO-Control-format-long")
     ],
     "tool calls, GRPO_BFCL_": [
         f"GRPO_BFCL_v{i}{start}" for i in (1, 2) for start in ("", "-clean", "-from-GRPO-1K-def")
     ],
-    "does GRPO teach?": ["teach-level", "ladder-1", "ladder-2", "ladder-3", "teach-sum"],
 }
 PICTURED = {  # the scripts of a picture, most important first; the rest fills up, the Markdown has all
     "GRPO_reward": ["base", "SFT-brief", "SFT", *VARIANTS, "GRPO-Control-format-long"],
@@ -123,7 +121,7 @@ PICTURED = {  # the scripts of a picture, most important first; the rest fills u
         *("base", "SFT-brief", "SFT", "GRPO-Linear", "GRPO-1K-def-long", "GRPO-Hybrid-long", "GRPO-1K-def-from-SFT"),
         *("GRPO-Intuitor-from-SFT", "GRPO-Control-random-long", "GRPO-Control-format-long", "SFT-x", "GRPO-1K-def-x"),
     ],
-    "BFCL": [script for script in ORDER if "BFCL" in script or script in ("never-calls", "base")],
+    "BFCL": [script for script in ORDER if "BFCL" in script or script == "base"],
     "ToolUse": [script for script in ORDER if "_tools" in script or script == "base"],
     "Pass_at_k": ["base", "SFT-brief", "SFT", "GRPO-1K-def-long", "GRPO-Intuitor-long", "GRPO-Linear"],
 }
