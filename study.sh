@@ -140,15 +140,16 @@ for seed in $SEEDS; do
 done
 finish
 
-# 300 updates of each design, from SFT on all rows of a level, or on a few rows of systems of which x + y is asked for
+# 300 updates of each design: from SFT on all rows of a level; or, of systems of which x + y is asked for, from an SFT that
+# ends while they are half learned
 stage "does GRPO teach? one level of systems, a ladder of levels, two skills composed"
 make_data SFT/dataset_creation.py --dataset linear_sum
-for seed in $SEEDS; do train SFT-sum - $SFT --dataset linear_sum --max_steps 12; done
+for seed in $SEEDS; do train SFT-sum - $SFT --dataset linear_sum --max_steps 144; done
 finish
 TEACH="--heldout_every 20 --heldout_rows 100"
 for seed in $SEEDS; do
   train teach-level SFT $DEF --max_steps 300 --dataset linear $TEACH
-  train teach-sum SFT-sum $DEF --max_steps 300 --dataset linear_sum $TEACH
+  train teach-sum SFT-sum GRPO_indomain/GRPO-Linear.py --max_steps 300 --dataset linear_sum $TEACH
   train ladder-1 SFT $DEF --max_steps 100 --dataset linear $TEACH
 done
 finish

@@ -11,9 +11,9 @@ PANELS = {  # of held-out curves: runs one after the other
     "two skills composed": ["teach-sum"],
 }
 NOTES = """\
-- GRPO-1K-def, 300 updates each, from an SFT whose rows all have one way of reasoning: nothing is left but to compute
+- 300 updates of GRPO each, from an SFT whose rows all have one way of reasoning: nothing is left but to compute
   better. teach-level and teach-sum stay on the data of their start; ladder-3 climbs from linear over
-  linear-harder to linear-hardest, 100 updates on each.
+  linear-harder to linear-hardest, 100 updates on each. Rewards: GRPO-1K-def's; teach-sum: GRPO-Linear's.
 - greedy: one completion; [ ]: 95 % Wilson interval over the problems at the mean over the seeds. pass@k: at
   temperature 1, at least one of k completions is correct, unbiased estimate; [ ]: 95 % bootstrap interval over the
   problems.
