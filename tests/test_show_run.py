@@ -1,7 +1,6 @@
-"""What is shown of one run: its table beside the committed figures, and the styles of its solutions."""
+"""What is shown of one run: its table beside the committed figures."""
 
 import itertools
-import json
 import subprocess
 
 import pytest
@@ -11,7 +10,6 @@ from test_tables import measured, one_line, write
 from common import results, settings
 
 show_run = load_script("resources/show_run.py")
-styles = load_script("resources/solution_styles.py")
 
 
 def one_run(folder, scripts=show_run.SCRIPTS, correct=6, seed=3407, more=()):
@@ -123,30 +121,3 @@ def test_a_run_may_lack_rows_and_have_another_seed(tmp_path, capsys):
     assert "line 2: accuracy" in one_line(capsys, show, folder, capsys)
     (folder / "results.csv").unlink()
     assert "make run" in one_line(capsys, show, folder, capsys)
-
-
-def test_solution_styles_are_counted_by_the_key_of_each_completion(tmp_path, capsys):
-    def completions(name, key, *rows):
-        key = dict(zip(results.KEY, key))
-        lines = [json.dumps({**key, "text": "1*2" * stars, "correct": correct}) for stars, correct in rows]
-        (tmp_path / f"{name}.jsonl").write_text("".join(f"{line}\n" for line in lines))
-
-    def count():
-        styles.main(settings.parse(styles.Args, styles.__doc__, argv=["--profile", "tiny", "--tests", str(tmp_path)]))
-        return [line.strip("| ").split(" | ") for line in capsys.readouterr().out.strip().split("\n")[2:]]
-
-    linear = ("tiny-base", "linear", "test", "sampled")
-    completions("a", ("GRPO-1K", 1, *linear), (6, True), (7, True), (6, True), (6, False))
-    assert "no completions of SFT" in one_line(capsys, count)
-    completions("b-linear-test-sampled", ("SFT", 1, *linear), (6, True), (5, False))
-    completions("c", ("SFT", 2, *linear), (6, False), (0, True))
-    for i, other in enumerate(
-        [("yes_no", "test", "sampled"), ("linear", "validation", "sampled"), ("linear", "test", "greedy")]
-    ):
-        completions(f"other-{i}", ("SFT", 1, "tiny-base", *other), (6, True))
-    assert count() == [
-        ["GRPO-1K", "4", "75.0%", "100.0%", "75.0%", "0.0%", "37.5%"],
-        ["SFT", "4", "50.0%", "50.0%", "50.0%", "50.0%", "50.0%"],
-    ]
-    (tmp_path / "c.jsonl").write_text('{"script": "SFT", "se')
-    assert "c.jsonl" in one_line(capsys, count)
