@@ -141,15 +141,20 @@ done
 finish
 
 # 300 updates of each design: from SFT on all rows of a level; or, of systems of which x + y is asked for, from an SFT that
-# ends while they are half learned
+# ends while the last step, the sum, is being learned, and from one that ends before (early)
 stage "does GRPO teach? one level of systems, a ladder of levels, two skills composed"
 make_data SFT/dataset_creation.py --dataset linear_sum
-for seed in $SEEDS; do train SFT-sum - $SFT --dataset linear_sum --max_steps 144; done
+for seed in $SEEDS; do
+  train SFT-sum - $SFT --dataset linear_sum --max_steps 144
+  train SFT-sum-early - $SFT --dataset linear_sum --max_steps 96
+done
 finish
 TEACH="--heldout_every 20 --heldout_rows 100"
 for seed in $SEEDS; do
   train teach-level SFT $DEF --max_steps 300 --dataset linear $TEACH
-  train teach-sum SFT-sum GRPO_indomain/GRPO-Linear.py --max_steps 300 --dataset linear_sum $TEACH
+  for early in "" -early; do
+    train teach-sum$early SFT-sum$early GRPO_indomain/GRPO-Linear.py --max_steps 300 --dataset linear_sum $TEACH
+  done
   train ladder-1 SFT $DEF --max_steps 100 --dataset linear $TEACH
 done
 finish
@@ -162,7 +167,7 @@ for seed in $SEEDS; do
     --pass_rows 100 -- SFT teach-level ladder-3
   measure test-ladder GRPO_indomain/GRPO_test.py $VLLM --dataset linear linear-harder --show 0 -- ladder-{1,2}
   measure test-sum GRPO_indomain/GRPO_test.py $VLLM --dataset linear_sum --show 0 --pass_k 64 --pass_rows 100 -- \
-    SFT-sum teach-sum
+    SFT-sum{,-early} teach-sum{,-early}
 done
 finish
 

@@ -5,15 +5,17 @@ from pathlib import Path
 from common import evaluation
 from resources import comparisons, measurements, pages, plots_points, scripts
 
-PANELS = {  # of held-out curves: runs one after the other
-    "one level": ["teach-level"],
-    "a ladder of levels": ["ladder-1", "ladder-2", "ladder-3"],
-    "two skills composed": ["teach-sum"],
+PANELS = {  # of held-out curves: in each list runs one after the other
+    "one level": [["teach-level"]],
+    "a ladder of levels": [["ladder-1", "ladder-2", "ladder-3"]],
+    "two skills composed": [["teach-sum"], ["teach-sum-early"]],
 }
 NOTES = """\
 - 300 updates of GRPO each, from an SFT whose rows all have one way of reasoning: nothing is left but to compute
   better. teach-level and teach-sum stay on the data of their start; ladder-3 climbs from linear over
-  linear-harder to linear-hardest, 100 updates on each. Rewards: GRPO-1K-def's; teach-sum: GRPO-Linear's.
+  linear-harder to linear-hardest, 100 updates on each. Rewards: GRPO-1K-def's; on linear_sum GRPO-Linear's.
+- linear_sum: the base has both skills, systems and sums of signed numbers, and never saw them composed. SFT-sum-early
+  ends before the composition is learned, SFT-sum while it is, sooner or later on each seed.
 - greedy: one completion; [ ]: 95 % Wilson interval over the problems at the mean over the seeds. pass@k: at
   temperature 1, at least one of k completions is correct, unbiased estimate; [ ]: 95 % bootstrap interval over the
   problems.
@@ -46,8 +48,8 @@ def measure(items: dict, base: str, flips: int) -> tuple[dict, dict]:
     against = {}
     for name in dict.fromkeys(name for values in known.values() for name in values):
         of_measure = {key: values[name] for key, values in known.items() if name in values}
-        starts = {(dataset, script): (dataset, scripts.TAUGHT[dataset][0]) for dataset, script in of_measure}
-        trained = {key: start for key, start in starts.items() if key[1] not in ("base", start[1])}
+        starts = {(dataset, script): scripts.TAUGHT[dataset].get(script) for dataset, script in of_measure}
+        trained = {key: (key[0], start) for key, start in starts.items() if start}
         against[name] = comparisons.compare(of_measure, trained, flips)
     return known, against
 
@@ -99,12 +101,14 @@ def picture_of(items: dict, curves: dict, base: str, head: str, flips: int) -> t
                 script: comparisons.pass_at_each_k(of_set[script], flips) for script in names if script in of_set
             }
     lines = {}
-    for title, names in PANELS.items():
-        after, of_panel = 0, []
-        for script in names:
-            if known := curves.get((base, script)):
-                of_panel.append((script, known, after))
-                after += max(max(steps) for steps in known.values())
+    for title, chains in PANELS.items():
+        of_panel = []
+        for chain in chains:
+            after = 0
+            for script in chain:
+                if known := curves.get((base, script)):
+                    of_panel.append((script, known, after))
+                    after += max(max(steps) for steps in known.values())
         if of_panel:
             lines[title + head] = of_panel
     return passes, lines

@@ -55,8 +55,10 @@ STARTS = {  # script -> (start, note below the tables), in the order of the tabl
     "ladder-1": ("SFT", "GRPO-1K-def, 100 updates on the same systems"),
     "ladder-2": ("ladder-1", "100 more on harder ones"),
     "ladder-3": ("ladder-2", "GRPO-1K-def up a ladder of three levels, 100 updates each"),
-    "SFT-sum": ("base", "SFT on linear_sum (x + y is asked for), until a fifth is solved"),
+    "SFT-sum": ("base", "144 updates of SFT on linear_sum: x + y is asked for"),
     "teach-sum": ("SFT-sum", "the reward of GRPO-Linear, 300 updates on linear_sum"),
+    "SFT-sum-early": ("base", "96 updates of SFT on linear_sum"),
+    "teach-sum-early": ("SFT-sum-early", "as teach-sum"),
     "SFT-BFCL": ("base", "SFT on tool calls, half of them in a syntax that the checker does not read"),
     "GRPO_BFCL_v1": ("SFT-BFCL", ""),
     "SFT-BFCL-clean": ("base", "SFT on tool calls without that syntax"),
@@ -96,13 +98,16 @@ ABLATIONS = {  # script -> the run that it changes in one thing
 }
 CONTROLS = [f"GRPO-{name}-long" for name in ("Intuitor", "DualHead", "Control-random", "Control-format")]
 
-# Teaching.md: data set -> start, and what was trained from it.
+# Teaching.md: data set -> script -> what it is compared with there, "" for a start.
 TAUGHT = {
-    "linear": ["SFT", "teach-level", "ladder-3"],
-    "linear-harder": ["SFT", "teach-level", "ladder-3"],
-    "linear_sum": ["SFT-sum", "teach-sum"],
+    "linear": {"SFT": "", "teach-level": "SFT", "ladder-3": "SFT"},
+    "linear-harder": {"SFT": "", "teach-level": "SFT", "ladder-3": "SFT"},
+    "linear_sum": {
+        **{"SFT-sum": "", "teach-sum": "SFT-sum"},
+        **{"SFT-sum-early": "", "teach-sum-early": "SFT-sum-early"},
+    },
 }
-TEACHING = {script for _, *names in TAUGHT.values() for script in names}
+TEACHING = {script for of_set in TAUGHT.values() for script, start in of_set.items() if start}
 CURVE_GROUPS = {  # the panels of Learning_curves.png
     "answer and format rewards, as in run.sh": [*RUN_VARIANTS, RUN_CONTROL],
     "from SFT on all rows": [f"GRPO-{name}-from-SFT" for name in ("1K-def", "Hybrid", "Intuitor", "DualHead")],

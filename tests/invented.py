@@ -6,7 +6,7 @@ import math
 import random
 
 from common import results
-from resources import measurements, scripts
+from resources import measurements, page_teaching, scripts
 
 SHAPES = {  # updates to half, accuracy at the end, fall, of each reward that goes on until its curve is flat
     "GRPO-1K-long": (38, 0.71, 0),
@@ -107,8 +107,11 @@ def others(rng, base) -> tuple[list[dict], list[dict]]:
     for i, names in enumerate(scripts.CURVE_GROUPS.values()):
         for script, seed in itertools.product(names, (1, 2, 3)):
             if script not in SHAPES and i:
-                updates = 300 if script.startswith("teach") else 100 if script.startswith("ladder") else 48
-                curves += learned(rng, script, seed, updates, updates // 12, updates / 4, 0.7, base=base)
+                curves += learned(rng, script, seed, 48, 4, 12, 0.7, base=base)
+    for panel, seed in itertools.product(page_teaching.PANELS.values(), (1, 2, 3)):
+        for script in itertools.chain(*panel):
+            updates = 300 if script.startswith("teach") else 100
+            curves += learned(rng, script, seed, updates, updates // 12, updates / 4, 0.7, base=base)
     return rows, curves
 
 
