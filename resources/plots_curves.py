@@ -10,10 +10,10 @@ HELDOUT = "held-out accuracy, %"
 COLOURS = {scripts.short(script): colour for script, colour in zip(scripts.VARIANTS, plots.PALETTE)}
 
 
-def curve(axis, known: dict, label: str, colour: str, line: str, after: int = 0) -> None:
+def curve(axis, known: dict, label: str, colour: str, line: str, after: int = 0, each: bool = False) -> None:
     """Mean and band, in percent, at the steps that every seed has; known: seed -> step -> fraction.
 
-    after: updates before the first of these.
+    after: updates before the first of these. each: a thin line for each seed in place of the band.
     """
     at = sorted(set.intersection(*map(set, known.values()))) if known else []
     if not at:
@@ -22,7 +22,10 @@ def curve(axis, known: dict, label: str, colour: str, line: str, after: int = 0)
     lows, highs = zip(*((max(0, low), min(100, high)) for low, high in map(seeds.interval, values)))
     at = [step + after for step in at]
     axis.plot(at, list(map(statistics.mean, values)), label=f"{label} ({len(known)})", color=colour, ls=line)
-    axis.fill_between(at, lows, highs, color=colour, alpha=0.13, lw=0)
+    if each:
+        axis.plot(at, [[100 * steps[step - after] for steps in known.values()] for step in at], color=colour, lw=0.6)
+    else:
+        axis.fill_between(at, lows, highs, color=colour, alpha=0.13, lw=0)
 
 
 def panel(axis, known: dict[str, dict], title: str, ylabel: str) -> None:

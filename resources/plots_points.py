@@ -196,9 +196,9 @@ def teaching(rows: list[tuple], path: Path) -> None:
             plots.legend_below(axis)
         for axis, (title, lines) in zip(below, curves.items()):
             for i, (label, known, after) in enumerate(lines):
-                plots_curves.curve(axis, known, label, plots.PALETTE[i], plots.LINES[i % 4], after)
+                plots_curves.curve(axis, known, label, plots.PALETTE[i], plots.LINES[i % 4], after, each=True)
             plots_curves.finish(axis, title, plots_curves.HELDOUT)
             plots.legend_below(axis)
-    bands = "over the problems above, over the seeds (number in brackets) below"
-    plots.note(figure, f"Mean over the seeds; band: 95 % interval, {bands}.")
+    below = "Below, thin: each seed (number in brackets)."
+    plots.note(figure, f"Mean over the seeds; band: 95 % interval over the problems. {below}")
     plots.save(figure, path)
