@@ -33,7 +33,8 @@ def pictured(tables: dict) -> dict:
     """At most six scripts of each data set; those of Teaching.md have a picture of their own."""
     shown = {}
     for key, table in tables.items():
-        others = [script for script in table if script not in scripts.TEACHING]
+        taught = {*scripts.TAUGHT.get(key[1], {})} - {*scripts.PICTURED["Pass_at_k"]}
+        others = [script for script in table if script not in taught]
         if few := scripts.chosen("Pass_at_k", others, 6):
             shown[key] = {script: table[script] for script in few}
     return {key: table for key, table in shown.items() if set(table) != {"base"}} or shown
