@@ -23,7 +23,7 @@ def curve(axis, known: dict, label: str, colour: str, line: str, after: int = 0,
     at = [step + after for step in at]
     axis.plot(at, list(map(statistics.mean, values)), label=f"{label} ({len(known)})", color=colour, ls=line)
     if each:
-        axis.plot(at, [[100 * steps[step - after] for steps in known.values()] for step in at], color=colour, lw=0.6)
+        axis.plot(at, values, color=colour, lw=0.6)
     else:
         axis.fill_between(at, lows, highs, color=colour, alpha=0.13, lw=0)
 

@@ -102,10 +102,7 @@ CONTROLS = [f"GRPO-{name}-long" for name in ("Intuitor", "DualHead", "Control-ra
 TAUGHT = {
     "linear": {"SFT": "", "teach-level": "SFT", "ladder-3": "SFT"},
     "linear-harder": {"SFT": "", "teach-level": "SFT", "ladder-3": "SFT"},
-    "linear_sum": {
-        **{"SFT-sum": "", "teach-sum": "SFT-sum"},
-        **{"SFT-sum-early": "", "teach-sum-early": "SFT-sum-early"},
-    },
+    "linear_sum": {"SFT-sum": "", "teach-sum": "SFT-sum", "SFT-sum-early": "", "teach-sum-early": "SFT-sum-early"},
 }
 TEACHING = {script for of_set in TAUGHT.values() for script, start in of_set.items() if start}
 CURVE_GROUPS = {  # the panels of Learning_curves.png
