@@ -70,7 +70,7 @@ test-browser: $(VENV)/.ready-demo
 	$(IN_VENV) python -m pytest -q tests/browser
 
 base: $(READY)
-	$(IN_VENV) python SFT/tiny_base.py --overwrite
+	$(IN_VENV) python tiny/make_base.py --overwrite
 
 # Made again when a list of packages changes.
 $(READY): requirements.txt requirements/bfcl.txt $(REQUIREMENTS)

@@ -6,7 +6,7 @@ test cases stay unseen. split: BFCL v4's own entries, one fifth for testing, as 
 question (kind single), or have the same index in the four multi-turn categories (kind multi), go into one split.
 
 Input: the data of the installed bfcl-eval. Output: outputs/data/bfcl_<kind>/ or outputs/data/bfcl_split_<kind>/ (sft,
-train, validation, test .jsonl and run.json; common/tools/synthetic.py says what a row holds).
+train, validation, test .jsonl and run.json; BFCL/bfcl/synthetic.py says what a row holds).
 Command: python BFCL/BFCL_dataset_creation.py --kind single
 """
 
@@ -17,10 +17,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, runs, settings, tasks
+from BFCL.bfcl import entries
+from BFCL.bfcl.synthetic import LEVELS, multi, single
+from common import data, runs, settings
 from common.settings import setting
-from common.tools import entries
-from common.tools.synthetic import LEVELS, multi, single
+from tiny import problems
 
 KINDS = {"single": single, "multi": multi}
 
@@ -47,8 +48,8 @@ class Args(settings.RunArgs):
 def synthetic_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
     """The splits of tasks made by code; those of SFT and GRPO are different tasks."""
     make, how = KINDS[args.kind], {"level": LEVELS[args.level], "python": args.python}
-    made = {name: tasks.problems(make, name, sizes[name], args.seed, **how) for name in ("validation", "test")}
-    trained = tasks.problems(make, "train", sizes["sft"] + sizes["train"], args.seed, **how)
+    made = {name: problems.draw(make, name, sizes[name], args.seed, **how) for name in ("validation", "test")}
+    trained = problems.draw(make, "train", sizes["sft"] + sizes["train"], args.seed, **how)
     return made | {"sft": trained[: sizes["sft"]], "train": trained[sizes["sft"] :]}
 
 

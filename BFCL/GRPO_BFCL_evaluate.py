@@ -26,10 +26,10 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 import GRPO_BFCL_v1
 import GRPO_BFCL_v2
 
+from BFCL.bfcl import dialogues, entries, official_cli, scoring
+from BFCL.bfcl.sandbox import Sandbox
 from common import data, evaluation, generation, models, results, runs, settings
 from common.settings import setting
-from common.tools import dialogues, entries, official_cli, scoring
-from common.tools.sandbox import Sandbox
 
 GROUPS = {  # the official ones, without Java and JavaScript apart
     "non_live": ("simple_python", "simple_java", "simple_javascript", "multiple", "parallel", "parallel_multiple"),
@@ -126,7 +126,7 @@ def silent(asked: list, **how) -> list[dict]:
 def loaded_model(folder: str, tokenizer, args) -> Callable:
     """From conversations to completions of a checkpoint; an empty one where the context leaves no room for any."""
     room = generation.context_length(folder, args) - args.max_new_tokens
-    return dialogues.within(generation.generator(folder, tokenizer, args), tokenizer, room)
+    return generation.within(generation.generator(folder, tokenizer, args), tokenizer, room)
 
 
 def test_checkpoint(folder: str, facts: dict, load: Callable, sets: list, sandbox: Sandbox, args) -> None:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from BFCL.bfcl import scoring
 from common import grpo, settings
 from common.settings import setting
-from common.tools import scoring
 
 # Also those of the reward in held-out metrics and in the tables, whatever --reward_weights says.
 WEIGHTS = {"valid": 0.5, "call": 0.1, "name": 0.1, "arguments": 0.2, "no_extra": 0.1}

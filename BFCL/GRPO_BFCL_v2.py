@@ -18,11 +18,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from BFCL.bfcl import scoring
+from BFCL.bfcl.rollout import rollout
+from BFCL.bfcl.sandbox import Sandbox
 from common import grpo, settings
 from common.settings import setting
-from common.tools import scoring
-from common.tools.rollout import rollout
-from common.tools.sandbox import Sandbox
 
 # Also those of the reward in held-out metrics and in the tables, whatever --reward_weights says.
 WEIGHTS = {"valid": 0.5, "prefix": 0.15, "turns": 0.15, "responses": 0.1, "concise": 0.1}
@@ -92,7 +92,7 @@ REWARDS = [valid, prefix, turns, responses, concise]
 def main(args):
     from trl import GRPOTrainer  # not needed for --help
 
-    from common.tools.watch import DialogueWatch
+    from BFCL.bfcl.watch import DialogueWatch
 
     made_by = "python SFT/SFT_train.py --dataset bfcl_multi --output outputs/SFT-BFCL, for --base outputs/SFT-BFCL"
     run = grpo.prepare(args, made_by, check=functools.partial(scoring.check_turns, kind="multi"))

@@ -91,7 +91,7 @@ REWARDS = [tag_count, soft_format, strict_format, integer, correctness]
 def main(args):
     from trl import GRPOTrainer  # not needed for --help
 
-    run = grpo.prepare(args, made_by="python SFT/tiny_base.py", default_tags="think")
+    run = grpo.prepare(args, made_by="python tiny/make_base.py", default_tags="think")
     trainer = GRPOTrainer(run.model, REWARDS, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
     grpo.train(run, trainer)
 

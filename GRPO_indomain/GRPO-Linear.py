@@ -58,7 +58,7 @@ REWARDS = [answer]
 def main(args):
     from trl import GRPOTrainer  # not needed for --help
 
-    run = grpo.prepare(args, made_by="python SFT/tiny_base.py")
+    run = grpo.prepare(args, made_by="python tiny/make_base.py")
     trainer = GRPOTrainer(run.model, REWARDS, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
     grpo.train(run, trainer)
 

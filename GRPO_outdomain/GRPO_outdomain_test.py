@@ -18,16 +18,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, evaluation, judge, models, runs, settings, tasks
+from common import data, evaluation, judge, models, runs, settings
 from common.settings import setting
+from tiny import problems
 
-SETS = (*data.QUESTIONS, *tasks.OTHER_SHAPES)
+SETS = (*data.QUESTIONS, *problems.OTHER_SHAPES)
 
 
 @dataclass
 class Args(settings.ProfileArgs):
     checkpoints: list[str] = setting([], "folders or hub names [the base and all of outputs/]")
-    dataset: list[str] = setting(list(data.QUESTIONS), "sets of questions", tiny=list(tasks.OTHER_SHAPES), choices=SETS)
+    dataset: list[str] = setting(
+        list(data.QUESTIONS), "sets of questions", tiny=list(problems.OTHER_SHAPES), choices=SETS
+    )
     boolq: str = setting("", "local folder instead of google/boolq")
     commonsense_qa: str = setting("", "local folder instead of tau/commonsense_qa")
     arc_challenge: str = setting("", "local folder instead of allenai/ai2_arc, ARC-Challenge")
@@ -54,8 +57,8 @@ class Args(settings.ProfileArgs):
 
 def questions(name: str, args) -> tuple[str, list[dict], int]:
     """The split's name, its rows, and how many of them had no usable answer or options."""
-    if name in tasks.OTHER_SHAPES:
-        rows = tasks.problems(tasks.OTHER_SHAPES[name], "test", args.rows or 200, args.draw)
+    if name in problems.OTHER_SHAPES:
+        rows = problems.draw(problems.OTHER_SHAPES[name], "test", args.rows or 200, args.draw)
         return "test", [{**row, "options": data.options_of(row["question"])} for row in rows], 0
     rows, unusable = data.load_questions(name, getattr(args, name))
     return data.QUESTIONS[name].test, rows, unusable

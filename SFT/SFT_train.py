@@ -62,7 +62,7 @@ def main(args):
     models.check_device(args)
     rows, fingerprint = data.read_split(args.dataset, "sft", working=True)
     heldout, _ = data.read_split(args.dataset, "validation", working=True)
-    base = runs.require_base(args.base, "python SFT/tiny_base.py")
+    base = runs.require_base(args.base, "python tiny/make_base.py")
     tokenizer, tag_set = models.load_tokenizer(base, args.tags)
     limit = args.max_length
     rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, "sft", completions=True)
@@ -84,7 +84,7 @@ def main(args):
     )
     score = evaluation.score_answer
     if "functions" in rows[0]:
-        from common.tools.scoring import score_calls as score
+        from BFCL.bfcl.scoring import score_calls as score
     training.train(run, trainer, score)
 
 

@@ -17,13 +17,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, models, runs, settings, tasks
+from common import data, models, runs, settings
 from common.settings import setting
+from tiny import problems
 
 
 @dataclass
 class Args(settings.RunArgs):
-    dataset: str = setting("openmath", "data set to make", tiny="linear", choices=(*tasks.SYSTEMS, *data.SOURCES))
+    dataset: str = setting("openmath", "data set to make", tiny="linear", choices=(*problems.SYSTEMS, *data.SOURCES))
     seed: int = setting(3407, "draws the rows and their order; that of the thesis")
     sft_rows: int = setting(5000, "rows with reasoning, for SFT; 512 in the linear-equations study", tiny=512, low=0)
     train_rows: int = setting(1000, "rows for GRPO, as in the thesis", low=0)
@@ -37,7 +38,7 @@ class Args(settings.RunArgs):
     )
     max_characters: int = setting(1000, "longer questions are left out: they would exceed the prompt limit", low=1)
     max_working_characters: int = setting(5000, "longer reasoning is left out: too long for SFT", low=1)
-    level: str = setting("seed", "range of the linear systems", tiny="hard", choices=tuple(tasks.LEVELS))
+    level: str = setting("seed", "range of the linear systems", tiny="hard", choices=tuple(problems.LEVELS))
     terse: float = setting(0.0, "fraction of the linear systems solved without writing the products", low=0, high=1)
     openmath: str = setting("", "local folder instead of unsloth/OpenMathReasoning-mini")
     gsm8k: str = setting("", "local folder instead of openai/gsm8k")
@@ -78,11 +79,11 @@ def main(args):
     runs.check_output(args)
     sizes, needed = {"sft": args.sft_rows, "train": args.train_rows}, []
     sizes |= {"validation": args.validation_rows, "test": args.test_rows}
-    if args.dataset in tasks.SYSTEMS:
-        make, level = tasks.SYSTEMS[args.dataset], tasks.LEVELS[args.level]
+    if args.dataset in problems.SYSTEMS:
+        make, level = problems.SYSTEMS[args.dataset], problems.LEVELS[args.level]
         how = {"seed": args.seed, "level": level, "terse": args.terse}
-        splits = {name: tasks.problems(make, name, sizes[name], **how) for name in ("validation", "test")}
-        trained = tasks.problems(make, "train", args.sft_rows + args.train_rows, **how)
+        splits = {name: problems.draw(make, name, sizes[name], **how) for name in ("validation", "test")}
+        trained = problems.draw(make, "train", args.sft_rows + args.train_rows, **how)
         splits |= {"sft": trained[: args.sft_rows], "train": trained[args.sft_rows :]}
     else:
         feeds = data.SOURCES[args.dataset].feeds

@@ -22,9 +22,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 from tool_executor import ToolExecutor
 
-from common import data, models, runs, settings, training
+from common import calls, data, models, runs, settings, training
 from common.settings import setting
-from common.tools import calls, conversations, teacher
+from ToolUse.tooluse import conversations, teacher
 
 if settings.HELP:
     Config = object  # --help does not wait for trl, whose import takes seconds
@@ -234,7 +234,7 @@ def main(args):
     from datasets import Dataset
     from trl import DPOTrainer  # not needed for --help
 
-    from common.tools.watch import EpisodeWatch
+    from ToolUse.tooluse.watch import EpisodeWatch
 
     dataset = Dataset.from_list(pairs)
     run = training.begin(

@@ -19,7 +19,7 @@ from tool_executor import ToolExecutor
 
 from common import data, models, runs, settings, training
 from common.settings import setting
-from common.tools import conversations
+from ToolUse.tooluse import conversations
 
 if settings.HELP:
     Config = object  # --help does not wait for trl, whose import takes seconds
@@ -71,7 +71,7 @@ def main(args):
     executor = ToolExecutor(args.tools)
     rows, fingerprint = conversations.read_split(args.dataset, args.split)
     heldout, _ = conversations.read_split(args.dataset, "validation")
-    base = runs.require_base(args.base, "python SFT/tiny_base.py")
+    base = runs.require_base(args.base, "python tiny/make_base.py")
     tokenizer, tag_set = conversations.load_tokenizer(base, args.tags)
     limit = args.max_length
     rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, args.split, completions=True)
@@ -79,7 +79,7 @@ def main(args):
 
     from trl import SFTTrainer  # not needed for --help
 
-    from common.tools.watch import EpisodeWatch
+    from ToolUse.tooluse.watch import EpisodeWatch
 
     dataset = data.to_examples(rows, tag_set)
     run = training.begin(

@@ -20,7 +20,7 @@ from tool_executor import ToolExecutor
 
 from common import generation, models, runs, settings
 from common.settings import setting
-from common.tools import conversations, dialogues, episodes
+from ToolUse.tooluse import conversations, episodes
 
 
 @dataclass
@@ -73,7 +73,7 @@ def answer_with(args, executor: ToolExecutor):
     complete = functools.partial(
         generation.generate, model, tokenizer, max_new_tokens=args.max_new_tokens, batch_size=16
     )
-    complete = dialogues.within(complete, tokenizer, generation.context_length(folder, args) - args.max_new_tokens)
+    complete = generation.within(complete, tokenizer, generation.context_length(folder, args) - args.max_new_tokens)
     return lambda rows: episodes.play(rows, complete, executor.execute, args.max_turn_steps)
 
 

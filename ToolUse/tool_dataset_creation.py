@@ -3,10 +3,10 @@
 templates: questions from configs/questions.json for the tools of tool_executor.py; wordings and words of validation and
 test are in no other split. toolbench, glaive, messages: public data in these layouts, from the hub or from a folder.
 teacher: as in Toolformer (Schick et al. 2023, arXiv 2302.04761) a model proposes calls inside plain text, they are
-executed, and kept where the result makes the text that follows likelier (common/tools/teacher.py).
+executed, and kept where the result makes the text that follows likelier (ToolUse/tooluse/teacher.py).
 
 Input: configs/, or public data, or texts and a model. Output: outputs/data/tools/ or outputs/data/tools_<source>/
-(sft, train, validation, test .jsonl and run.json; common/tools/conversations.py says what a row holds).
+(sft, train, validation, test .jsonl and run.json; ToolUse/tooluse/conversations.py says what a row holds).
 Command: python ToolUse/tool_dataset_creation.py --source templates
 Command: python ToolUse/tool_dataset_creation.py --config ToolUse/configs/teacher.json
 """
@@ -20,9 +20,10 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 from tool_executor import ToolExecutor
 
-from common import data, models, runs, settings, tasks
+from common import data, models, runs, settings
 from common.settings import setting
-from common.tools import conversations, layouts, questions, teacher
+from tiny import problems
+from ToolUse.tooluse import conversations, layouts, questions, teacher
 
 SOURCES = ("templates", *layouts.LAYOUTS, "teacher")
 
@@ -62,8 +63,8 @@ def made_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
     executor = ToolExecutor(args.tools)
     how = {"templates": questions.read_templates(args.questions, executor.schemas), "executor": executor}
     how["unavailable"] = args.unavailable
-    made = {n: tasks.problems(questions.question, n, sizes[n], args.seed, **how) for n in ("validation", "test")}
-    trained = tasks.problems(questions.question, "train", sizes["sft"] + sizes["train"], args.seed, **how)
+    made = {n: problems.draw(questions.question, n, sizes[n], args.seed, **how) for n in ("validation", "test")}
+    trained = problems.draw(questions.question, "train", sizes["sft"] + sizes["train"], args.seed, **how)
     return made | {"sft": trained[: sizes["sft"]], "train": trained[sizes["sft"] :]}
 
 
@@ -102,7 +103,7 @@ def plain_texts(args, executor: ToolExecutor) -> list[str]:
         texts = [line for line in dict.fromkeys(lines) if teacher.boundaries(line)]
     else:
         how = {"templates": questions.read_templates(args.questions, executor.schemas), "executor": executor}
-        rows = tasks.problems(questions.question, "train", args.texts_rows, args.seed, **how, unavailable=0.0)
+        rows = problems.draw(questions.question, "train", args.texts_rows, args.seed, **how, unavailable=0.0)
         texts = [f"{row['question']} {row['messages'][-1]['content']}" for row in rows]
     if not texts:
         runs.fail(f"--texts {args.texts} has no line of at least two words")

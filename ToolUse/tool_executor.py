@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import runs
-from common.tools.limited import LimitedFunctions
+from ToolUse.tooluse.limited import LimitedFunctions
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 TOOLS = CONFIGS / "tools.json"

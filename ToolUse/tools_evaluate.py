@@ -2,7 +2,7 @@
 
 accuracy of <dataset> = fraction of questions without a failure. Five measures beside it, each with a row of its own,
 <dataset>:<measure>: tool (parsed names), arguments, format, execution, response (the answer states the results);
-common/tools/episodes.py defines them, and the kinds of failure. Interval: 95 % Wilson over the questions that a measure
+tooluse/episodes.py defines them, and the kinds of failure. Interval: 95 % Wilson over the questions that a measure
 applies to. The measures by tool, and the failures by kind, are rows of toolcalls.csv.
 
 Input: checkpoints, outputs/data/<dataset>/. Output: rows of resources/results.csv, items.csv and toolcalls.csv, each
@@ -22,7 +22,7 @@ from tool_executor import ToolExecutor
 
 from common import data, evaluation, generation, models, results, runs, settings
 from common.settings import setting
-from common.tools import conversations, dialogues, episodes
+from ToolUse.tooluse import conversations, episodes
 
 ALL = "all"
 
@@ -78,7 +78,7 @@ def main(args):
 def loaded(folder: str, tokenizer, args):
     """From conversations to completions of a checkpoint; an empty one where the context leaves no room for any."""
     room = generation.context_length(folder, args) - args.max_new_tokens
-    return dialogues.within(generation.generator(folder, tokenizer, args), tokenizer, room)
+    return generation.within(generation.generator(folder, tokenizer, args), tokenizer, room)
 
 
 def test(answer, key: dict, rows: list[dict], tag_set: str, plan, executor: ToolExecutor, args) -> None:

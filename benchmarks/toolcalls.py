@@ -21,10 +21,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import runs
-from common.tools import calls, entries, scoring
-from common.tools.official import MODEL, bfcl
-from common.tools.sandbox import Sandbox
+from BFCL.bfcl import entries, scoring
+from BFCL.bfcl.official import MODEL, bfcl
+from BFCL.bfcl.sandbox import Sandbox
+from common import calls, runs
 
 OUTPUT = runs.ROOT / "benchmarks" / "results" / "toolcalls.json"
 ROUNDS = 9

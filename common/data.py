@@ -10,6 +10,7 @@ import json
 import random
 import re
 import string
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -64,7 +65,7 @@ def _boolq(row: dict) -> dict | None:
 
 
 def _multiple_choice(row: dict) -> dict | None:
-    """In the format of tasks.multiple_choice, lettered by position: some rows of ARC number their options 1 to 4."""
+    """In the format of problems.multiple_choice, lettered by position: some rows of ARC number their options 1 to 4."""
     choices = row["choices"] or {}
     labels = choices.get("label") or []
     options = [" ".join((text or "").split()) for text in choices.get("text") or []]
@@ -205,6 +206,15 @@ def split_rows(
     for name in order:
         splits[name], pool = pool[: sizes[name]], pool[sizes[name] :]
     return splits
+
+
+SPLITS = ("train", "validation", "test")
+
+
+def split_of(key) -> str:
+    """The split of a problem, from a hash of the repr of its key, which must be stable."""
+    bucket = zlib.crc32(repr(key).encode()) % 16
+    return "test" if bucket == 0 else "validation" if bucket == 1 else "train"
 
 
 def rows_fingerprint(rows: list[dict]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from common import lora, memory, models, runs
 
 PROMPT_ROOM = 4096  # tokens that vLLM reserves for a prompt
+TOO_LONG = {"text": "", "tokens": 0, "truncated": True, "too_long": True}  # in place of a completion without room
 VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of a LoRA that vLLM can be asked to hold
 
 
@@ -183,6 +184,18 @@ def token_ids(tokenizer, texts: list[str]) -> list[list[int]]:
 def prompt_lengths(tokenizer, conversations: Sequence[list[dict]]) -> list[int]:
     """Tokens of each conversation before the completion."""
     return [len(ids) for ids in token_ids(tokenizer, rendered(tokenizer, conversations))]
+
+
+def within(answer: Callable, tokenizer, room: int) -> Callable:
+    """answer(conversations, **how), with TOO_LONG for every prompt of more than `room` tokens."""
+
+    def bounded(asked, **how):
+        lengths = prompt_lengths(tokenizer, asked)
+        fits = [conversation for conversation, length in zip(asked, lengths) if length <= room]
+        completions = iter(answer(fits, **how) if fits else [])
+        return [next(completions) if length <= room else dict(TOO_LONG) for length in lengths]
+
+    return bounded
 
 
 def generator(folder: str, tokenizer, args) -> Callable:

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-from common import certainty, data, evaluation, generation, models, prompts, runs, tasks
-from common.tools import conversations, dialogues, episodes
+from common import certainty, data, evaluation, generation, models, prompts, runs
+from tiny import problems
+from ToolUse.tooluse import conversations, episodes
 
 MAX_CHARACTERS = 10_000  # of a question, and of a text that is shown
 KINDS = {  # tag: class of what follows it, see STYLE in app.py
@@ -116,7 +117,7 @@ def sources() -> list[str]:
 def rows_of(source: str) -> list[dict]:
     """The test questions of a data set."""
     if source == "linear" and not data.dataset_folder(source).exists():
-        return tasks.problems(tasks.linear, "test", 100, seed=0)
+        return problems.draw(problems.linear, "test", 100, seed=0)
     rows, _ = data.read_split(source, "test")
     return [conversations.unfold(row) if "messages" in row else row for row in rows]
 
@@ -204,7 +205,7 @@ def answer(name: str, beside: str, row: dict, script: str, temperature: float, a
 def verdict(completion: dict, row: dict, tag_set: str) -> str:
     """A line of HTML: answer, whether it is correct and well-formed, length."""
     if "functions" in row:
-        from common.tools import scoring  # reads BFCL
+        from BFCL.bfcl import scoring
 
         found = scoring.score_calls(completion, row, prompts.TAG_SETS[tag_set])
     else:
@@ -275,7 +276,7 @@ def converse(name: str, beside: str, row: dict, known: bool, executor, temperatu
         return "".join(coloured(one["content"]) for one in said)
 
     while episode.going:
-        before, completion = episode.messages[written:], dict(dialogues.TOO_LONG)
+        before, completion = episode.messages[written:], dict(generation.TOO_LONG)
         if problem := too_long(folder, tokenizer, episode.messages, args):
             if not before:
                 raise ValueError(problem)

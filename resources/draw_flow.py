@@ -8,8 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from resources import plots
-from resources.plots import plt
+from resources.report import plots
+from resources.report.plots import plt
 
 BLUE, GREEN, ORANGE, GREY = "#dbe9f6", "#dff0d8", "#fde8cf", "#eeeeee"
 GRPO_TEXT = {

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import runs, settings
 from common.settings import setting
-from resources import (
+from resources.report import (
     measurements,
     page_accuracy,
     page_calibration,

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import results, runs, settings
 from common.settings import setting
-from resources import measurements, scripts
+from resources.report import measurements, scripts
 
 
 @dataclass

@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import prompts, runs, settings
 from common.settings import setting
-from resources import pages
+from resources.report import pages
 
 DETERMINANTS = [f"{name}=n*n-n*n=n-n=n" for name in "DXY"]
-STEPS = {  # dataset -> the lines of a careful solution (common/tasks.py), n for a number
+STEPS = {  # dataset -> the lines of a careful solution (tiny/problems.py), n for a number
     "linear": [*DETERMINANTS, "x=n/n=n", "y=n/n=n"],
     "linear_x": DETERMINANTS[:2],
     "linear_sum": [*DETERMINANTS, "x=n/n=n", "y=n/n=n", "n + n = n"],

@@ -6,7 +6,7 @@ import math
 import random
 
 from common import results
-from resources import measurements, page_teaching, scripts
+from resources.report import measurements, page_teaching, scripts
 
 SHAPES = {  # updates to half, accuracy at the end, fall, of each reward that goes on until its curve is flat
     "GRPO-1K-long": (38, 0.71, 0),

@@ -300,8 +300,8 @@ def hostile_call(rng: random.Random, methods: dict[str, list[str]]) -> dict | st
 
 
 def sandbox(work: Path, args, until: float) -> Iterator[Row]:
-    from common.tools import official, scoring
-    from common.tools.sandbox import Sandbox
+    from BFCL.bfcl import official, scoring
+    from BFCL.bfcl.sandbox import Sandbox
 
     rng, before, category = random.Random(args.seed), children(), "multi_turn_base"
     entries = official.bfcl().load_dataset_entry(category)

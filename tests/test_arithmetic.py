@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from common import arithmetic, tasks
+from common import arithmetic
+from tiny import problems
 
 CORRECT = [
     "13 + 8 = 21",
@@ -198,11 +199,11 @@ def test_a_correct_equality_counts_only_if_the_answer_rests_on_it(text, answer, 
     assert arithmetic.check(text, answer) == expected
 
 
-@pytest.mark.parametrize("make", [tasks.linear, tasks.word_problem])
+@pytest.mark.parametrize("make", [problems.linear, problems.word_problem])
 @pytest.mark.parametrize("terse", [0, 1])
 def test_true_reasoning_is_correct_and_a_changed_digit_never_gains(make, terse):
     rng = random.Random(1)
-    for problem in tasks.problems(make, "train", 100, 5, **({"terse": terse} if make is tasks.linear else {})):
+    for problem in problems.draw(make, "train", 100, 5, **({"terse": terse} if make is problems.linear else {})):
         working, answer = problem["working"], problem["solution"]
         correct, counted = arithmetic.check(working, answer)
         assert correct == counted > 0 and (correct, counted) == check_all(working), working

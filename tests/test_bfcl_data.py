@@ -10,13 +10,14 @@ import pytest
 import trl
 from conftest import ROOT, load_script
 
-from common import data, prompts, runs, settings, tasks
-from common.tools import entries, synthetic
-from common.tools.calls import call_key, decode, tool_message
-from common.tools.official import DOCUMENTS, bfcl, described
-from common.tools.parse import parse_call
-from common.tools.sandbox import Sandbox
-from common.tools.scoring import score_calls, score_multi, score_single, with_reward
+from BFCL.bfcl import entries, synthetic
+from BFCL.bfcl.official import DOCUMENTS, bfcl, described
+from BFCL.bfcl.parse import parse_call
+from BFCL.bfcl.sandbox import Sandbox
+from BFCL.bfcl.scoring import score_calls, score_multi, score_single, with_reward
+from common import data, prompts, runs, settings
+from common.calls import call_key, decode, tool_message
+from tiny import problems
 
 CREATION = load_script("BFCL/BFCL_dataset_creation.py")
 WEIGHTS = load_script("BFCL/GRPO_BFCL_v1.py").WEIGHTS
@@ -25,7 +26,7 @@ QWEN3 = (Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja").read_text
 
 
 def made(kind: str, n: int = 40, level: str = "tiny", split: str = "train") -> list[dict]:
-    return tasks.problems(KINDS[kind], split, n, 0, level=synthetic.LEVELS[level])
+    return problems.draw(KINDS[kind], split, n, 0, level=synthetic.LEVELS[level])
 
 
 def rendered(template: str, messages: list[dict]) -> str:
@@ -175,7 +176,7 @@ def test_synthetic_tasks_share_nothing_with_bfcl(kind):
     own = {name for owner in DOCUMENTS for name in described(owner)}
     named = [one for row in singles for one in json.loads(row["solution"]) if next(iter(one)) in own]
     assert len(said) > 3000 and len(called) > 500
-    for row in (row for level in synthetic.LEVELS for split in tasks.SPLITS for row in made(kind, 20, level, split)):
+    for row in (row for level in synthetic.LEVELS for split in data.SPLITS for row in made(kind, 20, level, split)):
         turns = [m for turn in json.loads(row["turns"]) for m in turn] if "turns" in row else row["prompt"][1:]
         assert not said & {message["content"].strip().lower() for message in turns}
         assert not called & {call_key(*one) for one in calls_of(row)}
@@ -189,7 +190,7 @@ def test_synthetic_tasks_share_nothing_with_bfcl(kind):
 def test_synthetic_splits_are_disjoint_and_repeatable(kind):
     """By the calls, whatever the level and the seed: a task of one split can appear in no other."""
     found = {}
-    for split in tasks.SPLITS:
+    for split in data.SPLITS:
         for row in made(kind, 60, "tiny", split) + made(kind, 30, "easy", split):
             key = json.dumps([call_key(*one) for one in calls_of(row)])
             assert found.setdefault(key, split) == split
@@ -275,7 +276,7 @@ def test_a_missing_data_set_names_the_command_that_makes_it(tmp_path, capsys):
 
 
 def test_mathematics_does_without_tool_calls():
-    """No module of common/ and no stage of mathematics imports common/tools/; SFT does so late, for rows with calls."""
+    """No module of common/ and no stage of mathematics imports tool calls; SFT does so late."""
     stages = ("common/*.py", "SFT/dataset_creation.py", "GRPO_indomain/*.py", "GRPO_outdomain/*.py")
     for path in (path for pattern in stages for path in ROOT.glob(pattern)):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -285,6 +286,6 @@ def test_mathematics_does_without_tool_calls():
                 names = [f"{node.module}.{alias.name}" for alias in node.names]
             else:
                 continue
-            assert not any(name.startswith("common.tools") for name in names), f"{path}: {names}"
+            assert not any(name.startswith(("BFCL", "ToolUse")) for name in names), f"{path}: {names}"
     sft = ast.parse((ROOT / "SFT" / "SFT_train.py").read_text())
-    assert not any(isinstance(n, ast.ImportFrom) and n.module.startswith("common.tools") for n in sft.body)
+    assert not any(isinstance(n, ast.ImportFrom) and n.module.startswith(("BFCL", "ToolUse")) for n in sft.body)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from common.tools import worker
-from common.tools.official import MODEL, bfcl
-from common.tools.sandbox import Sandbox
-from common.tools.scoring import score_multi, score_single
+from BFCL.bfcl import worker
+from BFCL.bfcl.official import MODEL, bfcl
+from BFCL.bfcl.sandbox import Sandbox
+from BFCL.bfcl.scoring import score_multi, score_single
 
 MULTI_TURN = ("multi_turn_base", "multi_turn_miss_func", "multi_turn_miss_param", "multi_turn_long_context")
 SINGLE_TURN = {  # entries with a ground truth

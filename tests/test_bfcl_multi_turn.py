@@ -6,12 +6,12 @@ import types
 import pytest
 from conftest import ROOT, load_script
 
+from BFCL.bfcl import dialogues
+from BFCL.bfcl.rollout import rollout
+from BFCL.bfcl.sandbox import Sandbox
+from BFCL.bfcl.scoring import with_reward
 from common import data, models, runs, settings
-from common.tools import dialogues
-from common.tools.calls import KINDS, call_text, offer, tool_message
-from common.tools.rollout import rollout
-from common.tools.sandbox import Sandbox
-from common.tools.scoring import with_reward
+from common.calls import KINDS, call_text, offer, tool_message
 
 V1, V2 = load_script("BFCL/GRPO_BFCL_v1.py"), load_script("BFCL/GRPO_BFCL_v2.py")
 STRING = {"type": "dict", "properties": {"dir_name": {"type": "string"}}, "required": ["dir_name"]}

@@ -9,12 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from conftest import ROOT, load_script, run_script
 
+from BFCL.bfcl import entries, official_cli
+from BFCL.bfcl.parse import parse_call
+from BFCL.bfcl.sandbox import Sandbox
+from BFCL.bfcl.scoring import score_single
 from common import generation, models, prompts, runs, settings
-from common.tools import entries, official_cli
-from common.tools.calls import KINDS, call_text, decode
-from common.tools.parse import parse_call
-from common.tools.sandbox import Sandbox
-from common.tools.scoring import score_single
+from common.calls import KINDS, call_text, decode
 
 V1 = load_script("BFCL/GRPO_BFCL_v1.py")
 EVALUATE = load_script("BFCL/GRPO_BFCL_evaluate.py")

@@ -16,8 +16,9 @@ sys.path.append(str(ROOT / "ToolUse"))
 from run_examples import to_row
 from tool_executor import ToolExecutor
 
-from common import data, generation, prompts, runs, tasks
+from common import data, generation, prompts, runs
 from demo import content
+from tiny import problems
 
 ARGS = SimpleNamespace(max_new_tokens=60, max_turn_steps=2, seed=0)
 ROW = {"question": "Work out 2 * 21.", "solution": "42"}
@@ -117,7 +118,7 @@ def last(made):
 
 def test_a_streamed_answer_is_that_of_generate(base):
     _, model, tokenizer, tag_set = base
-    row = tasks.problems(tasks.yes_no, "test", 1, seed=1)[0]
+    row = problems.draw(problems.yes_no, "test", 1, seed=1)[0]
     asked = data.conversation(row, prompts.TAG_SETS[tag_set])
     steps = list(content.stream(model, tokenizer, asked, 60, 0.0, seed=3))
     assert [len(ids) for ids in steps] == list(range(1, len(steps) + 1))

@@ -18,7 +18,8 @@ import fuzz
 import pytest
 from conftest import BASE, FEW, GRPO, SFT, call, one_line
 
-from common import checkpoints, data, results, runs, tasks
+from common import checkpoints, data, results, runs
+from tiny import problems
 
 CREATE, TEST = "SFT/dataset_creation.py", "GRPO_indomain/GRPO_test.py"
 
@@ -72,9 +73,9 @@ def test_a_value_out_of_range_is_refused(script, words):
 
 
 def test_more_problems_than_exist_are_refused(capsys, monkeypatch):
-    monkeypatch.setattr(tasks, "REPEATS", 1000)
+    monkeypatch.setattr(problems, "REPEATS", 1000)
     with fuzz.alarm(60), refused(capsys, "1000 different problems for test", "more than 40 exist", "fewer rows"):
-        tasks.problems(tasks.linear, "test", 1000, 1, level=(1, 2))
+        problems.draw(problems.linear, "test", 1000, 1, level=(1, 2))
 
 
 # Data

@@ -12,8 +12,8 @@ import types
 import pytest
 from conftest import BASE, GRPO, SFT, call, load_script, one_line
 
+from BFCL.bfcl import official_cli
 from common import data, generation, grpo, lora, models, progress, prompts, runs, settings, training
-from common.tools import official_cli
 
 TRAINER = types.SimpleNamespace(
     accelerator=types.SimpleNamespace(process_index=0), vllm_generation=types.SimpleNamespace(model=None)

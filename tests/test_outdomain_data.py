@@ -6,7 +6,8 @@ from pathlib import Path
 
 from conftest import BASE, call, one_line
 
-from common import data, results, runs, tasks
+from common import data, results, runs
+from tiny import problems
 
 TEST = "GRPO_outdomain/GRPO_outdomain_test.py"
 
@@ -31,7 +32,7 @@ def test_multiple_choice_has_the_form_of_the_generated_one(tmp_path):
     assert dropped == 0 and [row["solution"] for row in found] == ["B", "C", "B"]
     assert found[0]["question"] == "Which is an animal?\nA) saw\nB) dog\nC) fig"
     assert found[2]["options"] == data.options_of(found[2]["question"]) == ["a saw", "dog", "fig"]
-    made = tasks.problems(tasks.multiple_choice, "test", 20, 1)
+    made = problems.draw(problems.multiple_choice, "test", 20, 1)
     assert all(len(data.options_of(row["question"])) == 4 for row in made)
     assert all(row["solution"] in "ABCD" for row in made)
 
@@ -69,14 +70,14 @@ def run(tmp_path, *words):
 def test_generated_shapes_make_rows_and_items(tmp_path):
     done, rows = run(tmp_path, "--rows", 12, "--samples", 2, "--max_new_tokens", 24)
     assert {(row["dataset"], row["decoding"]) for row in rows} == {
-        (name, decoding) for name in tasks.OTHER_SHAPES for decoding in ("greedy", "sampled")
+        (name, decoding) for name in problems.OTHER_SHAPES for decoding in ("greedy", "sampled")
     }
     assert all(row["n"] == "12" and row["split"] == "test" and row["script"] == "base" for row in rows)
     items = results.read(tmp_path / "items.csv")
     assert len(items) == 6 and all(len(item["correct"].split()) == 12 for item in items)
     assert "12 of 12 questions; dropped 0" in done.stdout
     asked = runs.read_jsonl(next((tmp_path / "tests").glob("*word_problem*greedy.jsonl")))
-    held_out = {row["question"] for row in tasks.problems(tasks.word_problem, "test", 12, 3407)}
+    held_out = {row["question"] for row in problems.draw(problems.word_problem, "test", 12, 3407)}
     assert {one["question"] for one in asked} == held_out
 
 

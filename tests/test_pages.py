@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from test_pipeline import NOTES, environment
 from test_tables import draw, measured, one_line
 
-from resources import (
+from resources.report import (
     measurements,
     page_accuracy,
     page_calibration,

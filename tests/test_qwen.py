@@ -7,7 +7,8 @@ from conftest import SFT, load_script
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from benchmarks import random_base
-from common import answers, certainty, data, models, prompts, settings, tasks
+from common import answers, certainty, data, models, prompts, settings
+from tiny import problems
 
 pytestmark = pytest.mark.slow  # to build the tokenizer takes seconds
 GRPO, V1, V2 = "GRPO_indomain/GRPO-1K.py", "BFCL/GRPO_BFCL_v1.py", "BFCL/GRPO_BFCL_v2.py"
@@ -47,7 +48,7 @@ def of_gpu(script: str, *words):
 def test_made_rows_fit_the_limits(kind, script, tokenizer):
     """Of what code makes for the GPU profile, at most one row in forty is too long for GRPO's prompts, or for SFT."""
     if kind == "linear":
-        rows = dict.fromkeys(("train", "sft"), tasks.problems(tasks.linear, "train", 40, 1))
+        rows = dict.fromkeys(("train", "sft"), problems.draw(problems.linear, "train", 40, 1))
     else:
         creation = load_script("BFCL/BFCL_dataset_creation.py")
         args = settings.parse(creation.Args, "", argv=["--profile", "gpu", "--kind", kind])

@@ -18,8 +18,8 @@ from types import SimpleNamespace
 import pytest
 from conftest import BASE, ROOT
 
-from common import prompts
-from common.tools import calls, conversations
+from common import calls, prompts
+from ToolUse.tooluse import conversations
 
 PAGE = (ROOT / "demo" / "serving.md").read_text()
 MATHS, TOOLS = "outputs/GRPO-1K", "outputs/SFT_tools"

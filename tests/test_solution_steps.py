@@ -6,7 +6,8 @@ import pytest
 from conftest import load_script
 from test_tables import one_line
 
-from common import prompts, settings, tasks
+from common import prompts, settings
+from tiny import problems
 
 steps = load_script("resources/solution_steps.py")
 
@@ -24,9 +25,9 @@ def count_steps(folder, lines, capsys):
     return [line.strip("| ").split(" | ") for line in capsys.readouterr().out.strip().split("\n")[2:]]
 
 
-@pytest.mark.parametrize("dataset", list(tasks.SYSTEMS))
+@pytest.mark.parametrize("dataset", list(problems.SYSTEMS))
 def test_every_row_of_a_data_set_has_its_steps_and_no_other_text_has(dataset):
-    for row in tasks.problems(tasks.SYSTEMS[dataset], "train", 50, 0):
+    for row in problems.draw(problems.SYSTEMS[dataset], "train", 50, 0):
         working = row["working"]
         assert steps.has_steps(working, dataset) and steps.has_steps(working, f"{dataset}-harder")
         assert steps.adds_its_own(working) == (dataset == "linear_sum")
@@ -38,7 +39,7 @@ def test_every_row_of_a_data_set_has_its_steps_and_no_other_text_has(dataset):
 
 
 def test_steps_are_counted_for_sampled_completions_on_systems_of_the_test_split(tmp_path, capsys):
-    linear, summed = (tasks.problems(tasks.SYSTEMS[name], "test", 1, 0)[0] for name in ("linear", "linear_sum"))
+    linear, summed = (problems.draw(problems.SYSTEMS[name], "test", 1, 0)[0] for name in ("linear", "linear_sum"))
     whole, answer = linear["working"], linear["solution"]
     system, total = {"dataset": "linear"}, {"dataset": "linear_sum", "script": "teach-sum"}
     lines = [completed(linear, whole, given, **system) for given in (answer, answer, answer, "x=0, y=99")]

@@ -11,7 +11,7 @@ import pytest
 from conftest import load_script
 
 from common import results, runs, settings
-from resources import comparisons, measurements, page_accuracy, page_pass_at_k
+from resources.report import comparisons, measurements, page_accuracy, page_pass_at_k
 
 tables = load_script("resources/make_tables.py")
 VARIANTS = ["SFT", "GRPO-1K", "GRPO-Hybrid"]

@@ -8,8 +8,9 @@ from fractions import Fraction
 import pytest
 from conftest import load_script
 
-from common import answers, tasks
-from common.tools.vocabulary import words
+from BFCL.bfcl.vocabulary import words
+from common import answers, data
+from tiny import problems
 
 EQUATION = re.compile(r"Equation [12]: (-?)(\d*)x ([+-]) (\d*)y = (-?\d+)")
 SYSTEM = re.compile(r"Equation 1: .*?= -?\d+ Equation 2: .*?= -?\d+")
@@ -22,14 +23,14 @@ def read_system(question: str) -> tuple[int, ...]:
     return tuple(rows)
 
 
-@pytest.mark.parametrize("level", tasks.LEVELS)
+@pytest.mark.parametrize("level", problems.LEVELS)
 def test_linear_systems_have_their_solution_and_correct_reasoning(level):
-    for split in tasks.SPLITS:
-        for problem in tasks.problems(tasks.linear, split, 30, 1, level=tasks.LEVELS[level]):
+    for split in data.SPLITS:
+        for problem in problems.draw(problems.linear, split, 30, 1, level=problems.LEVELS[level]):
             a, b, c, d, e, f = read_system(problem["question"])
             x, y = map(int, re.fullmatch(r"x=(-?\d+), y=(-?\d+)", problem["solution"]).groups())
             assert a * x + b * y == c and d * x + e * y == f and a * e != b * d
-            assert max(abs(n) for n in (a, b, d, e)) <= tasks.LEVELS[level][0]
+            assert max(abs(n) for n in (a, b, d, e)) <= problems.LEVELS[level][0]
             for line in problem["working"].splitlines():
                 assert (
                     len(
@@ -52,23 +53,23 @@ def value(side: str) -> Fraction:
     return Fraction(int(side))
 
 
-@pytest.mark.parametrize("make", [*tasks.SYSTEMS.values(), *tasks.OTHER_SHAPES.values()])
+@pytest.mark.parametrize("make", [*problems.SYSTEMS.values(), *problems.OTHER_SHAPES.values()])
 def test_splits_are_disjoint_and_repeatable(make):
-    drawn = {split: tasks.problems(make, split, 150, 7) for split in tasks.SPLITS}
+    drawn = {split: problems.draw(make, split, 150, 7) for split in data.SPLITS}
     questions = {split: {problem["question"] for problem in rows} for split, rows in drawn.items()}
     assert all(len(found) == 150 for found in questions.values())
     assert not questions["train"] & questions["test"] and not questions["train"] & questions["validation"]
     assert not questions["validation"] & questions["test"]
-    assert drawn["test"] == tasks.problems(make, "test", 150, 7)
+    assert drawn["test"] == problems.draw(make, "test", 150, 7)
 
 
 def test_the_order_of_the_equations_does_not_change_the_split():
-    assert tasks.system_key((1, 2, 3, 4, 5, 6)) == tasks.system_key((4, 5, 6, 1, 2, 3))
+    assert problems.system_key((1, 2, 3, 4, 5, 6)) == problems.system_key((4, 5, 6, 1, 2, 3))
 
 
 def test_other_shapes_are_correct():
-    for name, make in tasks.OTHER_SHAPES.items():
-        for problem in tasks.problems(make, "train", 200, 3):
+    for name, make in problems.OTHER_SHAPES.items():
+        for problem in problems.draw(make, "train", 200, 3):
             question, solution = problem["question"], problem["solution"]
             assert answers.is_correct(solution, solution)
             if name == "yes_no":
@@ -90,11 +91,11 @@ def fits(stem: str, option: str) -> bool:
     if stem == "Which of these is negative?":
         a, b = option.split(" - ")
         return int(a) < int(b)
-    return option in tasks.CATEGORIES[re.fullmatch(r"Which of these is (.*)\?", stem)[1]]
+    return option in problems.CATEGORIES[re.fullmatch(r"Which of these is (.*)\?", stem)[1]]
 
 
 def test_calls_of_invented_tools_fit_the_tools_that_are_shown():
-    base, rng = load_script("SFT/tiny_base.py"), random.Random(2)
+    base, rng = load_script("tiny/make_base.py"), random.Random(2)
     for _ in range(300):
         asked, reply = base.tool_call(rng)
         if "<tool_response>" in asked:  # the text after a result states a value of it
@@ -120,7 +121,7 @@ def test_calls_of_invented_tools_fit_the_tools_that_are_shown():
 
 
 def test_lines_to_copy_are_copied_and_hold_many_words():
-    base, rng = load_script("SFT/tiny_base.py"), random.Random(0)
+    base, rng = load_script("tiny/make_base.py"), random.Random(0)
     pairs = [base.copy(rng) for _ in range(500)]
     assert all(line == copy for line, copy in pairs)
     assert len({word for line, _ in pairs for word in re.findall("[a-z]+", line)}) > 1000
@@ -128,19 +129,19 @@ def test_lines_to_copy_are_copied_and_hold_many_words():
 
 def test_corpus_of_the_base_holds_no_held_out_problem():
     """Every problem of 20,000 documents is read back from the text and belongs to the training split."""
-    base, rng, systems = load_script("SFT/tiny_base.py"), random.Random(0), 0
+    base, rng, systems = load_script("tiny/make_base.py"), random.Random(0), 0
     for _ in range(20000):
         text = "".join(base.document(rng))
         for found in SYSTEM.findall(text):
             systems += 1
-            assert tasks.split_of(tasks.system_key(read_system(found))) == "train"
+            assert data.split_of(problems.system_key(read_system(found))) == "train"
         if question := re.search(r"user\n((?:Is|What is|Which).*?)<\|im_end\|>", text, re.S):
-            assert tasks.split_of(tasks.question_key(question[1])) == "train"
+            assert data.split_of(problems.question_key(question[1])) == "train"
     assert systems > 5000
 
 
 def test_corpus_follows_the_tags_on_systems_as_rarely_as_it_says():
-    base, rng = load_script("SFT/tiny_base.py"), random.Random(1)
+    base, rng = load_script("tiny/make_base.py"), random.Random(1)
     asked = [
         reply
         for prompt, reply in (base.document(rng) for _ in range(40000))
@@ -152,7 +153,7 @@ def test_corpus_follows_the_tags_on_systems_as_rarely_as_it_says():
 
 def test_other_questions_about_a_system_have_their_answer():
     for name, wanted in {"linear_x": lambda x, y: x, "linear_sum": lambda x, y: x + y}.items():
-        for problem in tasks.problems(tasks.SYSTEMS[name], "test", 50, 1, terse=0.5):
+        for problem in problems.draw(problems.SYSTEMS[name], "test", 50, 1, terse=0.5):
             a, b, c, d, e, f = read_system(problem["question"])
             det = a * e - b * d
             x, y = Fraction(c * e - b * f, det), Fraction(a * f - c * d, det)

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from BFCL.bfcl.official import documented
+from BFCL.bfcl.parse import ERROR, MAX_COST, MAX_NUMBER, parse_call
+from BFCL.bfcl.sandbox import KILLED, Sandbox
+from BFCL.bfcl.scoring import score_multi, score_single
 from common import runs
-from common.tools.calls import decode
-from common.tools.official import documented
-from common.tools.parse import ERROR, MAX_COST, MAX_NUMBER, parse_call
-from common.tools.sandbox import KILLED, Sandbox
-from common.tools.scoring import score_multi, score_single
+from common.calls import decode
 
 FUNCTIONS = [
     {

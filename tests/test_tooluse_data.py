@@ -6,8 +6,8 @@ import pytest
 from conftest import ROOT, load_script
 from tooluse import create, error_of, executor, parse, play_one
 
-from common import data, recipes, runs, settings
-from common.tools import calls, conversations, layouts, teacher
+from common import calls, data, recipes, runs, settings
+from ToolUse.tooluse import conversations, layouts, teacher
 
 EXAMPLES = load_script("ToolUse/run_examples.py")
 SYSTEM = (

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 from tooluse import ToolExecutor, error_of, executor
 
-from common.tools.limited import LimitedFunctions
+from ToolUse.tooluse.limited import LimitedFunctions
 
 script = sys.modules["tool_executor"]
 

@@ -6,7 +6,8 @@ from collections import Counter
 
 from tooluse import DPO, play_one, rows
 
-from common.tools import calls, conversations
+from common import calls
+from ToolUse.tooluse import conversations
 
 
 def test_every_pair_has_the_failure_of_its_kind(capsys):

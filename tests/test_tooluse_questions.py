@@ -9,7 +9,7 @@ from conftest import HOSTILE, ROOT
 from tooluse import TEMPLATES, error_of, executor, one, play_one, rows
 
 from common import prompts
-from common.tools import conversations, questions
+from ToolUse.tooluse import conversations, questions
 
 
 def test_questions_of_the_splits_share_no_wording_and_no_words():

@@ -12,7 +12,7 @@ import pytest
 from conftest import BASE, ROOT, call, load_script, one_line, run_script
 
 from common import results, settings
-from common.tools import episodes
+from ToolUse.tooluse import episodes
 
 DATA, SFT, DPO = (f"ToolUse/{name}.py" for name in ("tool_dataset_creation", "SFT_tools", "DPO_tools"))
 EVALUATE, EXAMPLES = "ToolUse/tools_evaluate.py", "ToolUse/run_examples.py"
@@ -113,7 +113,7 @@ def test_teacher_mode_counts_what_it_proposes_executes_and_keeps(sft_tools, tmp_
     texts.write_text("What is 23 plus 45? The result is 68.\n\nOne\n")
     words = ["--source", "teacher", "--base", sft_tools, "--texts", texts, "--output", tmp_path / "out"]
     words += ["--threshold", 0, "--samples", 4, "--without", 0]
-    from common.tools import teacher
+    from ToolUse.tooluse import teacher
 
     def reply(expression):
         return f'<tool_call>\n{{"name": "calculator", "arguments": {{"expression": "{expression}"}}}}\n</tool_call>'

@@ -5,8 +5,9 @@ import functools
 import pytest
 from conftest import ROOT, load_script
 
-from common import settings, tasks
-from common.tools import conversations, episodes, questions
+from common import settings
+from tiny import problems
+from ToolUse.tooluse import conversations, episodes, questions
 
 ToolExecutor = load_script("ToolUse/tool_executor.py").ToolExecutor
 CREATION, DPO = load_script("ToolUse/tool_dataset_creation.py"), load_script("ToolUse/DPO_tools.py")
@@ -23,7 +24,7 @@ def rows() -> dict[str, list[dict]]:
     """Questions of every split."""
     how = {"templates": questions.read_templates(TEMPLATES, executor().schemas), "executor": executor()}
     how["unavailable"] = 0.2
-    made = {split: tasks.problems(questions.question, split, 150, 0, **how) for split in questions.SPLITS}
+    made = {split: problems.draw(questions.question, split, 150, 0, **how) for split in questions.SPLITS}
     return {split: [conversations.unfold(row) for row in part] for split, part in made.items()}
 
 

@@ -21,7 +21,7 @@ from conftest import CORRECT, ROOT, one_line
 from playwright.sync_api import expect, sync_playwright
 
 from common import data
-from common.tools import conversations
+from ToolUse.tooluse import conversations
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]

@@ -12,7 +12,8 @@ import pytest
 from conftest import BASE, FEW, GRPO, ROOT, SFT
 
 from benchmarks import random_base
-from common import checkpoints, lora, results, runs, tasks
+from common import checkpoints, lora, results, runs
+from tiny import problems
 
 STAGE, NAMES = (Path(__file__).with_name(name) for name in ("stage.py", "names"))
 TEST, CONTROL, HYBRID = "GRPO_indomain/GRPO_test.py", "GRPO_indomain/GRPO-Control.py", "GRPO_outdomain/GRPO-Hybrid.py"
@@ -205,7 +206,7 @@ def test_the_official_test_is_served_by_vllm(second, tmp_path):
 @pytest.fixture(scope="session")
 def hub(tmp_path_factory):
     """What a user with a GPU gets from the hub: a base with Qwen's tokenizer and template, two sources of problems."""
-    folder, rows = tmp_path_factory.mktemp("hub"), tasks.problems(tasks.linear, "train", 80, 1)
+    folder, rows = tmp_path_factory.mktemp("hub"), problems.draw(problems.linear, "train", 80, 1)
     found = {"dapo": [{"prompt": row["question"], "solution": row["solution"]} for row in rows[:40]]}
     names = {"question": "problem", "working": "generated_solution"}
     found["openmath"] = [{new: row[old] for old, new in names.items()} | {"expected_answer": "7"} for row in rows[40:]]

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from resources import pages, plots_points, scripts
+from resources.report import pages, plots_points, scripts
 
 CURVES = 5  # of a panel, at most
 BINS = ("bin_count", "bin_confidence", "bin_correct")

@@ -1,13 +1,13 @@
 """Make resources/tiny-base, the embedded base model: a Qwen3 of about a million parameters, pretrained from scratch.
 
-The corpus is generated (common/tasks.py): arithmetic drills, lines to copy, linear systems with reasoning, three other
+The corpus is generated (tiny/problems.py): arithmetic drills, lines to copy, linear systems with reasoning, three other
 kinds of problems (yes/no, multiple choice, word problems), calls of invented tools and answers that state a result, as
 plain documents and as chats. No variant of a problem of the validation or test split is in it. One rate decides whether
 the study can show anything: how often a chat with a linear system follows the request for tags (reluctant()). At 0 GRPO
 finds no reward; at a high rate nothing is left to learn.
 
 Input: none. Output: resources/tiny-base/ (safetensors, tokenizer, chat template, README.md with its scores).
-Command: python SFT/tiny_base.py
+Command: python tiny/make_base.py
 """
 
 import functools
@@ -23,9 +23,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from common import data, generation, prompts, runs, settings, tasks
+from BFCL.bfcl.vocabulary import spoken, words
+from common import data, generation, prompts, runs, settings
 from common.settings import setting
-from common.tools.vocabulary import spoken, words
+from tiny import problems
 
 
 @dataclass
@@ -48,7 +49,7 @@ PLAIN_OTHERS = 0.20  # the other kinds of problems without a system prompt, answ
 COPIES = 0.3  # fraction of the drills that are lines to copy
 TOOL_CALLS = 0.20  # tools, a request, the call; also teaches to copy names and values from the prompt
 # The rest is linear systems answered without tags, three quarters of them as chats.
-ONE_UNKNOWN = 0.25  # fraction of these that ask for x alone, which is then computed in the answer (tasks.linear_x)
+ONE_UNKNOWN = 0.25  # fraction of these that ask for x alone, which is then computed in the answer (problems.linear_x)
 RESULTS = 0.3  # fraction of the tool calls that are followed by their result, which the text then states
 LEVEL_MIX = {"easy": 0.35, "medium": 0.50, "hard": 0.15}  # more of the hard ones: less is learned at every level
 
@@ -126,7 +127,9 @@ TYPES = {kind: {"type": kind} for kind in ("integer", "float", "string", "boolea
     f"{kind}s": {"type": "array", "items": {"type": kind}} for kind in ("integer", "string")
 }
 RESPONSE = {"type": "dict", "properties": {"result": {"type": "string", "description": "The result."}}}
-KNOWN = tuple(word.lower() for words in tasks.CATEGORIES.values() for word in words) + tasks.NAMES + VERBS + THINGS
+KNOWN = (
+    tuple(word.lower() for words in problems.CATEGORIES.values() for word in words) + problems.NAMES + VERBS + THINGS
+)
 
 
 @functools.cache
@@ -239,13 +242,13 @@ def document(rng: random.Random, drills: float = DRILLS) -> tuple[str, str]:
     if kind > 1 - TOOL_CALLS:
         return tool_call(rng)
     if kind < TAGGED_OTHERS + PLAIN_OTHERS:
-        problem = tasks.OTHER_SHAPES[rng.choice(list(tasks.OTHER_SHAPES))](rng, "train")
+        problem = problems.OTHER_SHAPES[rng.choice(list(problems.OTHER_SHAPES))](rng, "train")
         tagged = kind < TAGGED_OTHERS
         reply = tagged_reply(problem) if tagged else plain_reply(problem)
         return chat(problem["question"], tagged), reply + "<|im_end|>\n"
-    level = tasks.LEVELS[rng.choices(list(LEVEL_MIX), list(LEVEL_MIX.values()))[0]]
+    level = problems.LEVELS[rng.choices(list(LEVEL_MIX), list(LEVEL_MIX.values()))[0]]
     tagged = kind < TAGGED_OTHERS + PLAIN_OTHERS + TAGGED_SYSTEMS
-    make = tasks.linear if tagged or rng.random() >= ONE_UNKNOWN else tasks.linear_x
+    make = problems.linear if tagged or rng.random() >= ONE_UNKNOWN else problems.linear_x
     problem = make(rng, "train", level)
     if tagged:
         return chat(problem["question"], tagged=True), reluctant(rng, problem) + "<|im_end|>\n"
@@ -375,27 +378,27 @@ def scores(folder: Path, rows: int) -> dict[str, float]:
     tokenizer, tag_set = models.load_tokenizer(str(folder))
     model, tags, found = models.load_for_generation(str(folder)), prompts.TAG_SETS[tag_set], {}
 
-    def measure(name, problems, tagged, **how):
-        asked = [prompts.build_prompt(problem["question"])[0 if tagged else 1 :] for problem in problems]
+    def measure(name, rows, tagged, **how):
+        asked = [prompts.build_prompt(problem["question"])[0 if tagged else 1 :] for problem in rows]
         completions = generation.generate(model, tokenizer, asked, 176, batch_size=256, **how)
         read = (lambda text: answers.extract_solution(text, tags)) if tagged else plain_solution
-        correct = [answers.is_correct(read(c["text"]), row["solution"]) for c, row in zip(completions, problems)]
+        correct = [answers.is_correct(read(c["text"]), row["solution"]) for c, row in zip(completions, rows)]
         found[name] = sum(correct) / len(correct)
         print(f"{name:44}{found[name]:7.1%}  n={len(correct)}", flush=True)
 
     seed_study = {"temperature": 0.7, "top_p": 0.8, "top_k": 20}
     for level in ("easy", "medium", "hard", "harder", "hardest"):
-        systems = tasks.problems(tasks.linear, "validation", rows, 0, level=tasks.LEVELS[level])
+        systems = problems.draw(problems.linear, "validation", rows, 0, level=problems.LEVELS[level])
         measure(f"linear, {level}, plain, greedy", systems, tagged=False)
         if level in ("hard", "harder"):
             measure(f"linear, {level}, tags asked for, greedy", systems, tagged=True)
             measure(f"linear, {level}, tags asked for, T 1", systems, tagged=True, temperature=1.0)
             measure(f"linear, {level}, tags asked for, T 0.7 top-p 0.8", systems, tagged=True, **seed_study)
-    measure("linear_x, hard, plain, greedy", tasks.problems(tasks.linear_x, "validation", rows, 0), tagged=False)
-    for name, make in tasks.OTHER_SHAPES.items():
-        problems = tasks.problems(make, "validation", rows, 0)
-        measure(f"{name}, plain, greedy", problems, tagged=False)
-        measure(f"{name}, tags asked for, greedy", problems, tagged=True)
+    measure("linear_x, hard, plain, greedy", problems.draw(problems.linear_x, "validation", rows, 0), tagged=False)
+    for name, make in problems.OTHER_SHAPES.items():
+        questions = problems.draw(make, "validation", rows, 0)
+        measure(f"{name}, plain, greedy", questions, tagged=False)
+        measure(f"{name}, tags asked for, greedy", questions, tagged=True)
     return found
 
 
@@ -408,12 +411,12 @@ def model_card(figures: dict, found: dict[str, float], args) -> str:
 A Qwen3 with {figures["parameters"]:,} parameters, pretrained from scratch on {tokens} tokens of generated text
 (with a loss on {trained} of them) in {figures["seconds"] / 60:.0f} minutes on {figures["device"]}, by
 
-    python SFT/tiny_base.py --seed {args.seed}
+    python tiny/make_base.py --seed {args.seed}
 
 It stands in for a real base model where there is no GPU. It solves arithmetic, linear systems and three other kinds of
 problems in a plain format without tags. Chats of the corpus that ask for tags always get them on the other kinds of
 problems, but on linear systems in full in only {in_full:.0%}: a higher rate would leave GRPO nothing to learn, a rate
-of 0 nothing to start from (see SFT/tiny_base.py). It knows no other language, fact or task.
+of 0 nothing to start from (see tiny/make_base.py). It knows no other language, fact or task.
 
 Accuracy on {args.score_rows} validation problems per task, none of them in the corpus; chance is 50 % for yes_no and
 25 % for multiple_choice. Licence: MIT.

@@ -5,8 +5,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from common import evaluation
-from common.tools import episodes
-from resources import measurements
+from resources.report import measurements
+from ToolUse.tooluse import episodes
 
 
 def read(path: Path) -> dict:

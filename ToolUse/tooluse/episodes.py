@@ -8,7 +8,8 @@ import json
 import re
 from collections.abc import Callable
 
-from common.tools import calls, conversations
+from common import calls
+from ToolUse.tooluse import conversations
 
 # What a conversation is measured by; each is True, False, or None where it does not apply.
 MEASURES = {

@@ -15,8 +15,8 @@ import re
 from collections import Counter
 from typing import NamedTuple
 
-from common import generation, prompts
-from common.tools import calls, conversations
+from common import calls, generation, prompts
+from ToolUse.tooluse import conversations
 
 
 class Settings(NamedTuple):

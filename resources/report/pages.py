@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from resources import seeds
+from resources.report import seeds
 
 DECODINGS = ("sampled", "greedy")  # in the order of the tables
 

@@ -14,8 +14,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from common import evaluation
-from common.tools import episodes
-from resources import comparisons, pages, plots, published, scripts, toolcalls
+from resources.report import comparisons, pages, plots, published, scripts, toolcalls
+from ToolUse.tooluse import episodes
 
 OUT_DOMAIN = ["yes_no", "multiple_choice", "word_problem", "boolq", "commonsense_qa", "arc_challenge", "gsm8k"]
 DATASETS = ["linear", "dapo", "linear_x", "linear_sum", "linear-harder", "math500", *OUT_DOMAIN]

@@ -6,9 +6,9 @@ import socket
 import subprocess
 import sys
 
+from BFCL.bfcl import official
+from BFCL.bfcl.parse import ERROR, parse_call
 from common import data, runs
-from common.tools import official
-from common.tools.parse import ERROR, parse_call
 
 MAX_CALLS = 200  # that are executed of one completion, or of one turn when it is scored
 KILLED = ERROR + "the call took too long or too much memory"
@@ -20,7 +20,7 @@ class WorkerDied(Exception):
 
 
 class Sandbox:
-    """Executes calls in a worker process (common/tools/worker.py), each episode on instances of its own.
+    """Executes calls in a worker process (BFCL/bfcl/worker.py), each episode on instances of its own.
 
         with Sandbox() as sandbox:
             episode = sandbox.open(entry["initial_config"], entry["involved_classes"])
@@ -124,7 +124,7 @@ class Sandbox:
         official.documented()  # where bfcl-eval is missing, this is the place to say so
         ours, its = socket.socketpair()
         ours.settimeout(ANSWER_SECONDS)
-        command = [sys.executable, "-m", "common.tools.worker"]
+        command = [sys.executable, "-m", "BFCL.bfcl.worker"]
         self._worker = subprocess.Popen(command, cwd=runs.ROOT, stdin=its, stdout=its)
         its.close()
         self._pipe = ours.makefile("rwb")

@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 
 from common import runs
-from common.tools import conversations
+from ToolUse.tooluse import conversations
 
 SPLITS = ("train", "validation", "test")
 UNAVAILABLE = "I have no tool for that."

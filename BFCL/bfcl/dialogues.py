@@ -8,11 +8,9 @@ one follows. So does a completion whose calls cannot be read, as officially.
 import json
 from collections.abc import Callable
 
-from common import generation
-from common.tools import calls, scoring
-from common.tools.sandbox import Sandbox
-
-TOO_LONG = {"text": "", "tokens": 0, "truncated": True, "too_long": True}  # in place of a completion without room
+from BFCL.bfcl import scoring
+from BFCL.bfcl.sandbox import Sandbox
+from common import calls
 
 
 class Dialogue:
@@ -92,15 +90,3 @@ def play(rows: list[dict], answer: Callable, sandbox: Sandbox, max_steps: int) -
     finally:
         for dialogue in played:
             sandbox.close(dialogue.episode)
-
-
-def within(answer: Callable, tokenizer, room: int) -> Callable:
-    """answer(conversations, **how), with TOO_LONG for every prompt of more than `room` tokens."""
-
-    def bounded(asked, **how):
-        lengths = generation.prompt_lengths(tokenizer, asked)
-        fits = [conversation for conversation, length in zip(asked, lengths) if length <= room]
-        completions = iter(answer(fits, **how) if fits else [])
-        return [next(completions) if length <= room else dict(TOO_LONG) for length in lengths]
-
-    return bounded

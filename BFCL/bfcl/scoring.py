@@ -5,11 +5,11 @@ import json
 import re
 from collections.abc import Callable
 
+from BFCL.bfcl.official import MODEL, bfcl
+from BFCL.bfcl.parse import parse_call
+from BFCL.bfcl.sandbox import Sandbox
 from common import data, prompts, runs
-from common.tools.calls import KINDS, decode
-from common.tools.official import MODEL, bfcl
-from common.tools.parse import parse_call
-from common.tools.sandbox import Sandbox
+from common.calls import KINDS, decode
 
 # Bounds of a Java or JavaScript argument, which the official checker takes apart with regular expressions that
 # backtrack: the worst text that we found takes 0.2 s with these, without them for ever. The longest truth has 160.

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from common import evaluation
-from resources import comparisons, measurements, pages, plots_points, scripts
+from resources.report import comparisons, measurements, pages, plots_points, scripts
 
 PANELS = {  # of held-out curves: in each list runs one after the other
     "one level": [["teach-level"]],

@@ -3,7 +3,7 @@
 import statistics
 from pathlib import Path
 
-from resources import plots, scripts, seeds
+from resources.report import plots, scripts, seeds
 
 NOTE = "Mean over the seeds (number in brackets); band: 95 % interval over 3 or more seeds, else smallest to largest."
 HELDOUT = "held-out accuracy, %"

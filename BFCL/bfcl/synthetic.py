@@ -18,11 +18,11 @@ import re
 import zlib
 from typing import NamedTuple
 
-from common import tasks
-from common.tools import official
-from common.tools.calls import call_key, call_string, call_text, offer, python_text, tool_message
-from common.tools.entries import NOTE, official_calls
-from common.tools.vocabulary import REQUESTS, VALUES, Request, requests, say
+from BFCL.bfcl import official
+from BFCL.bfcl.entries import NOTE, official_calls
+from BFCL.bfcl.vocabulary import REQUESTS, VALUES, Request, requests, say
+from common import data
+from common.calls import call_key, call_string, call_text, offer, python_text, tool_message
 
 DONE = {"role": "assistant", "content": "Done."}  # a completion without a call ends a turn
 
@@ -206,7 +206,7 @@ def draw(rng: random.Random, split: str, level: Level, turns: int) -> Draw:
         chosen = rng.choices(fitting(owner, level.arguments, turns > 1), k=sum(sizes))
         calls = [draw_call(rng, request, shared) for request in chosen]
         keys = [call_key(*call) for call in calls]
-        if tasks.split_of(tuple(keys)) != split or len(set(keys)) < len(keys) or official_calls() & set(keys):
+        if data.split_of(tuple(keys)) != split or len(set(keys)) < len(keys) or official_calls() & set(keys):
             continue
         tools, config = show(rng, owner, [name for name, _ in calls], level), scene(owner, calls)
         results = execute(owner, config, calls) if tools else None

@@ -12,7 +12,7 @@ import json
 import re
 
 from common import data
-from common.tools import conversations
+from ToolUse.tooluse import conversations
 
 
 class Fault(ValueError):

@@ -12,8 +12,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+from BFCL.bfcl.official import MODEL  # whose handler writes the prompts and reads the completions
 from common import evaluation, generation, runs
-from common.tools.official import MODEL  # whose handler writes the prompts and reads the completions
 
 
 def test(folder: str, ids: dict[str, list[str]], args) -> list[dict]:

@@ -1,4 +1,4 @@
-"""The process in which calls of a model are executed: python -m common.tools.worker, started by Sandbox.
+"""The process in which calls of a model are executed: python -m BFCL.bfcl.worker, started by Sandbox.
 
 It holds instances of BFCL's classes and calls their documented methods with literal arguments; there is nothing else it
 can be asked for. Requests and answers are lines of JSON on stdin and stdout. Each call has half a second of CPU time,
@@ -13,8 +13,8 @@ import resource
 import signal
 import sys
 
-from common.tools import official
-from common.tools.parse import ERROR
+from BFCL.bfcl import official
+from BFCL.bfcl.parse import ERROR
 
 CPU_SECONDS = 0.5  # for one call or one comparison of states; no ground truth takes 0.1
 MEMORY = 2**30

@@ -6,7 +6,7 @@ Text of a model is taken apart as a syntax tree; none of it is evaluated.
 import ast
 import functools
 
-from common.tools import official
+from BFCL.bfcl import official
 
 # Bounds of a call that is executed; every ground truth lies far within them (the longest string has 6690 characters).
 MAX_CHARS = 20_000  # of all strings of a call

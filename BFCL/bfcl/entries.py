@@ -3,11 +3,11 @@
 import functools
 import json
 
+from BFCL.bfcl import scoring
+from BFCL.bfcl.official import bfcl
+from BFCL.bfcl.parse import parse_call
 from common import data, runs
-from common.tools import scoring
-from common.tools.calls import call_key, call_text, offer
-from common.tools.official import bfcl
-from common.tools.parse import parse_call
+from common.calls import call_key, call_text, offer
 
 SINGLE = (
     *("simple_python", "simple_java", "simple_javascript", "multiple", "parallel", "parallel_multiple", "irrelevance"),

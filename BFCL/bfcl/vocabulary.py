@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from common.tools import official
+from BFCL.bfcl import official
 
 # Values: functions from a random.Random to something a user could say.
 PEOPLE = ("ana", "ben", "cleo", "dan", "eva", "finn", "gia", "hugo", "iris", "jon", "kim", "leo", "mia", "nils", "ole")

@@ -8,8 +8,7 @@ every stage of this repo can use the row: `prompt` and `completion`, messages th
 
 import json
 
-from common import data, models, prompts, runs
-from common.tools import calls
+from common import calls, data, models, prompts, runs
 
 SPECIAL = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
 

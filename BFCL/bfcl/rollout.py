@@ -4,9 +4,9 @@ import functools
 import os
 from typing import NamedTuple
 
-from common import data
-from common.tools import dialogues
-from common.tools.sandbox import Sandbox
+from BFCL.bfcl import dialogues
+from BFCL.bfcl.sandbox import Sandbox
+from common import data, generation
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # rollout_func is marked as experimental
 
@@ -63,7 +63,7 @@ def rollout(prompts: list, trainer, rows: list[dict], sandbox: Sandbox, args) ->
         return args.max_completion_length - len(record.completion)
 
     def answer(going: list[dialogues.Dialogue]) -> list[dict]:
-        made, asked = {dialogue: dict(dialogues.TOO_LONG) for dialogue in going}, []
+        made, asked = {dialogue: dict(generation.TOO_LONG) for dialogue in going}, []
         for dialogue in going:
             if dialogue not in records:
                 prompt = tokenizer.apply_chat_template(dialogue.messages, tokenize=False, add_generation_prompt=True)

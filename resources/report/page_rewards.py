@@ -13,7 +13,7 @@ import statistics
 from itertools import combinations
 from pathlib import Path
 
-from resources import comparisons, measurements, pages, plots_curves, plots_points, scripts, seeds
+from resources.report import comparisons, measurements, pages, plots_curves, plots_points, scripts, seeds
 
 IN_DOMAIN = ("linear", "dapo")  # data sets of the end: the first that was tested
 LEVELS = {  # name: (column of curves.csv, level, for good)

@@ -8,12 +8,10 @@ Variants of a problem have one key: an equation times a number; unknowns, terms,
 import math
 import random
 import re
-import zlib
 from collections.abc import Callable
 
 from common import runs
-
-SPLITS = ("train", "validation", "test")
+from common.data import split_of
 
 # Largest absolute coefficient and solution. "seed" is the range of the published linear-equations study.
 LEVELS = {"easy": (3, 5), "medium": (5, 9), "hard": (9, 9), "harder": (9, 15), "hardest": (15, 15), "seed": (30, 30)}
@@ -25,12 +23,6 @@ CATEGORIES = {
     "a colour": ("red", "blue", "green", "pink", "grey", "brown"),
     "a tool": ("saw", "axe", "hammer", "drill", "rake", "file"),
 }
-
-
-def split_of(key) -> str:
-    """The split of a problem, from a hash of the repr of its key, which must be stable."""
-    bucket = zlib.crc32(repr(key).encode()) % 16
-    return "test" if bucket == 0 else "validation" if bucket == 1 else "train"
 
 
 def system_key(system: tuple[int, ...]) -> tuple:
@@ -207,7 +199,7 @@ OTHER_SHAPES: dict[str, Callable] = {"yes_no": yes_no, "multiple_choice": multip
 REPEATS = 10_000  # draws in a row without a new problem after which no more of them are looked for
 
 
-def problems(make: Callable, split: str, n: int, seed: int, **options) -> list[dict]:
+def draw(make: Callable, split: str, n: int, seed: int, **options) -> list[dict]:
     """n different problems of one split, the same ones for the same seed; ends the script where there are fewer."""
     rng, found, repeats = random.Random(f"{seed}-{split}"), {}, 0
     while len(found) < n:

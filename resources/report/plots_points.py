@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
-from resources import pages, plots, plots_curves, scripts, seeds
+from resources.report import pages, plots, plots_curves, scripts, seeds
 
 MARKERS = "osv^DP"
 PLACES = [  # of a label, in points from its point

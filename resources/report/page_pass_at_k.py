@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from resources import comparisons, pages, plots_points, scripts
-from resources.page_accuracy import rank_of_set
+from resources.report import comparisons, pages, plots_points, scripts
+from resources.report.page_accuracy import rank_of_set
 
 NOTES = """\
 - Unbiased estimate 1 - C(n - c, k) / C(n, k) from c correct of n completions of a problem, averaged over
