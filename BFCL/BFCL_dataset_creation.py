@@ -24,6 +24,7 @@ from common.settings import setting
 from tiny import problems
 
 KINDS = {"single": single, "multi": multi}
+LIMITS = {"single": 12000, "multi": 40000}  # characters of a prompt that trains
 
 
 @dataclass
@@ -47,15 +48,16 @@ class Args(settings.RunArgs):
 
 def synthetic_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
     """The splits of tasks made by code; those of SFT and GRPO are different tasks."""
-    make, how = KINDS[args.kind], {"level": LEVELS[args.level], "python": args.python}
-    made = {name: problems.draw(make, name, sizes[name], args.seed, **how) for name in ("validation", "test")}
-    trained = problems.draw(make, "train", sizes["sft"] + sizes["train"], args.seed, **how)
-    return made | {"sft": trained[: sizes["sft"]], "train": trained[sizes["sft"] :]}
+    make = KINDS[args.kind]
+    options = {"seed": args.seed, "level": LEVELS[args.level], "python": args.python}
+    splits = {name: problems.draw(make, name, sizes[name], **options) for name in ("validation", "test")}
+    rows = problems.draw(make, "train", sizes["sft"] + sizes["train"], **options)
+    return splits | {"sft": rows[: sizes["sft"]], "train": rows[sizes["sft"] :]}
 
 
-def group_of(row: dict) -> str:
+def group_of(row: dict, kind: str) -> str:
     """What the entries that must share a split have in common: the question, or the index of a multi-turn entry."""
-    return row["id"].rpartition("_")[2] if "turns" in row else row["question"]
+    return row["question"] if kind == "single" else row["id"].rpartition("_")[2]
 
 
 def is_short(row: dict, limit: int) -> bool:
@@ -64,18 +66,25 @@ def is_short(row: dict, limit: int) -> bool:
 
 def split_entries(rows: list[dict], sizes: dict[str, int], args) -> dict[str, list[dict]]:
     """Disjoint splits of whole groups of entries; sft and validation take only those with a gold completion."""
-    groups, limit = {}, args.max_characters or (12000 if args.kind == "single" else 40000)
+    limit = args.max_characters or LIMITS[args.kind]
+    groups = {}
     for row in rows:
-        groups.setdefault(group_of(row), []).append(row)
+        groups.setdefault(group_of(row, args.kind), []).append(row)
     order = sorted(groups)
     random.Random(args.seed).shuffle(order)
     tested = round(args.test_share * len(order))
-    splits = {"sft": [], "train": [], "validation": [], "test": [row for key in order[:tested] for row in groups[key]]}
+    splits = {"sft": [], "train": [], "validation": [], "test": []}
+    for key in order[:tested]:
+        splits["test"] += groups[key]
     for key in order[tested:]:
         group = [row for row in groups[key] if is_short(row, limit)]
-        gold = all("completion" in row or "turns" in row for row in group)
-        wanted = [name for name in ("validation", "sft") if gold and len(splits[name]) < sizes[name]]
-        splits[(wanted or ["train"])[0]] += group
+        gold = args.kind == "multi" or all("completion" in row for row in group)
+        if gold and len(splits["validation"]) < sizes["validation"]:
+            splits["validation"] += group
+        elif gold and len(splits["sft"]) < sizes["sft"]:
+            splits["sft"] += group
+        else:
+            splits["train"] += group
     return splits | {"train": splits["train"][: sizes["train"]]}
 
 
@@ -86,18 +95,14 @@ def main(args):
     if args.source == "synthetic":
         splits = synthetic_splits(args, sizes)
     else:
-        categories = entries.SINGLE if args.kind == "single" else entries.MULTI
-        sizes["sft"] *= args.kind == "single"
+        categories = entries.SINGLE
+        if args.kind == "multi":
+            categories = entries.MULTI
+            sizes["sft"] = 0
         rows = [row for category in categories for row in entries.rows_of(category)]
         splits = split_entries(rows, sizes, args)
         sizes["test"] = len(splits["test"])
-
-    partial = runs.start(args)
-    facts = data.write_splits(partial, splits)
-    runs.finish(args, splits=facts)
-    for name, fact in facts.items():
-        less = f", {sizes[name]} were asked for" if fact["rows"] < sizes[name] else ""
-        print(f"{name:11}{fact['rows']:6} rows{less}  fingerprint {fact['fingerprint']}")
+    data.save(args, "calls" if args.kind == "single" else "dialogue", splits, sizes)
 
 
 def folder_of(args) -> Path:

@@ -26,7 +26,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 import GRPO_BFCL_v1
 import GRPO_BFCL_v2
 
-from BFCL.bfcl import dialogues, entries, official_cli, scoring
+from BFCL.bfcl import dialogues, entries, kinds, official_cli, scoring
 from BFCL.bfcl.sandbox import Sandbox
 from common import data, evaluation, generation, models, results, runs, settings
 from common.settings import setting
@@ -92,12 +92,13 @@ def main(args):
         for folder in folders:
             results.save(official_cli.test(folder, ids, args), results.path_of(args))
         return
-    names = [name for name in args.dataset if name != "none"]
-    sets = [(data.dataset_folder(name).name, args.split, data.read_split(name, args.split)[0]) for name in names]
-    sets = [(name, split, sample(rows, args.rows, args.draw)) for name, split, rows in sets]
-    sets += [(f"bfcl_{name}", "official", rows) for name, rows in drawn.items()]
+    sets = [test_set(name, args) for name in args.dataset if name != "none"]
+    for name, rows in drawn.items():
+        kind = kinds.DIALOGUE if name in entries.MULTI else kinds.CALLS
+        sets.append(evaluation.TestSet(official_name(name), "official", rows, kind))
     with Sandbox() as sandbox:
-        floor, few = {"script": "never-calls", "seed": 0, "base": "none"}, dataclasses.replace(args, show=0, samples=0)
+        floor = {"script": "never-calls", "seed": 0, "base": "none", "start": ""}
+        few = dataclasses.replace(args, show=0, samples=0)
         test_checkpoint("never-calls", floor, lambda: silent, sets, sandbox, few)
         for folder, (tokenizer, _) in zip(folders, loaded):
             load = functools.partial(loaded_model, folder, tokenizer, args)
@@ -118,6 +119,18 @@ def sample(rows: list[dict], n: int, seed: int) -> list[dict]:
     return [rows[place] for place in sorted(random.Random(seed).sample(range(len(rows)), n))]
 
 
+def test_set(name: str, args) -> evaluation.TestSet:
+    """The rows of a data set to test on."""
+    split = data.read_split(name, args.split, ("calls", "dialogue"))
+    rows = sample(split.rows, args.rows, args.draw)
+    return evaluation.TestSet(data.dataset_folder(name).name, args.split, rows, split.kind)
+
+
+def official_name(category: str) -> str:
+    """The name of an official category in the column `dataset` of results.csv."""
+    return f"bfcl_{category}"
+
+
 def silent(asked: list, **how) -> list[dict]:
     """The completions of a model that never calls."""
     return [{"text": "", "tokens": 1, "truncated": False} for _ in asked]
@@ -129,27 +142,38 @@ def loaded_model(folder: str, tokenizer, args) -> Callable:
     return generation.within(generation.generator(folder, tokenizer, args), tokenizer, room)
 
 
-def test_checkpoint(folder: str, facts: dict, load: Callable, sets: list, sandbox: Sandbox, args) -> None:
+def test_checkpoint(
+    folder: str, facts: dict, load: Callable, sets: list[evaluation.TestSet], sandbox: Sandbox, args
+) -> None:
     """Test one checkpoint on every set, save the rows, print the scores of the groups. load: gives its answer()."""
-    answer, keys, path = None, [], results.path_of(args)
-    for name, split, rows in sets:
+    answer = None
+    path = results.path_of(args)
+    official_keys = {}
+    for test_set in sets:
+        official = test_set.split == "official"
         for plan in evaluation.plans(args):
-            if split == "official" and plan.decoding != "greedy":
+            if official and plan.decoding != "greedy":
                 continue
-            key = evaluation.key_of(facts, name, split, plan)
-            keys += [key] * (split == "official")
+            key = evaluation.key_of(facts, test_set.dataset, test_set.split, plan)
+            if official:
+                official_keys[test_set.dataset] = tuple(str(key[name]) for name in results.KEY)
             if args.resume and evaluation.is_tested(key, folder, args):
-                print(f"{facts['script']} on {name}, {plan.decoding}: already tested, skipped")
+                print(f"{facts['script']} on {test_set.dataset}, {plan.decoding}: already tested, skipped")
                 continue
             answer = answer or load()
-            repeated = [row for row in rows for _ in range(plan.samples)]
-            how = functools.partial(play, answer, repeated, sandbox, args) if "turns" in rows[0] else answer
-            results.save([evaluation.test(how, key, rows, args.tags, plan, args, score)], path)
+            complete, score = answer, GRPO_BFCL_v1.score
+            if test_set.kind == kinds.DIALOGUE:
+                repeated = [row for row in test_set.rows for _ in range(plan.samples)]
+                complete, score = functools.partial(play, answer, repeated, sandbox, args), score_dialogue
+            results.save([evaluation.test(complete, key, test_set, args.tags, plan, args, score)], path)
             lines = runs.read_jsonl(evaluation.completions_file(key, args))
             print(f"  {sum(line.get('too_long', False) for line in lines)} prompts do not fit into the context")
-    saved = {tuple(row[name] for name in results.KEY): row for row in results.read(path)}
-    found = {key["dataset"].removeprefix("bfcl_"): saved[tuple(map(str, key.values()))] for key in keys}
-    for group, value in group_scores(found).items():
+    rows = {tuple(row[name] for name in results.KEY): row for row in results.read(path)}
+    measured = {}
+    for category in CATEGORIES:
+        if official_name(category) in official_keys:
+            measured[category] = rows[official_keys[official_name(category)]]
+    for group, value in group_scores(measured).items():
         print(f"{facts['script']:24} {group} {value:.1%}{' (estimated from a sample)' if args.rows else ''}")
 
 
@@ -160,11 +184,9 @@ def play(answer: Callable, rows: list[dict], sandbox: Sandbox, args, asked: list
     )
 
 
-def score(completion: dict, row: dict, tags) -> dict:
-    """The official verdict and its reward; a dialogue is scored as it was played."""
-    if "turns" in row:
-        return scoring.with_reward(completion, GRPO_BFCL_v2.WEIGHTS)
-    return GRPO_BFCL_v1.score(completion, row, tags)
+def score_dialogue(verdict: dict, row: dict, tags) -> dict:
+    """The verdict on a dialogue with its reward: it was scored as it was played."""
+    return scoring.with_reward(verdict, GRPO_BFCL_v2.WEIGHTS)
 
 
 def group_scores(found: dict[str, dict]) -> dict[str, float]:

@@ -11,7 +11,6 @@ Output: outputs/GRPO_BFCL_v1/.
 Command: python BFCL/GRPO_BFCL_v1.py --base outputs/SFT-BFCL
 """
 
-import functools
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,9 +87,9 @@ def main(args):
     from trl import GRPOTrainer  # not needed for --help
 
     made_by = "python SFT/SFT_train.py --dataset bfcl_single --output outputs/SFT-BFCL, for --base outputs/SFT-BFCL"
-    run = grpo.prepare(args, made_by, check=functools.partial(scoring.check_turns, kind="single"))
+    run = grpo.prepare(args, made_by, allowed=("calls",))
     trainer = GRPOTrainer(run.model, REWARDS, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
-    grpo.train(run, trainer, score)
+    grpo.train(run, trainer, score=score)
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def main(args):
     from BFCL.bfcl.watch import DialogueWatch
 
     made_by = "python SFT/SFT_train.py --dataset bfcl_multi --output outputs/SFT-BFCL, for --base outputs/SFT-BFCL"
-    run = grpo.prepare(args, made_by, check=functools.partial(scoring.check_turns, kind="multi"))
+    run = grpo.prepare(args, made_by, allowed=("dialogue",))
     with Sandbox() as sandbox:
         trainer = GRPOTrainer(
             model=run.model,
@@ -107,7 +107,7 @@ def main(args):
             rollout_func=functools.partial(rollout, rows=run.rows, sandbox=sandbox, args=args),
         )
         watch = functools.partial(DialogueWatch, sandbox=sandbox, weights=WEIGHTS)
-        grpo.train(run, trainer, scoring.score_calls, watch)
+        grpo.train(run, trainer, watch=watch)
 
 
 if __name__ == "__main__":

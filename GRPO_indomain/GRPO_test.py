@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, evaluation, generation, judge, models, prompts, runs, settings
+from common import data, evaluation, generation, judge, kinds, models, prompts, runs, settings
 from common.settings import setting
 
 
@@ -53,24 +53,30 @@ def main(args):
     models.check_device(args)
     judge.check(args.judge, args.judge_model)
     folders, loaded = evaluation.checkpoints_of(args)
-    sets = [(data.dataset_folder(name), data.read_split(name, args.split)[0]) for name in args.dataset]
-    sets = [(Path(os.path.abspath(path)).name, args.split, rows[: args.rows or None]) for path, rows in sets]
-    if len({name for name, *_ in sets}) < len(sets):
+    sets = [test_set(name, args) for name in args.dataset]
+    if len({one.dataset for one in sets}) < len(sets):
         runs.fail("two data sets have the same folder name, and so the same rows of results.csv; rename one")
     if args.interactive:
         tokenizer, tag_set = loaded[0]
         return converse(generation.generator(folders[0], tokenizer, args), prompts.TAG_SETS[tag_set])
-    plain = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "seed": args.seed}
     plans = evaluation.plans(args)
     if args.pass_k:
+        plain = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "seed": args.seed}
         plans.append(evaluation.Plan("pass@k", args.pass_k, plain, args.pass_rows))
     evaluation.test_all(folders, loaded, sets, plans, args)
+
+
+def test_set(name: str, args) -> evaluation.TestSet:
+    """The split of a data set to test on; its rows in results.csv have the name of the data set's folder."""
+    split = data.read_split(name, args.split, ("math", "choice"))
+    folder = Path(os.path.abspath(data.dataset_folder(name)))
+    return evaluation.TestSet(folder.name, args.split, split.rows[: args.rows or None], split.kind)
 
 
 def converse(generate, tags: prompts.Tags) -> None:
     """Questions from the terminal and greedy completions, until an empty line."""
     while question := input("question (empty line ends): ").strip():
-        completion = evaluation.score(generate([prompts.build_prompt(question, tags)])[0], "", tags)
+        completion = kinds.score(generate([prompts.build_prompt(question, tags)])[0], "", tags)
         print(f"{completion['text']}\nanswer: {completion['solution']}")
 
 

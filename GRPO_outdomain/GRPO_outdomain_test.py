@@ -18,18 +18,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, evaluation, judge, models, runs, settings
+from common import evaluation, judge, kinds, models, runs, settings
 from common.settings import setting
+from GRPO_outdomain import questions
 from tiny import problems
 
-SETS = (*data.QUESTIONS, *problems.OTHER_SHAPES)
+SETS = (*questions.QUESTIONS, *problems.OTHER_SHAPES)
 
 
 @dataclass
 class Args(settings.ProfileArgs):
     checkpoints: list[str] = setting([], "folders or hub names [the base and all of outputs/]")
     dataset: list[str] = setting(
-        list(data.QUESTIONS), "sets of questions", tiny=list(problems.OTHER_SHAPES), choices=SETS
+        list(questions.QUESTIONS), "sets of questions", tiny=list(problems.OTHER_SHAPES), choices=SETS
     )
     boolq: str = setting("", "local folder instead of google/boolq")
     commonsense_qa: str = setting("", "local folder instead of tau/commonsense_qa")
@@ -55,31 +56,32 @@ class Args(settings.ProfileArgs):
     show: int = setting(1, "completions to print for each checkpoint", low=0)
 
 
-def questions(name: str, args) -> tuple[str, list[dict], int]:
-    """The split's name, its rows, and how many of them had no usable answer or options."""
+def test_set(name: str, folders: list[str], loaded: list[tuple], args) -> evaluation.TestSet:
+    """The questions of a set that fit into the context of every checkpoint, drawn with --draw; prints their number."""
+    kind = kinds.of("choice" if name in questions.CHOICES else "math")
     if name in problems.OTHER_SHAPES:
-        rows = problems.draw(problems.OTHER_SHAPES[name], "test", args.rows or 200, args.draw)
-        return "test", [{**row, "options": data.options_of(row["question"])} for row in rows], 0
-    rows, unusable = data.load_questions(name, getattr(args, name))
-    return data.QUESTIONS[name].test, rows, unusable
+        split = "test"
+        rows = questions.generate(name, args.rows or 200, args.draw)
+        unusable = 0
+    else:
+        split = questions.QUESTIONS[name].test
+        rows, unusable = questions.load(name, getattr(args, name))
+    fits = evaluation.fitting(rows, kind, folders, loaded, args)
+    drawn = random.Random(f"{args.draw}-{name}").sample(fits, min(args.rows or len(fits), len(fits)))
+    print(
+        f"{name}, {split}: {len(drawn)} of {len(rows) + unusable} questions; dropped {unusable} without a usable "
+        f"answer or options, {len(rows) - len(fits)} too long for a checkpoint's context"
+    )
+    if not drawn:
+        runs.fail(f"{name} has no question left to ask")
+    return evaluation.TestSet(name, split, drawn, kind)
 
 
 def main(args):
     models.check_device(args)
     judge.check(args.judge, args.judge_model)
     folders, loaded = evaluation.checkpoints_of(args)
-    sets = []
-    for name in args.dataset:
-        split, rows, unusable = questions(name, args)
-        fits = evaluation.fitting(rows, folders, loaded, args)
-        drawn = random.Random(f"{args.draw}-{name}").sample(fits, min(args.rows or len(fits), len(fits)))
-        print(
-            f"{name}, {split}: {len(drawn)} of {len(rows) + unusable} questions; dropped {unusable} without a usable "
-            f"answer or options, {len(rows) - len(fits)} too long for a checkpoint's context"
-        )
-        if not drawn:
-            runs.fail(f"{name} has no question left to ask")
-        sets.append((name, split, drawn))
+    sets = [test_set(name, folders, loaded, args) for name in args.dataset]
     evaluation.test_all(folders, loaded, sets, evaluation.plans(args), args)
 
 

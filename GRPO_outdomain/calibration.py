@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import certainty, data, evaluation, generation, models, prompts, results, runs, settings
+from common import certainty, data, evaluation, generation, kinds, models, prompts, results, runs, settings
 from common.settings import setting
 
 EDGES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)  # between bins, narrow where confidence mostly lies
@@ -69,14 +69,14 @@ def calibration_error(bins: dict[str, list[float]]) -> float:
     return sum(abs(c - r) for c, r in zip(bins["confidence"], bins["correct"])) / whole if whole else math.nan
 
 
-def measure(folder: str, tokenizer, tag_set: str, rows: list[dict], args) -> dict:
+def measure(folder: str, tokenizer, tag_set: str, rows: list[dict], kind: kinds.Kind, args) -> dict:
     """The columns of calibration.csv for a checkpoint, apart from the key."""
     tags, model = prompts.TAG_SETS[tag_set], models.load_for_generation(folder)
     asked = [row for row in rows for _ in range(args.samples)]
-    conversations = [data.conversation(row, tags) for row in asked]
+    conversations = [kind.prompt(row, tags) for row in asked]
     how = {"temperature": 1.0, "seed": args.seed, "progress": Path(folder).name}
     completions = generation.generate(model, tokenizer, conversations, args.max_new_tokens, args.batch_size, **how)
-    scored = [evaluation.score_answer(completion, row, tags) for completion, row in zip(completions, asked)]
+    scored = [kind.score(completion, row, tags) for completion, row in zip(completions, asked)]
     # Encoded again: the end token, which has no part in a solution, is lost, and no other token differs in practice.
     ids = tokenizer([completion["text"] for completion in completions], add_special_tokens=False).input_ids
     trainer = SimpleNamespace(
@@ -103,15 +103,16 @@ def main(args):
     path = runs.resolve(args.results).absolute() if args.results else results.CALIBRATION
     folders, loaded = evaluation.checkpoints_of(args)
     folder = data.dataset_folder(args.dataset)
-    rows = data.read_split(args.dataset, args.split)[0][: args.rows or None]
+    split = data.read_split(args.dataset, args.split, ("math", "choice"))
+    rows = split.rows[: args.rows or None]
     known = {tuple(row[name] for name in results.KEY) for row in results.read(path)} if args.resume else ()
     for name, (tokenizer, tag_set) in zip(folders, loaded):
         plan = evaluation.Plan("T 1", args.samples, {})
         key = evaluation.key_of(evaluation.checkpoint_facts(name, args), folder.name, args.split, plan)
-        if tuple(map(str, key.values())) in known:
+        if tuple(str(key[name]) for name in results.KEY) in known:
             print(f"{key['script']} on {folder.name}: already measured, skipped")
             continue
-        found = measure(name, tokenizer, tag_set, rows, args)
+        found = measure(name, tokenizer, tag_set, rows, split.kind, args)
         results.save_calibration([{**key, **found, "commit": runs.commit(), "command": runs.command_line()}], path)
         print(
             f"{key['script']:24} seed {key['seed']} {folder.name}: accuracy {found['accuracy']:.1%}, mean confidence "

@@ -14,13 +14,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, evaluation, models, runs, settings, training
+from common import data, models, runs, settings, training
 from common.settings import setting
 
 if settings.HELP:
     Config = object  # --help does not wait for trl, whose import takes seconds
 else:
     from trl import SFTConfig as Config
+
+KINDS = ("math", "choice", "calls", "dialogue")  # of rows; conversations with tools: ToolUse/SFT_tools.py
 
 
 @dataclass
@@ -60,32 +62,36 @@ class Args(settings.TrainArgs, Config):
 def main(args):
     runs.check_output(args)
     models.check_device(args)
-    rows, fingerprint = data.read_split(args.dataset, "sft", working=True)
-    heldout, _ = data.read_split(args.dataset, "validation", working=True)
+    train = data.read_split(args.dataset, "sft", KINDS, completions=True)
+    heldout = data.read_split(args.dataset, "validation", KINDS, completions=True)
     base = runs.require_base(args.base, "python tiny/make_base.py")
     tokenizer, tag_set = models.load_tokenizer(base, args.tags)
-    limit = args.max_length
-    rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, "sft", completions=True)
-    heldout = data.drop_long(heldout, tokenizer, tag_set, limit, args.dataset, "validation", completions=True)
-    dataset, validation = (data.to_examples(split, tag_set) for split in (rows, heldout))
+    train = data.drop_long(train, tokenizer, tag_set, args.max_length, completions=True)
+    heldout = data.drop_long(heldout, tokenizer, tag_set, args.max_length, completions=True)
+    dataset = data.to_examples(train, tag_set)
 
     from trl import SFTTrainer  # not needed for --help
 
     run = training.begin(
-        args, base, tokenizer, tag_set, rows=rows, dataset=dataset, heldout=heldout, fingerprint=fingerprint
+        args,
+        base,
+        tokenizer,
+        tag_set,
+        rows=train.rows,
+        dataset=dataset,
+        heldout=heldout.rows,
+        fingerprint=train.fingerprint,
+        kind=train.kind,
     )
     trainer = SFTTrainer(
         model=run.model,
         args=args,
         train_dataset=dataset,
-        eval_dataset=validation,
+        eval_dataset=data.to_examples(heldout, tag_set),
         processing_class=tokenizer,
         peft_config=run.lora,
     )
-    score = evaluation.score_answer
-    if "functions" in rows[0]:
-        from BFCL.bfcl.scoring import score_calls as score
-    training.train(run, trainer, score)
+    training.train(run, trainer)
 
 
 if __name__ == "__main__":

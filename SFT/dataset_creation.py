@@ -17,14 +17,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, models, runs, settings
+from common import data, kinds, models, runs, settings
 from common.settings import setting
+from SFT import sources
 from tiny import problems
+
+DATASETS = (*problems.SYSTEMS, *sources.SOURCES)
 
 
 @dataclass
 class Args(settings.RunArgs):
-    dataset: str = setting("openmath", "data set to make", tiny="linear", choices=(*problems.SYSTEMS, *data.SOURCES))
+    dataset: str = setting("openmath", "data set to make", tiny="linear", choices=DATASETS)
     seed: int = setting(3407, "draws the rows and their order; that of the thesis")
     sft_rows: int = setting(5000, "rows with reasoning, for SFT; 512 in the linear-equations study", tiny=512, low=0)
     train_rows: int = setting(1000, "rows for GRPO, as in the thesis", low=0)
@@ -48,62 +51,75 @@ class Args(settings.RunArgs):
 
 def short(rows: list[dict], args) -> list[dict]:
     """The rows within the limits: of a source for SFT in tokens, as SFT_train.py counts them, else in characters."""
-    if rows and args.tokenizer and data.SOURCES[args.dataset].feeds == "sft":
-        found = runs.resolve(args.tokenizer)
+    if rows and args.tokenizer and sources.SOURCES[args.dataset].feeds == "sft":
+        folder = runs.resolve(args.tokenizer)
         tokenizer, tag_set = models.load_tokenizer(
-            str(found) if found.exists() else args.tokenizer,
+            str(folder) if folder.exists() else args.tokenizer,
             default="thesis",
             option="--tokenizer, or pass --tokenizer '' to limit characters",
         )
-        lengths = data.token_lengths(rows, tokenizer, tag_set, completions=True)
-        fits = [row for row, length in zip(rows, lengths) if length <= args.max_length]
-        print(f"{args.dataset}: {len(fits)} of {len(rows)} rows have at most {args.max_length} tokens")
-        return fits
-    fits = [row for row in rows if len(row["question"]) <= args.max_characters]
-    return [row for row in fits if len(row.get("working", "")) <= args.max_working_characters]
+        lengths = data.token_lengths(rows, kinds.MATH, tokenizer, tag_set, completions=True)
+        short_rows = [row for row, length in zip(rows, lengths) if length <= args.max_length]
+        print(f"{args.dataset}: {len(short_rows)} of {len(rows)} rows have at most {args.max_length} tokens")
+        return short_rows
+    rows = [row for row in rows if len(row["question"]) <= args.max_characters]
+    return [row for row in rows if len(row.get("working", "")) <= args.max_working_characters]
+
+
+def words_of(row: dict) -> str:
+    """The question of a row with single spaces between its words."""
+    return " ".join(row["question"].split())
 
 
 def unseen(rows: list[dict], args) -> list[dict]:
     """The rows whose question is not in the test split of another data set in the same folder; prints how many are."""
-    output, tested = Path(args.output), set()
+    output = Path(args.output)
+    tested = set()
     for path in output.parent.glob("*/test.jsonl"):
         if path.parent != output:
-            tested |= {" ".join(row["question"].split()) for row in runs.read_jsonl(path)}
-    kept = [row for row in rows if " ".join(row["question"].split()) not in tested]
-    if len(kept) < len(rows):
-        print(f"sft: left out {len(rows) - len(kept)} rows whose question is in the test split of another data set")
-    return kept
+            tested.update(map(words_of, runs.read_jsonl(path)))
+    rest = [row for row in rows if words_of(row) not in tested]
+    if len(rest) < len(rows):
+        print(f"sft: left out {len(rows) - len(rest)} rows whose question is in the test split of another data set")
+    return rest
+
+
+def generated_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
+    """The splits of linear systems; those of SFT and GRPO are different systems."""
+    make = problems.SYSTEMS[args.dataset]
+    options = {"seed": args.seed, "level": problems.LEVELS[args.level], "terse": args.terse}
+    splits = {name: problems.draw(make, name, sizes[name], **options) for name in ("validation", "test")}
+    rows = problems.draw(make, "train", sizes["sft"] + sizes["train"], **options)
+    return splits | {"sft": rows[: sizes["sft"]], "train": rows[sizes["sft"] :]}
+
+
+def source_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
+    """The splits of a source; ends the script where one that a stage needs has no row."""
+    feeds = sources.SOURCES[args.dataset].feeds
+    rows = sources.load_source(args.dataset, getattr(args, args.dataset))
+    rows = {name: short(part, args) for name, part in rows.items()}
+    splits = sources.split_rows(rows, sizes, args.seed, feeds)
+    splits["sft"] = unseen([row for row in splits["sft"] if "working" in row], args)
+    if not any(splits.values()):
+        runs.fail(f"data set {args.dataset} is empty: no row is left of its splits")
+    for name in ("test",) if feeds == "test" else (feeds, "validation"):
+        if sizes[name] and not splits[name]:
+            lengths = ", ".join(f"{name} {len(rows)}" for name, rows in splits.items())
+            runs.fail(f"no row is left for the split {name} of {args.dataset} ({lengths}); raise the limits of length")
+    return splits
 
 
 def main(args):
     runs.check_output(args)
-    sizes, needed = {"sft": args.sft_rows, "train": args.train_rows}, []
+    sizes = {"sft": args.sft_rows, "train": args.train_rows}
     sizes |= {"validation": args.validation_rows, "test": args.test_rows}
     if args.dataset in problems.SYSTEMS:
-        make, level = problems.SYSTEMS[args.dataset], problems.LEVELS[args.level]
-        how = {"seed": args.seed, "level": level, "terse": args.terse}
-        splits = {name: problems.draw(make, name, sizes[name], **how) for name in ("validation", "test")}
-        trained = problems.draw(make, "train", args.sft_rows + args.train_rows, **how)
-        splits |= {"sft": trained[: args.sft_rows], "train": trained[args.sft_rows :]}
+        splits = generated_splits(args, sizes)
+        if not any(splits.values()):
+            runs.fail(f"data set {args.dataset} is empty: no row is left of its splits")
     else:
-        feeds = data.SOURCES[args.dataset].feeds
-        needed = ["test"] if feeds == "test" else [feeds, "validation"]
-        rows = data.load_source(args.dataset, getattr(args, args.dataset))
-        rows = {name: short(found, args) for name, found in rows.items()}
-        splits = data.split_rows(rows, sizes, args.seed, feeds)
-        splits["sft"] = unseen([row for row in splits["sft"] if "working" in row], args)
-    if not any(splits.values()):
-        runs.fail(f"data set {args.dataset} is empty: no row is left of its splits")
-    if missing := [name for name in needed if sizes[name] and not splits[name]]:
-        found = ", ".join(f"{name} {len(rows)}" for name, rows in splits.items())
-        runs.fail(f"no row is left for the split {missing[0]} of {args.dataset} ({found}); raise the limits of length")
-
-    partial = runs.start(args)
-    facts = data.write_splits(partial, splits)
-    runs.finish(args, splits=facts)
-    for name, fact in facts.items():
-        less = f", {sizes[name]} were asked for" if fact["rows"] < sizes[name] else ""
-        print(f"{name:11}{fact['rows']:6} rows{less}  fingerprint {fact['fingerprint']}")
+        splits = source_splits(args, sizes)
+    data.save(args, "math", splits, sizes)
 
 
 if __name__ == "__main__":

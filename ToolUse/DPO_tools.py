@@ -220,14 +220,13 @@ def main(args):
     runs.check_output(args)
     models.check_device(args)
     executor = ToolExecutor(args.tools)
-    rows, fingerprint = conversations.read_split(args.dataset, "train")
-    heldout, _ = conversations.read_split(args.dataset, "validation")
+    train = data.read_split(args.dataset, "train", ("tools",))
+    heldout = data.read_split(args.dataset, "validation", ("tools",))
     base = runs.require_base(args.base, "python ToolUse/SFT_tools.py")
     tokenizer, tag_set = conversations.load_tokenizer(base, args.tags)
-    limit = args.max_length
-    rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, "train", completions=True)
-    heldout = data.drop_long(heldout, tokenizer, tag_set, limit, args.dataset, "validation", completions=True)
-    pairs = make_pairs(rows, args.kinds, args.pairs, args.seed)
+    train = data.drop_long(train, tokenizer, tag_set, args.max_length, completions=True)
+    heldout = data.drop_long(heldout, tokenizer, tag_set, args.max_length, completions=True)
+    pairs = make_pairs(train.rows, args.kinds, args.pairs, args.seed)
     if not pairs:
         runs.fail(f"no pairs: --kinds {' '.join(args.kinds)} fit no row of --dataset {args.dataset}; choose others")
 
@@ -238,7 +237,16 @@ def main(args):
 
     dataset = Dataset.from_list(pairs)
     run = training.begin(
-        args, base, tokenizer, tag_set, each=2, rows=rows, dataset=dataset, heldout=heldout, fingerprint=fingerprint
+        args,
+        base,
+        tokenizer,
+        tag_set,
+        each=2,
+        rows=train.rows,
+        dataset=dataset,
+        heldout=heldout.rows,
+        fingerprint=train.fingerprint,
+        kind=train.kind,
     )
     trainer = DPOTrainer(
         model=run.model,

@@ -69,21 +69,28 @@ def main(args):
     runs.check_output(args)
     models.check_device(args)
     executor = ToolExecutor(args.tools)
-    rows, fingerprint = conversations.read_split(args.dataset, args.split)
-    heldout, _ = conversations.read_split(args.dataset, "validation")
+    train = data.read_split(args.dataset, args.split, ("tools",))
+    heldout = data.read_split(args.dataset, "validation", ("tools",))
     base = runs.require_base(args.base, "python tiny/make_base.py")
     tokenizer, tag_set = conversations.load_tokenizer(base, args.tags)
-    limit = args.max_length
-    rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, args.split, completions=True)
-    heldout = data.drop_long(heldout, tokenizer, tag_set, limit, args.dataset, "validation", completions=True)
+    train = data.drop_long(train, tokenizer, tag_set, args.max_length, completions=True)
+    heldout = data.drop_long(heldout, tokenizer, tag_set, args.max_length, completions=True)
 
     from trl import SFTTrainer  # not needed for --help
 
     from ToolUse.tooluse.watch import EpisodeWatch
 
-    dataset = data.to_examples(rows, tag_set)
+    dataset = data.to_examples(train, tag_set)
     run = training.begin(
-        args, base, tokenizer, tag_set, rows=rows, dataset=dataset, heldout=heldout, fingerprint=fingerprint
+        args,
+        base,
+        tokenizer,
+        tag_set,
+        rows=train.rows,
+        dataset=dataset,
+        heldout=heldout.rows,
+        fingerprint=train.fingerprint,
+        kind=train.kind,
     )
     trainer = SFTTrainer(
         model=run.model,

@@ -146,12 +146,7 @@ def main(args):
     if not any(splits.values()):
         runs.fail(f"--source {args.source} gave no usable row; see the kinds of faults above")
 
-    runs.start(args)
-    facts = data.write_splits(runs.partial_of(args.output), splits)
-    runs.finish(args, splits=facts, **counts)
-    for name, fact in facts.items():
-        less = f", {sizes[name]} were asked for" if fact["rows"] < sizes[name] else ""
-        print(f"{name:11}{fact['rows']:6} rows{less}  fingerprint {fact['fingerprint']}")
+    data.save(args, "tools", splits, sizes, **counts)
 
 
 def folder_of(args) -> Path:

@@ -58,21 +58,27 @@ def main(args):
     if not plans:
         runs.fail("nothing to test: --greedy is off and --samples is 0")
     executor = ToolExecutor(args.tools)
-    sets = {data.dataset_folder(n).name: conversations.read_split(n, args.split)[0] for n in args.dataset}
+    sets = [test_set(name, args) for name in args.dataset]
     folders, _ = evaluation.checkpoints_of(args)
     for folder in folders:
         tokenizer, tag_set = conversations.load_tokenizer(folder)
         facts, answer = evaluation.checkpoint_facts(folder, args), None
-        for name, rows in sets.items():
+        for one in sets:
             for plan in plans:
-                key = evaluation.key_of(facts, name, args.split, plan)
+                key = evaluation.key_of(facts, one.dataset, args.split, plan)
                 if args.resume and evaluation.is_tested(key, folder, args):
-                    print(f"{facts['script']} on {name}, {plan.decoding}: already tested, skipped")
+                    print(f"{facts['script']} on {one.dataset}, {plan.decoding}: already tested, skipped")
                     continue
                 answer = answer or loaded(folder, tokenizer, args)
-                test(answer, key, rows[: args.rows or None], tag_set, plan, executor, args)
+                test(answer, key, one, tag_set, plan, executor, args)
         del answer  # frees the model's memory for the next one
         gc.collect()
+
+
+def test_set(name: str, args) -> evaluation.TestSet:
+    """The rows of a data set to test on."""
+    split = data.read_split(name, args.split, ("tools",))
+    return evaluation.TestSet(data.dataset_folder(name).name, args.split, split.rows[: args.rows or None], split.kind)
 
 
 def loaded(folder: str, tokenizer, args):
@@ -81,15 +87,15 @@ def loaded(folder: str, tokenizer, args):
     return generation.within(generation.generator(folder, tokenizer, args), tokenizer, room)
 
 
-def test(answer, key: dict, rows: list[dict], tag_set: str, plan, executor: ToolExecutor, args) -> None:
+def test(answer, key: dict, one: evaluation.TestSet, tag_set: str, plan, executor: ToolExecutor, args) -> None:
     """Play every question, save the rows of all measures, print them."""
-    repeated = [row for row in rows for _ in range(plan.samples)]
+    repeated = [row for row in one.rows for _ in range(plan.samples)]
 
     def play(asked, **how):
         complete = functools.partial(answer, **how)
         return episodes.play(repeated, complete, executor.execute, args.max_turn_steps)
 
-    made = evaluation.test(play, key, rows, tag_set, plan, args, score=lambda verdict, row, tags: verdict)
+    made = evaluation.test(play, key, one, tag_set, plan, args)
     lines, path = runs.read_jsonl(evaluation.completions_file(key, args)), results.path_of(args)
     saved, parts = [made], []
     for measure in episodes.MEASURES:
@@ -100,13 +106,12 @@ def test(answer, key: dict, rows: list[dict], tag_set: str, plan, executor: Tool
             figures = evaluation.summary(of_tool, len(of_tool) // plan.samples)
             parts.append(part(key, measure, tool, figures))
             if tool == ALL:
-                groups = [of_tool[start : start + plan.samples] for start in range(0, len(of_tool), plan.samples)]
-                counts = " ".join(str(sum(line["correct"] for line in group)) for group in groups)
+                counts = evaluation.correct_counts(of_tool, plan.samples)
                 saved.append({**made, **figures, "dataset": f"{key['dataset']}:{measure}", "correct": counts})
                 print(f"  {measure:10} {percent(figures)}   {episodes.MEASURES[measure]}")
     for failure in episodes.FAILURES:
         found = [line | {"correct": line["failure"] == failure} for line in lines]
-        figures = evaluation.summary(found, len(rows))
+        figures = evaluation.summary(found, len(one.rows))
         parts.append(part(key, failure, ALL, figures))
         print(f"  {failure:14} {percent(figures)}   {episodes.FAILURES[failure]}")
     results.save_parts(parts, path.with_name(results.PARTS.name))

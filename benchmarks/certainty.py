@@ -227,7 +227,7 @@ def machine() -> dict:
 
 
 def main(args):
-    rows, _ = data.read_split(args.dataset, "train")
+    rows = data.read_split(args.dataset, "train").rows
     base = runs.require_base(args.base, "python SFT/SFT_train.py")
     tokenizer, tag_set = models.load_tokenizer(base, args.tags)
     dataset = data.to_prompts(rows, tag_set)

@@ -118,7 +118,7 @@ def main(args):
 
     base = runs.require_base(args.base, "python SFT/SFT_train.py")
     tokenizer, tag_set = models.load_tokenizer(base)
-    rows, tags = data.read_split(args.dataset, "train")[0], prompts.TAG_SETS[tag_set]
+    rows, tags = data.read_split(args.dataset, "train").rows, prompts.TAG_SETS[tag_set]
     config, run = AutoConfig.from_pretrained(base), engines(base, tokenizer, args)
     embedded = AutoModelForCausalLM.from_pretrained(base)
     weights = sum(part.numel() for name, part in embedded.named_parameters() if part.dim() == 2)

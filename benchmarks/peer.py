@@ -131,14 +131,14 @@ def timed(trainer_class, setup: dict, say: Callable):
 
 def heldout_accuracy(trainer, setup: dict) -> float:
     """Greedy accuracy on validation problems, by the same functions whoever trains."""
-    from common import data, evaluation, generation, prompts
+    from common import data, generation, kinds, prompts
 
-    rows = data.read_split(setup["dataset"], "validation")[0][: setup["heldout_rows"]]
+    rows = data.read_split(setup["dataset"], "validation").rows[: setup["heldout_rows"]]
     tags = prompts.TAG_SETS[prompts.tag_set_of(trainer.processing_class.chat_template)]
     model = trainer.accelerator.unwrap_model(trainer.model)
-    asked = [data.conversation(row, tags) for row in rows]
+    asked = [kinds.MATH.prompt(row, tags) for row in rows]
     found = generation.generate(model, trainer.processing_class, asked, setup["tokens"], batch_size=128)
-    return sum(evaluation.score_answer(one, row, tags)["correct"] for one, row in zip(found, rows)) / len(rows)
+    return sum(kinds.MATH.score(one, row, tags)["correct"] for one, row in zip(found, rows)) / len(rows)
 
 
 def load(script: str):
@@ -169,7 +169,7 @@ def plain(setup: dict) -> None:
     config = trl.GRPOConfig(output_dir=args.output, disable_tqdm=True, **{**machine, **recipe, **setup["plain"]})
     tokenizer, tag_set = models.load_tokenizer(args.base, args.tags)
     rewards = module.REWARDS[args.reward] if isinstance(module.REWARDS, dict) else module.REWARDS
-    dataset = data.to_prompts(data.read_split(args.dataset, "train")[0], tag_set)
+    dataset = data.to_prompts(data.read_split(args.dataset, "train").rows, tag_set)
     trainer = trl.GRPOTrainer(
         model=args.base,
         reward_funcs=rewards,

@@ -56,36 +56,41 @@ class Args(settings.TrainArgs, Config):
     patience: int = setting(5, "end a run whose first steps, this many, have no signal; 0 never does", low=0)
 
 
-def prepare(args: Args, made_by: str = "", default_tags: str | None = None, check: Callable | None = None) -> runs.Run:
+def prepare(
+    args: Args, made_by: str = "", default_tags: str | None = None, allowed: tuple[str, ...] = ("math", "choice")
+) -> runs.Run:
     """Check everything that can be checked, then open the output folder and load the model.
 
     made_by: the command that makes the base, for the message where it is missing [that of SFT]. default_tags: the tag
-    set for a base that carries none. check: called with the training rows, to refuse a data set that the script cannot
-    use.
+    set for a base that carries none. allowed: the kinds of data sets that the rewards can score.
     """
     runs.check_output(args)
     models.check_device(args)
-    rows, fingerprint = data.read_split(args.dataset, "train")
-    heldout, _ = data.read_split(args.dataset, "validation")
-    if check:
-        check(rows)
+    train = data.read_split(args.dataset, "train", allowed)
+    heldout = data.read_split(args.dataset, "validation", allowed)
     if args.use_vllm and args.vllm_max_model_length < args.max_prompt_tokens + args.max_completion_length:
         runs.fail("--vllm_max_model_length is less than --max_prompt_tokens and --max_completion_length together")
     made_by = made_by or f"python SFT/SFT_train.py {BRIEF if Path(args.base).name == 'SFT-brief' else ''}".strip()
     base = runs.require_base(args.base, made_by)
     tokenizer, tag_set = models.load_tokenizer(base, args.tags, default=default_tags)
-    limit = args.max_prompt_tokens
-    rows = data.drop_long(rows, tokenizer, tag_set, limit, args.dataset, "train")
-    heldout = data.drop_long(heldout, tokenizer, tag_set, limit, args.dataset, "validation")
-    prompts = data.to_prompts(rows, tag_set)
+    train = data.drop_long(train, tokenizer, tag_set, args.max_prompt_tokens)
+    heldout = data.drop_long(heldout, tokenizer, tag_set, args.max_prompt_tokens)
     run = training.begin(
-        args, base, tokenizer, tag_set, rows=rows, dataset=prompts, heldout=heldout, fingerprint=fingerprint
+        args,
+        base,
+        tokenizer,
+        tag_set,
+        rows=train.rows,
+        dataset=data.to_prompts(train.rows, tag_set, train.kind),
+        heldout=heldout.rows,
+        fingerprint=train.fingerprint,
+        kind=train.kind,
     )
     models.set_stop_tokens(args, tokenizer, run.model)  # not before: --resume compares its record with the command
     return run
 
 
-def train(run: runs.Run, trainer, *how) -> None:
+def train(run: runs.Run, trainer, **how) -> None:
     """training.train(), with decode.install(), and with vLLM seeded by --seed and leaving the base as it is."""
     from common import decode  # late: torch
 
@@ -96,7 +101,7 @@ def train(run: runs.Run, trainer, *how) -> None:
         set_seed(run.args.seed + trainer.accelerator.process_index)
         lora.keep_base(trainer.vllm_generation)
     decode.install(trainer, run.args.skip_no_signal)
-    training.train(run, trainer, *how)
+    training.train(run, trainer, **how)
 
 
 def log_means(log_metric: Callable, parts: dict[str, list]) -> None:

@@ -68,7 +68,8 @@ def files(folder: Path) -> list[Path]:
 
 def measured(folder: Path, args) -> list[dict]:
     """The rows of results.csv that were measured on this checkpoint, not on an earlier one of the same name."""
-    facts = {name: str(value) for name, value in evaluation.checkpoint_facts(str(folder), args).items()}
+    facts = evaluation.checkpoint_facts(str(folder), args)
+    facts = {name: str(facts[name]) for name in ("script", "seed", "base")}
     found = []
     for row in results.read(results.path_of(args)):
         key = {name: row[name] for name in results.KEY}
@@ -155,7 +156,7 @@ def usage(folder: Path, facts: dict, name: str) -> list[str]:
         messages = '{"role": "user", "content": "What is 12 * 7?"}'
         use = USE.format(name=name, messages=messages, how="tools=[...], ")
         return ["The chat template shows the model the tools that it may call.", "", use]
-    if str(facts["dataset"]).startswith("bfcl"):
+    if facts.get("kind") in ("calls", "dialogue"):
         return ["The system prompt offers functions as Qwen's template does; a call is JSON between <tool_call> tags."]
     system = json.dumps(prompts.system_prompt(prompts.TAG_SETS[facts["tags"]]))
     messages = f'{{"role": "system", "content": {system}}},\n            {{"role": "user", "content": "..."}}'

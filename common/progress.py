@@ -122,7 +122,7 @@ class Watch(TrainerCallback):
 
     def answer(self, rows: list[dict]) -> list[dict]:
         """Scored greedy completions of held-out rows, by the current policy."""
-        conversations = [data.conversation(row, self.tags) for row in rows]
+        conversations = [self.run.kind.prompt(row, self.tags) for row in rows]
         limit = self.run.args.max_completion_length
         completions = generation.generate_as_trained(self.trainer, self.run.tokenizer, conversations, limit)
         return [self.score(completion, row, self.tags) for completion, row in zip(completions, rows)]

@@ -13,10 +13,12 @@ from common import runs
 RESULTS = runs.ROOT / "resources" / "results.csv"
 ITEMS = runs.ROOT / "resources" / "items.csv"
 COLUMNS = (
-    *("script", "seed", "base", "dataset", "split", "decoding", "n", "accuracy", "ci_low", "ci_high", "format_rate"),
-    *("truncated_rate", "mean_tokens", "judge", "efficiency", "final", "seconds", "commit", "command", "reward"),
+    *("script", "seed", "base", "start", "dataset", "split", "decoding", "n", "accuracy", "ci_low", "ci_high"),
+    *("format_rate", "truncated_rate", "mean_tokens", "judge", "efficiency", "final", "seconds", "commit", "command"),
+    "reward",
 )
-KEY = COLUMNS[:6]  # identifies a row; a repeated measurement replaces its row
+# Identifies a row; a repeated measurement replaces its row.
+KEY = ("script", "seed", "base", "dataset", "split", "decoding")
 ITEM_COLUMNS = (*KEY, "samples", "correct")
 PARTS = runs.ROOT / "resources" / "toolcalls.csv"
 PART_KEY = (*KEY, "measure", "tool")

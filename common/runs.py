@@ -36,6 +36,7 @@ class Run(NamedTuple):
     dataset: Any  # datasets.Dataset for the trainer
     heldout: list[dict]  # rows for held-out accuracy, never trained on
     fingerprint: str  # of the whole split that `rows` come from
+    kind: Any  # kinds.Kind of these rows
     partial: Path  # working folder
     model: Any
     lora: Any  # peft.LoraConfig, or None

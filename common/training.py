@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from common import checkpoints, evaluation, hub, memory, models, processes, runs
+from common import checkpoints, hub, memory, models, processes, runs
 
 # At the end it warns that lm_head.weight is missing, which is stored once with the embeddings where the two are tied.
 logging.getLogger("transformers.trainer").addFilter(lambda record: "missing keys" not in record.getMessage())
@@ -14,7 +14,7 @@ logging.getLogger("transformers.trainer").addFilter(lambda record: "missing keys
 def begin(args, base: str, tokenizer, tag_set: str, each: int = 1, **data) -> runs.Run:
     """Plan the memory, open the output folder and load the model, when everything else is checked.
 
-    data: rows, dataset, heldout and fingerprint of runs.Run. each: sequences that an example is made of.
+    data: rows, dataset, heldout, fingerprint and kind of runs.Run. each: sequences that an example is made of.
     """
     repo = hub.repository(args) if args.push_to_hub and processes.IS_MAIN else ""
     partial = runs.start(args, memory.fit(base, args, each))
@@ -33,21 +33,23 @@ def begin(args, base: str, tokenizer, tag_set: str, each: int = 1, **data) -> ru
     return run._replace(heldout=run.heldout[: args.heldout_rows])
 
 
-def train(run: runs.Run, trainer, score: Callable = evaluation.score_answer, watch: Callable | None = None) -> None:
+def train(run: runs.Run, trainer, score: Callable | None = None, watch: Callable | None = None) -> None:
     """Train with progress and held-out accuracy, resume, merge, save, and rename the working folder to the output.
 
-    score: the scorer of held-out completions. watch: makes the progress.Watch, for a stage that has one of its own.
+    score: the scorer of held-out completions [that of the data set's kind]. watch: makes the progress.Watch, for a
+    stage that has one of its own.
     """
     from common.progress import Watch  # late: transformers takes seconds
 
-    shown = (watch or Watch)(trainer, run, score)
+    shown = (watch or Watch)(trainer, run, score or run.kind.score)
     trainer.args.logging_nan_inf_filter = False  # it would hide a loss that is not a number, and the run would go on
     _train(trainer, run.partial, run.args.resume)
     output = Path(run.args.output)
     with processes.whole_model(trainer):
         if processes.IS_MAIN:
             facts = models.save_model(trainer, run.tokenizer, run.partial, run.base) | shown.results()
-            runs.finish(run.args, base=run.base, tags=run.tag_set, fingerprint=run.fingerprint, **facts)
+            facts |= {"tags": run.tag_set, "kind": run.kind.name, "fingerprint": run.fingerprint}
+            runs.finish(run.args, base=run.base, **facts)
             (output / hub.CARD).write_text(hub.card(output))  # in place of the trainer's
         processes.wait()
     if run.repo:  # the main process alone has it, and the others do not wait for its upload

@@ -19,7 +19,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 from run_examples import to_row
 from tool_executor import ToolExecutor
 
-from common import models, runs, settings
+from common import kinds, models, runs, settings
 from common.settings import setting
 from demo import content
 
@@ -67,25 +67,27 @@ def page(gr, args, executor: ToolExecutor):
             gr.Dropdown(scripts, value=first),
         )
 
-    def row_of(source, number) -> dict:
+    def row_of(source, number) -> tuple:
+        """A question and its kind."""
         try:
-            rows = content.rows_of(source)
+            rows, kind = content.rows_of(source)
         except SystemExit as error:
             raise gr.Error(content.visible(content.message(error))) from None
-        return rows[(int(number or 1) - 1) % len(rows)]
+        return rows[(int(number or 1) - 1) % len(rows)], kind
 
     def fill(source, number):
         """The question and its correct answer."""
-        row = row_of(source, number)
+        row, _ = row_of(source, number)
         return row["question"], row["solution"]
 
     def suit(source, right):
         """The checkpoint that fits the questions, unless another one was chosen by hand."""
-        fitting = [content.best(named(), each) for each in ("linear", source)]
-        return fitting[1] if right in (*fitting, content.best(named(), "tools")) else right
+        fitting = content.best(named(), content.kind_of(source))
+        defaults = content.best(named()), content.best(named(), "tools")
+        return fitting if right in (fitting, *defaults) else right
 
     def check(question, truth, source, number):
-        return content.truth_of(row_of(source, number), question, truth)
+        return content.truth_of(row_of(source, number)[0], question, truth)
 
     def ask(question, truth, source, number, left, right, script, temperature):
         """Both answers and their rewards, a token further each time."""
@@ -94,18 +96,22 @@ def page(gr, args, executor: ToolExecutor):
             problem = f"the question has {len(question):,} characters; 1 to {content.MAX_CHARACTERS:,} are taken"
             yield content.line(problem), "", "", ""
             return
-        row = row_of(source, number)
-        tools, known = "messages" in row, content.is_of(row, question)
-        if not tools:
-            row = {**(row if known else {"question": question}), "solution": content.truth_of(row, question, truth)}
-        elif not known:
+        row, kind = row_of(source, number)
+        tools = kind.name == "tools"
+        known = content.is_of(row, question)
+        if tools and not known:
             row = to_row({"prompt": question}, executor)
+        elif not tools:
+            solution = content.truth_of(row, question, truth)
+            if not known:
+                row, kind = {"question": question}, kinds.MATH
+            row = row | {"solution": solution}
         made = []
         for name, beside in ((left, right), (right, left)):
             if tools:
                 one = content.converse(name, beside, row, known, executor, temperature, args)
             else:
-                one = content.answer(name, beside, row, script, temperature, args)
+                one = content.answer(name, beside, row, kind, script, temperature, args)
             made.append(content.answer_or_line(one))
         shown = ["", ""], ["", ""]
         for parts in itertools.zip_longest(*made):

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-from common import certainty, data, evaluation, generation, models, prompts, runs
+from common import certainty, data, generation, kinds, models, prompts, runs
 from tiny import problems
 from ToolUse.tooluse import conversations, episodes
 
@@ -74,9 +74,15 @@ def checkpoints() -> list[str]:
     return [runs.shown(f) for f in embedded + finished if (f / "config.json").exists() and any(f.glob("*.safetensors"))]
 
 
-def best(names: list[str], source: str = "linear") -> str:
-    """The checkpoint to compare with the base: one trained for this data set, else the embedded one, else the last."""
-    wanted = "SFT_tools" if source.startswith("tools") else "GRPO-1K-def"
+def kind_of(source: str) -> str:
+    """The name of the kind of a data set."""
+    path = data.dataset_folder(source) / "run.json"
+    return json.loads(path.read_text()).get("kind", "math") if path.exists() else "math"
+
+
+def best(names: list[str], kind: str = "math") -> str:
+    """The checkpoint to compare with the base: one trained for this kind, else the embedded one, else the last."""
+    wanted = "SFT_tools" if kind == "tools" else "GRPO-1K-def"
     trained = [name for name in names if Path(name).name.startswith(wanted)]
     return [*trained, *(name for name in names if name.endswith("tiny-grpo")), names[-1]][0]
 
@@ -114,12 +120,12 @@ def sources() -> list[str]:
     return found if "linear" in found else ["linear", *found]
 
 
-def rows_of(source: str) -> list[dict]:
-    """The test questions of a data set."""
+def rows_of(source: str) -> tuple[list[dict], kinds.Kind]:
+    """The test questions of a data set, and their kind."""
     if source == "linear" and not data.dataset_folder(source).exists():
-        return problems.draw(problems.linear, "test", 100, seed=0)
-    rows, _ = data.read_split(source, "test")
-    return [conversations.unfold(row) if "messages" in row else row for row in rows]
+        return problems.draw(problems.linear, "test", 100, seed=0), kinds.MATH
+    split = data.read_split(source, "test")
+    return split.rows, split.kind
 
 
 def is_of(row: dict, question: str) -> bool:
@@ -189,27 +195,24 @@ def too_long(folder: str, tokenizer, conversation: list[dict], args) -> str | No
     return f"the prompt has {length:,} tokens; {runs.shown(folder)} has room for {room:,}" if length > room else None
 
 
-def answer(name: str, beside: str, row: dict, script: str, temperature: float, args) -> Iterator[tuple[str, str]]:
+def answer(
+    name: str, beside: str, row: dict, kind: kinds.Kind, script: str, temperature: float, args
+) -> Iterator[tuple[str, str]]:
     """Yield (completion, its rewards) as HTML while a checkpoint answers a question of mathematics or of BFCL."""
     folder, model, tokenizer, tag_set = load(name, beside, tools=False)
-    conversation = data.conversation(row, prompts.TAG_SETS[tag_set])
+    conversation = kind.prompt(row, prompts.TAG_SETS[tag_set])
     if problem := too_long(folder, tokenizer, conversation, args):
         raise ValueError(problem)
     for ids in stream(model, tokenizer, conversation, args.max_new_tokens, temperature, args.seed):
         completion = completion_of(tokenizer, ids)
         yield coloured(completion["text"]), f"{len(ids)} tokens"
-    lines = rewards(script, row, completion["text"], ids, model, tokenizer, tag_set)
-    yield coloured(completion["text"]), verdict(completion, row, tag_set) + table(lines)
+    lines = rewards(script, row, kind, completion["text"], ids, model, tokenizer, tag_set)
+    yield coloured(completion["text"]), verdict(completion, row, kind, tag_set) + table(lines)
 
 
-def verdict(completion: dict, row: dict, tag_set: str) -> str:
+def verdict(completion: dict, row: dict, kind: kinds.Kind, tag_set: str) -> str:
     """A line of HTML: answer, whether it is correct and well-formed, length."""
-    if "functions" in row:
-        from BFCL.bfcl import scoring
-
-        found = scoring.score_calls(completion, row, prompts.TAG_SETS[tag_set])
-    else:
-        found = evaluation.score_answer(completion, row, prompts.TAG_SETS[tag_set])
+    found = kind.score(completion, row, prompts.TAG_SETS[tag_set])
     correct = "correct" if found["correct"] else "incorrect"
     facts = [correct if row["solution"] else "no correct answer given"]
     facts += ["well-formed" if found["well_formed"] else "not well-formed", f"{completion['tokens']} tokens"]
@@ -218,7 +221,9 @@ def verdict(completion: dict, row: dict, tag_set: str) -> str:
     return f'<div class="verdict">{visible(said)}: <b class="{correct}">{facts[0]}</b>, {", ".join(facts[1:])}</div>'
 
 
-def rewards(script: str, row: dict, text: str, ids: list[int], model, tokenizer, tag_set: str) -> list[tuple]:
+def rewards(
+    script: str, row: dict, kind: kinds.Kind, text: str, ids: list[int], model, tokenizer, tag_set: str
+) -> list[tuple]:
     """The rows of a table: each of a script's rewards, called as TRL's trainer calls it, with its weight; their sum.
 
     Confidence is measured with the model, as in training. A reward that needs what is not known says what.
@@ -228,7 +233,7 @@ def rewards(script: str, row: dict, text: str, ids: list[int], model, tokenizer,
     functions = list(module.REWARDS.values()) if chosen else module.REWARDS
     default = next((f.default_factory for f in dataclasses.fields(module.Args) if f.name == "reward_weights"), None)
     weights = default() if callable(default) else [1.0] * len(functions)
-    columns = {name: [value] for name, value in data.to_prompts([row], tag_set)[0].items()}
+    columns = {name: [value] for name, value in data.to_prompts([row], tag_set, kind)[0].items()}
     given = {"prompts": columns.pop("prompt"), "completions": [[{"role": "assistant", "content": text}]], **columns}
     given |= {"completion_ids": [ids], "trainer_state": SimpleNamespace(global_step=1, max_steps=1)}  # the last step
     given |= {"log_metric": lambda *metric: None, "log_extra": lambda *extra: None}

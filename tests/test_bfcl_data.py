@@ -10,11 +10,11 @@ import pytest
 import trl
 from conftest import ROOT, load_script
 
-from BFCL.bfcl import entries, synthetic
+from BFCL.bfcl import entries, kinds, synthetic
 from BFCL.bfcl.official import DOCUMENTS, bfcl, described
 from BFCL.bfcl.parse import parse_call
 from BFCL.bfcl.sandbox import Sandbox
-from BFCL.bfcl.scoring import score_calls, score_multi, score_single, with_reward
+from BFCL.bfcl.scoring import score_multi, score_single, with_reward
 from common import data, prompts, runs, settings
 from common.calls import call_key, decode, tool_message
 from tiny import problems
@@ -60,7 +60,8 @@ def official_messages() -> set[str]:
 
 
 def scored(text: str, row: dict) -> dict:
-    return with_reward(score_calls({"text": text}, row, prompts.THESIS), WEIGHTS)
+    kind = kinds.DIALOGUE if "turns" in row else kinds.CALLS
+    return with_reward(kind.score({"text": text}, row, prompts.THESIS), WEIGHTS)
 
 
 def calls_of(row: dict) -> list[tuple[str, dict]]:
@@ -208,14 +209,14 @@ def test_official_splits_are_disjoint(kind, rows_by_kind):
     args = CREATION.Args(kind=kind)
     sizes = {"sft": 300 * (kind == "single"), "train": 10**6, "validation": 100}
     splits = CREATION.split_entries(rows_by_kind[kind], sizes, args)
-    groups = {name: {CREATION.group_of(row) for row in rows} for name, rows in splits.items()}
+    groups = {name: {CREATION.group_of(row, kind) for row in rows} for name, rows in splits.items()}
     ids = [row["id"] for rows in splits.values() for row in rows]
     assert len(ids) == len(set(ids)) > 0.99 * len(rows_by_kind[kind])
     for name, others in ((a, b) for a in splits for b in splits if a < b):
         assert not groups[name] & groups[others]
         users = [{row["question"].split("\n")[0] for row in splits[split]} for split in (name, others)]
         assert kind == "single" or not users[0] & users[1]
-    total = len({CREATION.group_of(row) for row in rows_by_kind[kind]})
+    total = len({CREATION.group_of(row, kind) for row in rows_by_kind[kind]})
     assert len(groups["test"]) == round(0.2 * total)
     assert all("completion" in row for row in splits["sft"])
 
@@ -230,11 +231,15 @@ def test_the_script_makes_what_sft_and_grpo_read(kind, examples, tmp_path, capsy
     sizes = ("--kind", kind, "--sft_rows", 6, "--train_rows", 5, "--validation_rows", 4, "--test_rows", 3)
     for name in ("one", "two"):
         create("--output", tmp_path / f"bfcl_{name}", *sizes)
-    rows, first = data.read_split(str(tmp_path / "bfcl_one"), "sft", working=True)
-    assert first == data.read_split(str(tmp_path / "bfcl_two"), "sft", working=True)[1]
-    sft = data.to_examples(rows, "thesis")
+    first, second = (
+        data.read_split(str(tmp_path / name), "sft", completions=True) for name in ("bfcl_one", "bfcl_two")
+    )
+    assert first.fingerprint == second.fingerprint
+    sft = data.to_examples(first, "thesis")
     assert len(sft) == examples and {m["role"] for row in sft for m in row["completion"]} == {"assistant"}
-    grpo = data.to_prompts(data.read_split(str(tmp_path / "bfcl_one"), "train")[0], "thesis")
+    train = data.read_split(str(tmp_path / "bfcl_one"), "train")
+    assert train.kind.name == ("calls" if kind == "single" else "dialogue")
+    grpo = data.to_prompts(train.rows, "thesis", train.kind)
     assert len(grpo) == 5 and {"prompt", "solution", "functions", "category", "tags"} <= set(grpo.column_names)
     assert all(row["prompt"][-1]["role"] == "user" for row in grpo)
 

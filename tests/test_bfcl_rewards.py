@@ -308,9 +308,10 @@ def test_the_official_command_line_says_the_same(server, tmp_path, monkeypatch):
 
         rows_asked = [row["prompt"] for row in rows]
         with Sandbox() as sandbox:
-            turns = "turns" in rows[0]
+            turns = category in entries.MULTI
             made = EVALUATE.play(answer, rows, sandbox, args, rows_asked) if turns else answer(rows_asked)
-        scored = [EVALUATE.score(one, row, prompts.THESIS) for one, row in zip(made, rows)]
+        score = EVALUATE.score_dialogue if turns else V1.score
+        scored = [score(one, row, prompts.THESIS) for one, row in zip(made, rows)]
         verdicts = [one["correct"] for one in scored]
         assert {row["id"] for row, correct in zip(rows, verdicts) if not correct} == incorrect, category
         assert float(official[f"bfcl_{category}"]["accuracy"]) == pytest.approx(sum(verdicts) / ROWS, abs=1e-4)

@@ -16,7 +16,7 @@ sys.path.append(str(ROOT / "ToolUse"))
 from run_examples import to_row
 from tool_executor import ToolExecutor
 
-from common import data, generation, prompts, runs
+from common import generation, kinds, prompts, runs
 from demo import content
 from tiny import problems
 
@@ -91,7 +91,7 @@ def test_checkpoints_are_finished_and_have_weights(outputs):
 
 def test_questions_without_a_data_set_are_generated(outputs):
     assert content.sources() == ["linear"]
-    assert content.rows_of("linear")[0].keys() >= {"question", "solution"}
+    assert content.rows_of("linear")[0][0].keys() >= {"question", "solution"}
     put(outputs / "data" / "linear", "test.jsonl")
     with pytest.raises(SystemExit) as end:
         content.rows_of("linear")
@@ -119,7 +119,7 @@ def last(made):
 def test_a_streamed_answer_is_that_of_generate(base):
     _, model, tokenizer, tag_set = base
     row = problems.draw(problems.yes_no, "test", 1, seed=1)[0]
-    asked = data.conversation(row, prompts.TAG_SETS[tag_set])
+    asked = kinds.MATH.prompt(row, prompts.TAG_SETS[tag_set])
     steps = list(content.stream(model, tokenizer, asked, 60, 0.0, seed=3))
     assert [len(ids) for ids in steps] == list(range(1, len(steps) + 1))
     wanted = generation.generate(model, tokenizer, [asked], 60, batch_size=1)[0]
@@ -128,7 +128,7 @@ def test_a_streamed_answer_is_that_of_generate(base):
 
 def test_the_seed_decides_what_is_sampled(base):
     _, model, tokenizer, tag_set = base
-    asked = data.conversation(ROW, prompts.TAG_SETS[tag_set])
+    asked = kinds.MATH.prompt(ROW, prompts.TAG_SETS[tag_set])
     first, again, other = (last(content.stream(model, tokenizer, asked, 20, 5.0, seed)) for seed in (3, 3, 4))
     assert first == again != other
 
@@ -136,7 +136,7 @@ def test_the_seed_decides_what_is_sampled(base):
 def shown_rewards(base, script, text, row=ROW) -> dict:
     _, model, tokenizer, tag_set = base
     ids = tokenizer(text, add_special_tokens=False).input_ids + [tokenizer.eos_token_id]
-    rows = content.rewards(f"{script}.py", row, text, ids, model, tokenizer, tag_set)
+    rows = content.rewards(f"{script}.py", row, kinds.MATH, text, ids, model, tokenizer, tag_set)
     return {name: value for name, _, value, _ in rows[1:]}
 
 
@@ -199,7 +199,9 @@ def test_an_edited_script_is_read_again(tmp_path):
 
 def test_an_answer_is_streamed_and_ends_with_its_rewards():
     made = list(
-        content.answer("resources/tiny-base", "resources/tiny-base", ROW, "GRPO_indomain/GRPO-1K.py", 0.0, ARGS)
+        content.answer(
+            "resources/tiny-base", "resources/tiny-base", ROW, kinds.MATH, "GRPO_indomain/GRPO-1K.py", 0.0, ARGS
+        )
     )
     assert made[0][1] == "1 tokens" and "format_exact" in made[-1][1] and "total" in made[-1][1]
 
@@ -207,11 +209,11 @@ def test_an_answer_is_streamed_and_ends_with_its_rewards():
 def test_errors_are_one_line(outputs, capsys):
     put(outputs / "SFT", "config.json")
     script = "GRPO_indomain/GRPO-1K.py"
-    gone = content.answer(str(outputs / "SFT"), "resources/tiny-base", ROW, script, 0.0, ARGS)
+    gone = content.answer(str(outputs / "SFT"), "resources/tiny-base", ROW, kinds.MATH, script, 0.0, ARGS)
     shown, rest = last(content.answer_or_line(gone))
     assert "SFT is not finished; first run: the script that makes it" in shown and rest == ""
     long = {"question": "9 " * 4000, "solution": ""}
-    made = content.answer("resources/tiny-base", "resources/tiny-base", long, script, 0.0, ARGS)
+    made = content.answer("resources/tiny-base", "resources/tiny-base", long, kinds.MATH, script, 0.0, ARGS)
     assert "resources/tiny-base has room for" in last(content.answer_or_line(made))[0]
 
 

@@ -6,7 +6,7 @@ import types
 import pytest
 from conftest import BASE, call, one_line
 
-from common import evaluation, generation, judge, prompts, results, runs
+from common import evaluation, generation, judge, kinds, prompts, results, runs
 
 TEST = "GRPO_indomain/GRPO_test.py"
 GREEDY = evaluation.Plan("greedy", 1, {})
@@ -76,7 +76,7 @@ def test_items_stand_beside_the_results_and_are_replaced(tmp_path):
 
 def test_the_judge_reads_the_reasoning():
     def judged(text):
-        return evaluation.score(completion(text), "4", prompts.THESIS)["judge"]
+        return kinds.score(completion(text), "4", prompts.THESIS)["judge"]
 
     assert judged(f"{A}2+2=4{B}{C}4{D}") == 10.0
     assert judged(f"{A}1+1=2\n2+2=5{B}{C}5{D} 3+3=6") == 5.0
@@ -86,7 +86,7 @@ def test_the_judge_reads_the_reasoning():
 
 
 def test_summary_leaves_out_what_was_not_judged():
-    scored = [evaluation.score(completion(""), "4", prompts.THESIS) for _ in range(3)]
+    scored = [kinds.score(completion(""), "4", prompts.THESIS) for _ in range(3)]
     scored[0]["judge"], scored[1]["judge"], scored[2]["judge"] = 4.0, None, 6.0
     assert evaluation.summary(scored, 3)["judge"] == 5.0
     assert "judge" not in evaluation.summary([{**one, "judge": None} for one in scored], 3)
@@ -113,25 +113,25 @@ OPTIONS = ["6", "a dog", "8"]
 )
 def test_an_option_is_named_by_its_letter(answer, correct):
     text = f"{A}w{B}{C}{answer}{D}"
-    assert evaluation.score(completion(text), "A", prompts.THESIS, OPTIONS)["correct"] is correct
+    assert kinds.score(completion(text), "A", prompts.THESIS, OPTIONS)["correct"] is correct
 
 
 def test_a_letter_with_the_text_of_its_option():
     text = f"{A}w{B}{C}B)  A  Dog{D}"
-    scored = evaluation.score(completion(text), "B", prompts.THESIS, OPTIONS)
+    scored = kinds.score(completion(text), "B", prompts.THESIS, OPTIONS)
     assert scored["correct"] and scored["solution"] == "B)  A  Dog"
-    assert not evaluation.score(completion(text), "B", prompts.THESIS)["correct"]
+    assert not kinds.score(completion(text), "B", prompts.THESIS)["correct"]
 
 
 @pytest.mark.parametrize("answer", ["да", "ДА", "ｙｅｓ", "نعم", "はい", "yes or no", "yes, it is", "true", "1"])
 def test_yes_in_other_words_is_not_yes(answer):
-    assert not evaluation.score(completion(f"{A}w{B}{C}{answer}{D}"), "yes", prompts.THESIS)["correct"]
-    assert evaluation.score(completion(f"{A}w{B}{C}Yes.{D}"), "yes", prompts.THESIS)["correct"]
+    assert not kinds.score(completion(f"{A}w{B}{C}{answer}{D}"), "yes", prompts.THESIS)["correct"]
+    assert kinds.score(completion(f"{A}w{B}{C}Yes.{D}"), "yes", prompts.THESIS)["correct"]
 
 
 def test_numbers_in_other_digits_and_with_words_are_not_numbers():
     for answer in ("٤٢", "４２", "42 apples", "forty-two", "42 43"):
-        assert not evaluation.score(completion(f"{A}w{B}{C}{answer}{D}"), "42", prompts.THESIS)["correct"], answer
+        assert not kinds.score(completion(f"{A}w{B}{C}{answer}{D}"), "42", prompts.THESIS)["correct"], answer
 
 
 def test_samples_of_one_problem_have_seeds_of_their_own_in_vllm(monkeypatch):
@@ -225,8 +225,24 @@ def test_the_scorer_that_is_handed_over_decides(tmp_path):
         assert row is rows[0] and tags == prompts.THESIS
         return {**found, "correct": found["text"] == "even", "well_formed": True, "solution": "", "reward": 0.25}
 
-    figures = evaluation.test(answer, key, rows, "thesis", GREEDY, args, score)
+    tested = evaluation.TestSet("linear", "test", rows, kinds.MATH)
+    figures = evaluation.test(answer, key, tested, "thesis", GREEDY, args, score)
     assert (figures["accuracy"], figures["reward"], figures["correct"]) == (0.5, 0.25, "1 0")
     assert "judge" not in figures
     (kept,) = (tmp_path / "tests").iterdir()
     assert [line["correct"] for line in runs.read_jsonl(kept)] == [True, False]
+
+
+def test_a_row_says_what_the_training_started_from(tmp_path, monkeypatch):
+    path, args = tmp_path / "results.csv", types.SimpleNamespace(seed=0)
+    folder = tmp_path / "GRPO-1K"
+    folder.mkdir()
+    runs.write_json(folder / "run.json", {"lineage": ["b", "SFT", "GRPO-1K"], "seed": 1})
+    facts = evaluation.checkpoint_facts(str(folder), args)
+    assert facts == {"script": "GRPO-1K", "seed": 1, "base": "b", "start": "SFT"}
+    assert evaluation.checkpoint_facts(str(BASE), args)["start"] == ""
+    results.save([row()], path)
+    path.write_text(path.read_text().replace("base,start,", "base,", 1).replace(",b,,linear", ",b,linear", 1))
+    assert "start" not in results.read(path)[0]  # a file of an earlier version
+    results.save([{**row(dataset="gsm8k"), **facts}], path)
+    assert [one["start"] for one in results.read(path)] == ["SFT", ""]

@@ -19,6 +19,7 @@ import pytest
 from conftest import BASE, FEW, GRPO, SFT, call, one_line
 
 from common import checkpoints, data, results, runs
+from SFT import sources
 from tiny import problems
 
 CREATE, TEST = "SFT/dataset_creation.py", "GRPO_indomain/GRPO_test.py"
@@ -81,18 +82,20 @@ def test_more_problems_than_exist_are_refused(capsys, monkeypatch):
 # Data
 
 
-def written(folder: Path, lines: list[str]) -> str:
+def written(folder: Path, lines: list[str], kind: str = "math") -> str:
     """A data set with these lines as its only split, recorded as they are."""
     folder.mkdir()
     (folder / "train.jsonl").write_text("".join(f"{line}\n" for line in lines))
     with contextlib.suppress(ValueError):
         fingerprint = data.rows_fingerprint([json.loads(line) for line in lines])
-        runs.write_json(folder / "run.json", {"splits": {"train": {"rows": len(lines), "fingerprint": fingerprint}}})
-    (folder / "run.json").exists() or runs.write_json(folder / "run.json", {"splits": {"train": {}}})
+        splits = {"train": {"rows": len(lines), "fingerprint": fingerprint}}
+        runs.write_json(folder / "run.json", {"kind": kind, "splits": splits})
+    (folder / "run.json").exists() or runs.write_json(folder / "run.json", {"kind": kind, "splits": {"train": {}}})
     return str(folder)
 
 
 GOOD = {"question": "1+1?", "solution": "2"}
+CALLS = {"functions": "[]", "category": "simple_python"}
 ASKED = [{"role": "user", "content": "1+1?"}]
 
 
@@ -113,10 +116,15 @@ def test_a_malformed_row_is_refused(line, words, tmp_path, capsys):
 
 @pytest.mark.parametrize("prompt", [None, [], "1+1?", [None], [{"role": "user"}], [{"role": "user", "content": None}]])
 def test_a_malformed_prompt_is_refused(prompt, tmp_path, capsys):
-    lines = [json.dumps(GOOD | {"prompt": ASKED}), json.dumps(GOOD | {"prompt": prompt})]
+    lines = [json.dumps(GOOD | CALLS | {"prompt": ASKED}), json.dumps(GOOD | CALLS | {"prompt": prompt})]
     with refused(capsys, "train.jsonl", "prompt"):
-        data.read_split(written(tmp_path / "set", lines), "train")
-    assert len(data.read_split(written(tmp_path / "good", lines[:1]), "train")[0]) == 1
+        data.read_split(written(tmp_path / "set", lines, "calls"), "train")
+    assert len(data.read_split(written(tmp_path / "good", lines[:1], "calls"), "train").rows) == 1
+
+
+def test_an_unknown_kind_is_refused(tmp_path, capsys):
+    with refused(capsys, "'chess' is not a kind", "math, choice, calls, dialogue, tools"):
+        data.read_split(written(tmp_path / "set", [json.dumps(GOOD)], "chess"), "train")
 
 
 def test_a_checkpoint_is_no_data_set(capsys):
@@ -129,14 +137,14 @@ def test_rows_without_an_answer_are_left_out(tmp_path, capsys):
     rows = [{"question": f"question {i}", "answer": answer} for i, answer in enumerate(answers)]
     rows += [{"question": None, "answer": "#### 5"}, rows[0]]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = data.load_source("gsm8k", str(tmp_path))
+    found = sources.load_source("gsm8k", str(tmp_path))
     assert [row["solution"] for row in found["train"]] == ["2", "1004"] and not found["test"]
     assert "left out 4 without" in capsys.readouterr().out
 
 
 def test_answers_may_be_numbers(tmp_path):
     (tmp_path / "test.jsonl").write_text('{"problem": "1+1?", "answer": 2}\n')
-    assert data.load_source("math500", str(tmp_path))["test"] == [GOOD]
+    assert sources.load_source("math500", str(tmp_path))["test"] == [GOOD]
 
 
 @pytest.mark.parametrize("damage", [b"\xff\xfe,1\n", b'"open', b"a,b\n", b"1," * 40 + b"\n", b"x" * 200_000])

@@ -13,7 +13,8 @@ import pytest
 from conftest import BASE, GRPO, SFT, call, load_script, one_line
 
 from BFCL.bfcl import official_cli
-from common import data, generation, grpo, lora, models, progress, prompts, runs, settings, training
+from common import data, generation, grpo, kinds, lora, models, progress, prompts, runs, settings, training
+from SFT import sources
 
 TRAINER = types.SimpleNamespace(
     accelerator=types.SimpleNamespace(process_index=0), vllm_generation=types.SimpleNamespace(model=None)
@@ -168,10 +169,10 @@ ROWS = [
 ]
 
 
-def data_set(folder, **splits):
+def data_set(folder, kind="math", **splits):
     """A data set of these rows, and the tokens of its longest and of its second longest prompt."""
     folder.mkdir()
-    runs.write_json(folder / "run.json", {"splits": data.write_splits(folder, splits)})
+    runs.write_json(folder / "run.json", {"kind": kind, "splits": data.write_splits(folder, splits)})
     return folder
 
 
@@ -184,7 +185,7 @@ def prepared(script, folder, monkeypatch, *words) -> runs.Run:
     for name in ("trl.SFTTrainer", "trl.GRPOTrainer"):
         monkeypatch.setattr(name, lambda *how, **named: TRAINER)
     monkeypatch.setattr("common.decode.install", lambda *how: None)
-    monkeypatch.setattr(training, "train", lambda run, trainer, *how: held.append(run))
+    monkeypatch.setattr(training, "train", lambda run, trainer, **how: held.append(run))
     words = ["--profile", "tiny", "--dataset", folder, "--base", BASE, "--tags", "thesis", *words]
     module = load_script(script)
     module.main(settings.parse(module.Args, "", lambda args: folder / "out", [str(word) for word in words]))
@@ -194,7 +195,7 @@ def prepared(script, folder, monkeypatch, *words) -> runs.Run:
 def test_long_prompts_are_dropped_and_rows_stay_aligned(tokenizer, tmp_path, monkeypatch, capsys):
     """The tokens that ask for a completion count: vLLM's room for a prompt holds them too."""
     folder, others = data_set(tmp_path / "dapo", train=ROWS, validation=ROWS[1:4]), [*ROWS[:2], *ROWS[3:]]
-    lengths = data.token_lengths(ROWS, tokenizer, "thesis", completions=False)
+    lengths = data.token_lengths(ROWS, kinds.MATH, tokenizer, "thesis", completions=False)
     asked = tokenizer.apply_chat_template(prompts.build_prompt(ROWS[2]["question"]), add_generation_prompt=True)
     assert lengths[2] == max(lengths) == len(asked["input_ids"])
     run = prepared(GRPO, folder, monkeypatch, "--max_prompt_tokens", lengths[2] - 1)
@@ -208,30 +209,28 @@ def test_long_prompts_are_dropped_and_rows_stay_aligned(tokenizer, tmp_path, mon
 
 def test_long_rows_of_sft_are_dropped(tokenizer, tmp_path, monkeypatch, capsys):
     folder = data_set(tmp_path / "gsm8k", sft=ROWS, validation=ROWS[1:4])
-    longest = max(data.token_lengths(ROWS, tokenizer, "thesis", completions=True))
+    longest = max(data.token_lengths(ROWS, kinds.MATH, tokenizer, "thesis", completions=True))
     run = prepared(SFT, folder, monkeypatch, "--max_length", longest - 1)
     assert f"sft: dropped 1 of 6 rows longer than {longest - 1} tokens (longest {longest})" in capsys.readouterr().out
     assert len(run.dataset) == 5 and run.rows == [*ROWS[:2], *ROWS[3:]] and len(run.heldout) == 2
 
 
 @pytest.mark.parametrize(
-    "name, script, advice",
+    "name, script, command",
     [
-        ("dapo", GRPO, "--dataset dapo --max_characters N"),
-        ("openmath", SFT, "--dataset openmath --max_length N"),
-        ("gsm8k", SFT, "--dataset gsm8k --max_working_characters N"),
-        ("linear", SFT, "--dataset linear --level easy"),
-        ("bfcl_multi", SFT, "--kind multi --source synthetic --level easy"),
-        ("bfcl_split_multi", GRPO, "--kind multi --source split --max_characters N"),
+        ("dapo", GRPO, "--dataset dapo"),
+        ("linear-hard", SFT, "--dataset linear --output outputs/data/linear-hard"),
+        ("bfcl_multi", SFT, "--kind multi --source synthetic"),
+        ("bfcl_split_multi", GRPO, "--kind multi --source split"),
     ],
 )
-def test_a_limit_that_leaves_nothing_names_options_that_exist(name, script, advice, tmp_path, monkeypatch, capsys):
+def test_a_limit_that_leaves_nothing_names_a_command_that_exists(name, script, command, tmp_path, monkeypatch, capsys):
     folder, option = data_set(tmp_path / name, sft=ROWS, train=ROWS, validation=ROWS), "--max_prompt_tokens"
     with pytest.raises(SystemExit):
         prepared(script, folder, monkeypatch, "--max_length" if script == SFT else option, 20)
     said = capsys.readouterr().err
-    assert "nothing left" in said and f"{advice} --overwrite" in said and said.count("error:") == 1
-    words = said.split("shorter rows: python ")[1].replace(" N ", " 9 ").split()
+    assert "nothing left" in said and f"{command} --overwrite" in said and said.count("error:") == 1
+    words = said.split(" names: python ")[1].split()
     creation = load_script(words[0])
     settings.parse(creation.Args, "", lambda args: folder / "made", words[1:])  # ends with code 2 for an unknown option
 
@@ -318,7 +317,7 @@ def test_a_source_for_sft_serves_sft_first(tmp_path):
     assert "24 rows, 512 were asked for" in done.stdout
     splits = {path.stem: len(runs.read_jsonl(path)) for path in (tmp_path / "openmath").glob("*.jsonl")}
     assert splits == {"validation": 6, "sft": 24}
-    rows, _ = data.read_split(str(tmp_path / "openmath"), "sft", working=True)
+    rows = data.read_split(str(tmp_path / "openmath"), "sft", completions=True).rows
     assert all(len(row["working"]) < 100 for row in rows)
     done = call(CREATE, *words, "--overwrite", "--tokenizer", "", "--max_working_characters", 5000)
     assert done.returncode == 0 and "48 rows, 512 were asked for" in done.stdout  # 4500 characters are within 5000
@@ -340,7 +339,7 @@ def test_sft_has_no_question_of_another_test_split(tmp_path):
     folder = tmp_path / "dapo"
     data_set(folder, test=[{"question": f"{i}+1? ", "solution": "1"} for i in range(20)])
     done = call(CREATE, *source(tmp_path / "source", 40, 0), "--output", tmp_path / "openmath")
-    rows, _ = data.read_split(str(tmp_path / "openmath"), "sft", working=True)
+    rows = data.read_split(str(tmp_path / "openmath"), "sft", completions=True).rows
     assert all(int(row["question"][:-3]) >= 20 for row in rows) and 12 <= len(rows) <= 20
     assert f"sft: left out {32 - len(rows)} rows whose question is in the test split" in done.stdout
 
@@ -348,9 +347,9 @@ def test_sft_has_no_question_of_another_test_split(tmp_path):
 @pytest.mark.parametrize("name, split", [("gsm8k", "train"), ("dapo", "train"), ("math500", "test")])
 def test_other_sources_keep_their_splits(name, split):
     """Test, validation and train before SFT, as the committed results have them."""
-    assert data.SOURCES[name].feeds == split
+    assert sources.SOURCES[name].feeds == split
     rows, sizes = [{"question": str(i)} for i in range(40)], {"sft": 40, "train": 10, "validation": 10, "test": 10}
-    splits = data.split_rows({"train": rows, "test": []}, sizes, 3407, data.SOURCES[name].feeds)
+    splits = sources.split_rows({"train": rows, "test": []}, sizes, 3407, sources.SOURCES[name].feeds)
     order = [rows[i] for i in range(40)]
     random.Random(3407).shuffle(order)
     assert [row for part in splits.values() for row in part] == order

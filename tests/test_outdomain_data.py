@@ -6,7 +6,8 @@ from pathlib import Path
 
 from conftest import BASE, call, one_line
 
-from common import data, results, runs
+from common import results, runs
+from GRPO_outdomain import questions
 from tiny import problems
 
 TEST = "GRPO_outdomain/GRPO_outdomain_test.py"
@@ -28,12 +29,12 @@ def boolq(question="is water wet", answer=True, passage="Water is wet.") -> dict
 
 def test_multiple_choice_has_the_form_of_the_generated_one(tmp_path):
     rows = [choice(), choice(labels="123", key="3"), choice(texts=("a\nsaw", "dog", "fig"))]
-    found, dropped = data.load_questions("arc_challenge", str(write(tmp_path / "arc", "test", rows)))
+    found, dropped = questions.load("arc_challenge", str(write(tmp_path / "arc", "test", rows)))
     assert dropped == 0 and [row["solution"] for row in found] == ["B", "C", "B"]
     assert found[0]["question"] == "Which is an animal?\nA) saw\nB) dog\nC) fig"
-    assert found[2]["options"] == data.options_of(found[2]["question"]) == ["a saw", "dog", "fig"]
+    assert found[2]["options"] == questions.options_of(found[2]["question"]) == ["a saw", "dog", "fig"]
     made = problems.draw(problems.multiple_choice, "test", 20, 1)
-    assert all(len(data.options_of(row["question"])) == 4 for row in made)
+    assert all(len(questions.options_of(row["question"])) == 4 for row in made)
     assert all(row["solution"] in "ABCD" for row in made)
 
 
@@ -46,17 +47,17 @@ def test_rows_without_a_usable_answer_or_option_are_left_out(tmp_path):
     ]
     broken += [choice(labels="ABB"), choice(question=""), choice(question=None), {**choice(), "choices": None}]
     folder = write(tmp_path / "csqa", "validation", [choice(), *broken])
-    found, dropped = data.load_questions("commonsense_qa", str(folder))
+    found, dropped = questions.load("commonsense_qa", str(folder))
     assert len(found) == 1 and dropped == len(broken)
 
     rows = [boolq(), boolq(answer=False), boolq(answer=None), boolq(passage=""), boolq(question=None)]
-    found, dropped = data.load_questions("boolq", str(write(tmp_path / "boolq", "validation", rows)))
+    found, dropped = questions.load("boolq", str(write(tmp_path / "boolq", "validation", rows)))
     assert [row["solution"] for row in found] == ["yes", "no"] and dropped == 3
     assert found[0]["question"] == "Water is wet.\nQuestion: is water wet? Answer yes or no."
 
     rows = [{"question": "1+1?", "answer": "1+1=2\n#### 2"}, {"question": "?", "answer": "two"}]
     rows += [{"question": "?", "answer": "#### many"}, {"question": "?", "answer": "####"}]
-    found, dropped = data.load_questions("gsm8k", str(write(tmp_path / "gsm8k", "test", rows)))
+    found, dropped = questions.load("gsm8k", str(write(tmp_path / "gsm8k", "test", rows)))
     assert [row["solution"] for row in found] == ["2"] and dropped == 3
 
 

@@ -7,7 +7,7 @@ from conftest import SFT, load_script
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from benchmarks import random_base
-from common import answers, certainty, data, models, prompts, settings
+from common import answers, certainty, data, kinds, models, prompts, settings
 from tiny import problems
 
 pytestmark = pytest.mark.slow  # to build the tokenizer takes seconds
@@ -49,13 +49,15 @@ def test_made_rows_fit_the_limits(kind, script, tokenizer):
     """Of what code makes for the GPU profile, at most one row in forty is too long for GRPO's prompts, or for SFT."""
     if kind == "linear":
         rows = dict.fromkeys(("train", "sft"), problems.draw(problems.linear, "train", 40, 1))
+        of_rows = kinds.MATH
     else:
         creation = load_script("BFCL/BFCL_dataset_creation.py")
         args = settings.parse(creation.Args, "", argv=["--profile", "gpu", "--kind", kind])
+        of_rows = kinds.of("calls" if kind == "single" else "dialogue")
         rows = creation.synthetic_splits(args, dict.fromkeys(("sft", "train", "validation", "test"), 40))
     args, longest = of_gpu(script), of_gpu(SFT).max_length
-    prompt = data.token_lengths(rows["train"], tokenizer, "thesis", completions=False)
-    whole = data.token_lengths(rows["sft"], tokenizer, "thesis", completions=True)
+    prompt = data.token_lengths(rows["train"], of_rows, tokenizer, "thesis", completions=False)
+    whole = data.token_lengths(rows["sft"], of_rows, tokenizer, "thesis", completions=True)
     assert sum(length > args.max_prompt_tokens for length in prompt) <= 1, max(prompt)
     assert sum(length > longest for length in whole) <= 1, max(whole)
     assert args.max_prompt_tokens + args.max_completion_length <= args.vllm_max_model_length

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import CORRECT, HOSTILE, ROOT, load_script, score
 
-from common import evaluation, prompts
+from common import kinds, prompts
 
 SCRIPTS = ["GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def", "GRPO-Linear", "GRPO-Control"]
 MODULES = {name: load_script(f"GRPO_indomain/{name}.py") for name in SCRIPTS}
@@ -186,7 +186,7 @@ def test_the_control_is_a_fair_coin_that_step_and_problems_repeat():
 def test_training_and_evaluation_agree():
     """What GRPO rewards as correct and well-formed is what the tables count."""
     for kind, text in {**HOSTILE, "correct": CORRECT}.items():
-        scored = evaluation.score({"text": text}, "42", prompts.THESIS)
+        scored = kinds.score({"text": text}, "42", prompts.THESIS)
         assert scored["correct"] == score(named("GRPO-1K", "answer_correct"), text), kind
         assert scored["well_formed"] == score(named("GRPO-1K", "format_exact"), text), kind
 

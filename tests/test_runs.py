@@ -16,6 +16,7 @@ from conftest import BASE, FEW, GRPO, ROOT, SFT, call, load_script, one_line, ru
 from filelock import FileLock
 
 from common import checkpoints, data, generation, models, prompts, results, runs, settings
+from SFT import sources
 
 CREATE = "SFT/dataset_creation.py"
 TEST = "GRPO_indomain/GRPO_test.py"
@@ -266,7 +267,8 @@ def test_a_sample_holds_the_truth_of_its_own_row(tmp_path, monkeypatch):
     rows = [{"question": "1+1?", "solution": str(n)} for n in range(8)]
     folder, script = tmp_path / "set", load_script(GRPO)
     folder.mkdir()
-    runs.write_json(folder / "run.json", {"splits": data.write_splits(folder, {"train": rows, "validation": rows})})
+    splits = data.write_splits(folder, {"train": rows, "validation": rows})
+    runs.write_json(folder / "run.json", {"kind": "math", "splits": splits})
     monkeypatch.setattr(script, "REWARDS", [told, nothing])
     words = ["--dataset", folder, "--base", BASE, "--output", tmp_path / "out", *FEW[GRPO]]
     words += ["--max_steps", 4, "--max_completion_length", 8, "--patience", 0]
@@ -318,13 +320,13 @@ def test_a_row_may_hold_characters_that_look_like_line_ends(tmp_path):
     folder = tmp_path / "set"
     folder.mkdir()
     facts = data.write_splits(folder, {"train": rows})
-    runs.write_json(folder / "run.json", {"splits": facts})
+    runs.write_json(folder / "run.json", {"kind": "math", "splits": facts})
     assert data.read_split(str(folder), "train")[0] == rows
 
 
 def test_split_rows_are_disjoint():
     rows = {"train": [{"question": str(i)} for i in range(100)], "test": []}
-    splits = data.split_rows(rows, {"sft": 30, "train": 30, "validation": 10, "test": 10}, seed=1)
+    splits = sources.split_rows(rows, {"sft": 30, "train": 30, "validation": 10, "test": 10}, seed=1)
     seen = [row["question"] for split in splits.values() for row in split]
     assert len(seen) == len(set(seen)) == 80
 

@@ -225,8 +225,11 @@ def test_missing_data_sets_and_others_name_their_command(tmp_path, capsys):
     folder.mkdir()
     row = {"question": "q", "solution": "s"}
     facts = data.write_splits(folder, {"sft": [row]})
-    runs.write_json(folder / "run.json", {"splits": facts})
-    assert "has no messages and tools" in error_of(capsys, conversations.read_split, str(folder), "sft")
+    runs.write_json(folder / "run.json", {"kind": "math", "splits": facts})
+    assert "is of the kind math, needed is tools" in error_of(capsys, data.read_split, str(folder), "sft", ("tools",))
     facts = data.write_splits(folder, {"sft": [row | {"messages": [{"role": "user"}], "tools": "[]"}]})
+    runs.write_json(folder / "run.json", {"kind": "tools", "splits": facts})
+    assert "messages is not a list of messages" in error_of(capsys, data.read_split, str(folder), "sft")
     runs.write_json(folder / "run.json", {"splits": facts})
-    assert "messages is not a list of messages" in error_of(capsys, conversations.read_split, str(folder), "sft")
+    said = error_of(capsys, data.read_split, str(folder), "sft")
+    assert "no kind" in said and "SFT/dataset_creation.py --dataset linear --overwrite" in said

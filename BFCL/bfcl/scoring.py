@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable
 
 from BFCL.bfcl.official import MODEL, bfcl
-from BFCL.bfcl.parse import parse_call
 from BFCL.bfcl.sandbox import Sandbox
-from common import data, prompts, runs
+from common import prompts
 from common.calls import KINDS, decode
 
 # Bounds of a Java or JavaScript argument, which the official checker takes apart with regular expressions that
@@ -158,16 +157,10 @@ def verdicts(completions: list, functions, solution, category, **columns) -> lis
 def score_calls(completion: dict, row: dict, tags: prompts.Tags) -> dict:
     """The scorer of completions with calls: `correct`, `well_formed` (calls and nothing else), `parts` of the verdict.
 
-    Of a row of several turns the completion is that to the first one; all its calls are wanted, in any order. One that
-    is "too_long" stands for a prompt that does not fit: incorrect, also where no call is wanted.
+    A completion that is "too_long" stands for a prompt that does not fit: incorrect, also where no call is wanted.
     """
-    solution, category = row["solution"], row["category"]
-    if "turns" in row:
-        wanted = [parse_call(call) for call in json.loads(solution)[0]]
-        solution = json.dumps([{name: {key: [value] for key, value in args.items()}} for name, args in wanted])
-        category = "parallel" if wanted else "irrelevance"
     (calls, kind), fits = decode(completion["text"]), "too_long" not in completion
-    parts = verdict(completion["text"], row["functions"], solution, category)
+    parts = verdict(completion["text"], row["functions"], row["solution"], row["category"])
     return {
         **completion,
         "solution": json.dumps(calls) if calls else None,
@@ -191,10 +184,3 @@ def log_kinds(log_metric: Callable | None, kinds: list[str]) -> None:
     """Log the fraction of each kind of completion: calls alone, calls among other text, each way of being malformed."""
     for kind in KINDS if log_metric else ():
         log_metric(f"completions/{kind}", kinds.count(kind) / max(1, len(kinds)))
-
-
-def check_turns(rows: list[dict], kind: str) -> None:
-    """End the script unless the rows are tasks of this kind: single, or multi for several turns."""
-    if "functions" not in rows[0] or ("turns" in rows[0]) != (kind == "multi"):
-        turns = "several turns" if kind == "multi" else "one turn"
-        runs.fail(f"--dataset has no tool calls of {turns}; run: {data.creation_command(f'bfcl_{kind}')}")

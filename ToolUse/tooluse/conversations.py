@@ -8,7 +8,7 @@ every stage of this repo can use the row: `prompt` and `completion`, messages th
 
 import json
 
-from common import calls, data, models, prompts, runs
+from common import calls, models, prompts, runs
 
 SPECIAL = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
 
@@ -112,21 +112,6 @@ def unfold(row: dict) -> dict:
         plain.insert(0, {"role": "system", "content": own + offered})
     first = [message["role"] for message in plain].index("assistant")
     return {**row, "prompt": plain[:first], "completion": plain[first:]}
-
-
-def read_split(dataset: str, split: str) -> tuple[list[dict], str]:
-    """data.read_split(), unfolded; ends the script for a data set without messages and tools."""
-    rows, fingerprint = data.read_split(dataset, split)
-    if "messages" not in rows[0]:
-        runs.fail(f"--dataset {dataset} has no messages and tools; run: {data.creation_command('tools')}")
-    try:
-        return [unfold(row) for row in rows], fingerprint
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        folder = data.dataset_folder(dataset)
-        runs.fail(
-            f"{runs.shown(folder / split)}.jsonl has rows whose messages or tools cannot be read "
-            f"({type(error).__name__}: {error}); repeat: {data.creation_command(folder.name)}"
-        )
 
 
 def problem(row: dict) -> str | None:

@@ -87,7 +87,7 @@ def is_error(result: str) -> bool:
 class Episode:
     """A question while it is answered.
 
-    row: of conversations.read_split(). execute: from name and arguments to a result. messages: the conversation so far;
+    row: unfolded. execute: from name and arguments to a result. messages: the conversation so far;
     going: whether a completion is wanted.
     """
 

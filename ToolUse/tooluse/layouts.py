@@ -11,7 +11,7 @@ import ast
 import json
 import re
 
-from common import data
+from SFT.sources import Source, load_splits
 from ToolUse.tooluse import conversations
 
 
@@ -134,9 +134,9 @@ def messages(row: dict, reasoning: bool) -> tuple[list[dict], list[dict]]:
 
 
 LAYOUTS = {
-    "toolbench": data.Source("Yhyu13/ToolBench_toolllama_G123_dfs", None, ("conversations",), toolbench),
-    "glaive": data.Source("hiyouga/glaive-function-calling-v2-sharegpt", None, ("conversations", "tools"), glaive),
-    "messages": data.Source("llamafactory/reason-tool-use-demo-1500", None, ("messages", "tools"), messages),
+    "toolbench": Source("Yhyu13/ToolBench_toolllama_G123_dfs", None, ("conversations",), toolbench),
+    "glaive": Source("hiyouga/glaive-function-calling-v2-sharegpt", None, ("conversations", "tools"), glaive),
+    "messages": Source("llamafactory/reason-tool-use-demo-1500", None, ("messages", "tools"), messages),
 }
 
 
@@ -162,7 +162,7 @@ def convert(layout: str, row: dict, reasoning: bool = False) -> dict:
 def load(layout: str, folder: str | None, reasoning: bool) -> tuple[list[dict], dict[str, int]]:
     """The usable rows of a data set of this layout, without repetitions, and the number of others by kind of fault."""
     found, faults = {}, {}
-    for split in data.load_splits(LAYOUTS[layout], layout, folder).values():
+    for split in load_splits(LAYOUTS[layout], layout, folder).values():
         for given in split.select_columns(list(LAYOUTS[layout].columns)):
             try:
                 row = convert(layout, given, reasoning)

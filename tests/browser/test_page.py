@@ -54,7 +54,7 @@ def free_port() -> int:
 
 def put_data(folder: Path, rows: list[dict]) -> None:
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({"splits": data.write_splits(folder, {"test": rows})}))
+    (folder / "run.json").write_text(json.dumps({"kind": "tools", "splits": data.write_splits(folder, {"test": rows})}))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,23 @@
+"""The kind of data sets of conversations with tools that are executed."""
+
+from common import prompts
+from common.kinds import Kind, own_completion, own_prompt
+from ToolUse.tooluse import conversations
+
+
+def score(verdict: dict, row: dict, tags: prompts.Tags) -> dict:
+    """The verdict of episodes.play(): a conversation is scored as it is played."""
+    return verdict
+
+
+TOOLS = Kind(
+    name="tools",
+    made_by="python ToolUse/tool_dataset_creation.py --source templates",
+    columns=("question", "messages", "tools", "solution"),
+    taught=(),
+    prompt=own_prompt,
+    completion=own_completion,
+    score=score,
+    read=conversations.unfold,
+)
+KINDS = {"tools": TOOLS}

@@ -1,0 +1,146 @@
+"""The kinds of data sets: what a row holds, how it becomes a prompt and a completion, how a completion is scored.
+
+The run.json of a data set names its kind. math and choice stand here, those of tool calls with their stages: calls and
+dialogue in BFCL/bfcl/kinds.py, tools in ToolUse/tooluse/kinds.py.
+"""
+
+import importlib
+import re
+import string
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from common import answers, arithmetic, prompts, runs
+
+LETTERS = string.ascii_uppercase
+MODULES = {"calls": "BFCL.bfcl.kinds", "dialogue": "BFCL.bfcl.kinds", "tools": "ToolUse.tooluse.kinds"}
+MESSAGES = ("prompt", "completion", "messages")  # columns that are lists of messages
+
+
+class Kind(NamedTuple):
+    """What a stage has to know about the rows of a data set."""
+
+    name: str
+    made_by: str  # a command that makes a data set of this kind
+    columns: tuple[str, ...]  # that every row has
+    taught: tuple[str, ...]  # columns that a row needs beside them to be trained on in SFT
+    prompt: Callable[[dict, prompts.Tags], list[dict]]  # from a row to the messages before the completion
+    completion: Callable[[dict, prompts.Tags], list[dict]]  # from a row to the messages that SFT trains on
+    score: Callable[[dict, dict, prompts.Tags], dict]  # (completion, row, tags): the completion with `correct`, ...
+    reward_columns: tuple[str, ...] = ()  # that reward functions get beside `solution` and `tags`
+    read: Callable[[dict], dict] = dict  # from a row of the file to the row that the functions above take
+
+
+def of(name: str) -> Kind:
+    """The kind of this name; ends the script for a name that is none."""
+    if name in KINDS:
+        return KINDS[name]
+    if name not in MODULES:
+        runs.fail(f"{name!r} is not a kind of data set; kinds: {', '.join([*KINDS, *MODULES])}")
+    return importlib.import_module(MODULES[name]).KINDS[name]  # late: the stage and what it needs
+
+
+def problem(kind: Kind, rows: list, completions: bool) -> str | None:
+    """What is wrong with the rows of a file, or None. completions: they need what SFT trains on."""
+    if not all(isinstance(row, dict) for row in rows):
+        return "has lines that are not JSON objects"
+    columns = [*kind.columns, *(kind.taught if completions else ())]
+    for column in columns:
+        if any(column not in row for row in rows):
+            return f"has rows without {column}; needed for {kind.name}: {', '.join(columns)}"
+        if not all(_fits(column, row[column]) for row in rows):
+            return f"has rows whose {column} is not {_type_of(column)}"
+    return None
+
+
+def _type_of(column: str) -> str:
+    if column in MESSAGES:
+        return "a list of messages with role and content"
+    return "a list of texts" if column == "options" else "text"
+
+
+def _fits(column: str, value) -> bool:
+    """Whether a value has the type of its column."""
+    if column in MESSAGES:
+        return isinstance(value, list) and bool(value) and all(map(_is_message, value))
+    if column == "options":
+        return isinstance(value, list) and all(isinstance(option, str) for option in value)
+    return isinstance(value, str)
+
+
+def _is_message(value) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("role"), str) and isinstance(value.get("content"), str)
+
+
+def own_prompt(row: dict, tags: prompts.Tags) -> list[dict]:
+    """The prompt of a row that holds its own messages, which ask for no tags."""
+    return row["prompt"]
+
+
+def own_completion(row: dict, tags: prompts.Tags) -> list[dict]:
+    """The completion of a row that holds its own messages."""
+    return row["completion"]
+
+
+def _question(row: dict, tags: prompts.Tags) -> list[dict]:
+    return prompts.build_prompt(row["question"], tags)
+
+
+def _reasoning_and_solution(row: dict, tags: prompts.Tags) -> list[dict]:
+    return prompts.build_completion(row["working"], row["solution"], tags)
+
+
+def named_option(solution: str | None, options: Sequence[str]) -> str | None:
+    """The letter of "(A)", "A." and "A) 6", the last only where 6 is the text of option A; else the solution unchanged.
+
+    So an answer that names several options, or an option with another text, is not a letter and is incorrect.
+    """
+    match = re.fullmatch(r"\(?([A-Z])[).:](?:\s+(.+))?", solution or "", re.DOTALL)
+    option = dict(zip(LETTERS, options)).get(match[1]) if match else None
+    if option is None:
+        return solution
+    text = _plain(match[2] or "")
+    return match[1] if text in ("", _plain(option)) else solution
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).rstrip(".").lower()
+
+
+def score(completion: dict, truth: str, tags: prompts.Tags, options: Sequence[str] = ()) -> dict:
+    """The completion with `solution`, `correct`, `well_formed` and `judge` added; rewards call the same checkers.
+
+    options: the texts of the options A, B, ... of a multiple choice. judge: 10 * the fraction of the arithmetic stated
+    in the reasoning that is correct, 0 to 10; 0 where none supports the answer.
+    """
+    text = completion["text"]
+    solution = answers.extract_solution(text, tags)
+    reasoning = prompts.working(text, tags)
+    return {
+        **completion,
+        "solution": solution,
+        "correct": answers.is_correct(named_option(solution, options), truth),
+        "well_formed": prompts.is_well_formed(text, tags),
+        "judge": 10 * arithmetic.fraction_correct(text if reasoning is None else reasoning, solution),
+    }
+
+
+def score_math(completion: dict, row: dict, tags: prompts.Tags) -> dict:
+    return score(completion, row["solution"], tags)
+
+
+def score_choice(completion: dict, row: dict, tags: prompts.Tags) -> dict:
+    return score(completion, row["solution"], tags, row["options"])
+
+
+MATH = Kind(
+    name="math",
+    made_by="python SFT/dataset_creation.py",
+    columns=("question", "solution"),
+    taught=("working",),
+    prompt=_question,
+    completion=_reasoning_and_solution,
+    score=score_math,
+)
+CHOICE = MATH._replace(name="choice", columns=("question", "options", "solution"), score=score_choice)
+KINDS = {"math": MATH, "choice": CHOICE}
