@@ -28,7 +28,7 @@ import GRPO_BFCL_v2
 
 from BFCL.bfcl import dialogues, entries, kinds, official_cli, scoring
 from BFCL.bfcl.sandbox import Sandbox
-from common import data, evaluation, generation, models, results, runs, settings
+from common import data, evaluation, generation, models, runs, settings
 from common.settings import setting
 
 GROUPS = {  # the official ones, without Java and JavaScript apart
@@ -90,7 +90,7 @@ def main(args):
             runs.fail("--official tests categories; name some with --categories")
         ids = {name: [row["id"] for row in rows] for name, rows in drawn.items()}
         for folder in folders:
-            results.save(official_cli.test(folder, ids, args), results.path_of(args))
+            evaluation.save_rows(official_cli.test(folder, ids, args), evaluation.results_path(args))
         return
     sets = [test_set(name, args) for name in args.dataset if name != "none"]
     for name, rows in drawn.items():
@@ -147,7 +147,7 @@ def test_checkpoint(
 ) -> None:
     """Test one checkpoint on every set, save the rows, print the scores of the groups. load: gives its answer()."""
     answer = None
-    path = results.path_of(args)
+    path = evaluation.results_path(args)
     official_keys = {}
     for test_set in sets:
         official = test_set.split == "official"
@@ -156,7 +156,7 @@ def test_checkpoint(
                 continue
             key = evaluation.key_of(facts, test_set.dataset, test_set.split, plan)
             if official:
-                official_keys[test_set.dataset] = tuple(str(key[name]) for name in results.KEY)
+                official_keys[test_set.dataset] = evaluation.values_of(key)
             if args.resume and evaluation.is_tested(key, folder, args):
                 print(f"{facts['script']} on {test_set.dataset}, {plan.decoding}: already tested, skipped")
                 continue
@@ -165,10 +165,10 @@ def test_checkpoint(
             if test_set.kind == kinds.DIALOGUE:
                 repeated = [row for row in test_set.rows for _ in range(plan.samples)]
                 complete, score = functools.partial(play, answer, repeated, sandbox, args), score_dialogue
-            results.save([evaluation.test(complete, key, test_set, args.tags, plan, args, score)], path)
+            evaluation.save_rows([evaluation.test(complete, key, test_set, args.tags, plan, args, score)], path)
             lines = runs.read_jsonl(evaluation.completions_file(key, args))
             print(f"  {sum(line.get('too_long', False) for line in lines)} prompts do not fit into the context")
-    rows = {tuple(row[name] for name in results.KEY): row for row in results.read(path)}
+    rows = {evaluation.values_of(row): row for row in evaluation.read_rows(path)}
     measured = {}
     for category in CATEGORIES:
         if official_name(category) in official_keys:

@@ -61,7 +61,7 @@ def calibration(correct, certainties, **columns):
 
 def process(completions, tags, **columns):
     """Fraction of the equalities in the reasoning that are correct; 0 where the answer rests on none: 0 to 1."""
-    rows = [(prompts.working(*row) or "", answers.extract_solution(*row)) for row in prompts.texts(completions, tags)]
+    rows = [(prompts.reasoning(*row) or "", answers.extract_solution(*row)) for row in prompts.texts(completions, tags)]
     return [arithmetic.fraction_correct(reasoning, answer) for reasoning, answer in rows]
 
 
@@ -80,7 +80,7 @@ def hybrid(completions, solution, tags, certainties, trainer_state, log_metric, 
         confidence, is_correct = values[:2]
         if confidence is None:
             rewards.append(-3.0)
-        elif not (prompts.working(text, asked) or "").strip():
+        elif not (prompts.reasoning(text, asked) or "").strip():
             rewards.append(-2.0)
         else:
             weights = [first + (last - first) * progress for first, last in WEIGHTS.values()]

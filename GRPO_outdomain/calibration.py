@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import certainty, data, evaluation, generation, kinds, models, prompts, results, runs, settings
+from common import certainty, data, evaluation, generation, kinds, models, prompts, runs, settings
 from common.settings import setting
 
 EDGES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)  # between bins, narrow where confidence mostly lies
@@ -100,20 +100,23 @@ def measure(folder: str, tokenizer, tag_set: str, rows: list[dict], kind: kinds.
 
 def main(args):
     models.check_device(args)
-    path = runs.resolve(args.results).absolute() if args.results else results.CALIBRATION
+    path = runs.ROOT / "resources" / "calibration.csv"
+    if args.results:
+        path = runs.resolve(args.results).absolute()
     folders, loaded = evaluation.checkpoints_of(args)
     folder = data.dataset_folder(args.dataset)
     split = data.read_split(args.dataset, args.split, ("math", "choice"))
     rows = split.rows[: args.rows or None]
-    known = {tuple(row[name] for name in results.KEY) for row in results.read(path)} if args.resume else ()
+    known = set(map(evaluation.values_of, evaluation.read_rows(path))) if args.resume else ()
     for name, (tokenizer, tag_set) in zip(folders, loaded):
         plan = evaluation.Plan("T 1", args.samples, {})
         key = evaluation.key_of(evaluation.checkpoint_facts(name, args), folder.name, args.split, plan)
-        if tuple(str(key[name]) for name in results.KEY) in known:
+        if evaluation.values_of(key) in known:
             print(f"{key['script']} on {folder.name}: already measured, skipped")
             continue
         found = measure(name, tokenizer, tag_set, rows, split.kind, args)
-        results.save_calibration([{**key, **found, "commit": runs.commit(), "command": runs.command_line()}], path)
+        row = {**key, **found, "commit": runs.commit(), "command": runs.command_line()}
+        evaluation.put_rows([row], path, evaluation.CALIBRATION_COLUMNS)
         print(
             f"{key['script']:24} seed {key['seed']} {folder.name}: accuracy {found['accuracy']:.1%}, mean confidence "
             f"{found['mean_confidence']:.3f}, AUROC {found['auroc']:.3f}, calibration error {found['ece']:.3f}, "

@@ -72,17 +72,7 @@ def main(args):
 
     from trl import SFTTrainer  # not needed for --help
 
-    run = training.begin(
-        args,
-        base,
-        tokenizer,
-        tag_set,
-        rows=train.rows,
-        dataset=dataset,
-        heldout=heldout.rows,
-        fingerprint=train.fingerprint,
-        kind=train.kind,
-    )
+    run = training.begin(args, base, tokenizer, tag_set, train, heldout, dataset)
     trainer = SFTTrainer(
         model=run.model,
         args=args,

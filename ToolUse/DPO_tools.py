@@ -236,18 +236,7 @@ def main(args):
     from ToolUse.tooluse.watch import EpisodeWatch
 
     dataset = Dataset.from_list(pairs)
-    run = training.begin(
-        args,
-        base,
-        tokenizer,
-        tag_set,
-        each=2,
-        rows=train.rows,
-        dataset=dataset,
-        heldout=heldout.rows,
-        fingerprint=train.fingerprint,
-        kind=train.kind,
-    )
+    run = training.begin(args, base, tokenizer, tag_set, train, heldout, dataset, sequences=2)
     trainer = DPOTrainer(
         model=run.model,
         args=args,

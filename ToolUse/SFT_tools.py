@@ -81,17 +81,7 @@ def main(args):
     from ToolUse.tooluse.watch import EpisodeWatch
 
     dataset = data.to_examples(train, tag_set)
-    run = training.begin(
-        args,
-        base,
-        tokenizer,
-        tag_set,
-        rows=train.rows,
-        dataset=dataset,
-        heldout=heldout.rows,
-        fingerprint=train.fingerprint,
-        kind=train.kind,
-    )
+    run = training.begin(args, base, tokenizer, tag_set, train, heldout, dataset)
     trainer = SFTTrainer(
         model=run.model,
         args=args,

@@ -20,7 +20,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 from tool_executor import ToolExecutor
 
-from common import data, evaluation, generation, models, results, runs, settings
+from common import data, evaluation, generation, models, runs, settings
 from common.settings import setting
 from ToolUse.tooluse import conversations, episodes
 
@@ -96,7 +96,7 @@ def test(answer, key: dict, one: evaluation.TestSet, tag_set: str, plan, executo
         return episodes.play(repeated, complete, executor.execute, args.max_turn_steps)
 
     made = evaluation.test(play, key, one, tag_set, plan, args)
-    lines, path = runs.read_jsonl(evaluation.completions_file(key, args)), results.path_of(args)
+    lines, path = runs.read_jsonl(evaluation.completions_file(key, args)), evaluation.results_path(args)
     saved, parts = [made], []
     for measure in episodes.MEASURES:
         measured = [line | {"correct": line["measures"][measure]} for line in lines]
@@ -114,8 +114,8 @@ def test(answer, key: dict, one: evaluation.TestSet, tag_set: str, plan, executo
         figures = evaluation.summary(found, len(one.rows))
         parts.append(part(key, failure, ALL, figures))
         print(f"  {failure:14} {percent(figures)}   {episodes.FAILURES[failure]}")
-    results.save_parts(parts, path.with_name(results.PARTS.name))
-    results.save(saved, path)
+    evaluation.put_rows(parts, path.with_name("toolcalls.csv"), evaluation.PART_COLUMNS, evaluation.PART_KEY)
+    evaluation.save_rows(saved, path)
 
 
 def part(key: dict, measure: str, tool: str, figures: dict) -> dict:

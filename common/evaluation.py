@@ -4,16 +4,37 @@ The same functions measure held-out accuracy during training and fill every tabl
 is correct (common/kinds.py).
 """
 
+import csv
 import gc
 import json
 import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from common import generation, judge, models, prompts, results, runs
+from common import generation, judge, models, prompts, runs
 from common.kinds import Kind
+
+# The csv files of measurements, by default in resources/.
+RESULTS = runs.ROOT / "resources" / "results.csv"  # a row for each measurement
+COLUMNS = (
+    *("script", "seed", "base", "start", "dataset", "split", "decoding", "n", "accuracy", "ci_low", "ci_high"),
+    *("format_rate", "truncated_rate", "mean_tokens", "judge", "efficiency", "final", "seconds", "commit", "command"),
+    "reward",
+)
+KEY = ("script", "seed", "base", "dataset", "split", "decoding")  # a repeated measurement replaces its row
+# items.csv: completions per item, and how many of them are correct, item by item, for paired tests and pass@k
+ITEM_COLUMNS = (*KEY, "samples", "correct")
+# toolcalls.csv: the measures of tool calls by tool, and the rates of each kind of failure
+PART_KEY = (*KEY, "measure", "tool")
+PART_COLUMNS = (*PART_KEY, "n", "rate", "ci_low", "ci_high")
+# calibration.csv: how confidence and correctness of a checkpoint's answers go together
+CALIBRATION_COLUMNS = (
+    *(*KEY, "n", "samples", "answered", "accuracy", "mean_confidence", "auroc", "ece"),
+    *("bin_count", "bin_confidence", "bin_correct", "commit", "command"),
+)
 
 
 def wilson(p: float, n: int, z: float = 1.959964) -> tuple[float, float]:
@@ -25,24 +46,28 @@ def wilson(p: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def mean_of(rows: list[dict], column: str) -> float:
+    return sum(row[column] for row in rows) / len(rows)
+
+
 def summary(scored: list[dict], items: int) -> dict:
     """Means over all completions; the interval counts items, since completions of one item are not independent."""
-    n = len(scored)
-    accuracy = sum(row["correct"] for row in scored) / n
+    accuracy = mean_of(scored, "correct")
     low, high = wilson(accuracy, items)
-    judged = [row["judge"] for row in scored if row.get("judge") is not None]
-    rewards = [row["reward"] for row in scored if "reward" in row]
-    return {
+    figures = {
         "n": items,
         "accuracy": accuracy,
         "ci_low": low,
         "ci_high": high,
-        "format_rate": sum(row["well_formed"] for row in scored) / n,
-        "truncated_rate": sum(row["truncated"] for row in scored) / n,
-        "mean_tokens": sum(row["tokens"] for row in scored) / n,
-        **({"judge": sum(judged) / len(judged)} if judged else {}),
-        **({"reward": sum(rewards) / len(rewards)} if rewards else {}),
+        "format_rate": mean_of(scored, "well_formed"),
+        "truncated_rate": mean_of(scored, "truncated"),
+        "mean_tokens": mean_of(scored, "tokens"),
     }
+    for name in ("judge", "reward"):
+        rated = [row for row in scored if row.get(name) is not None]
+        if rated:
+            figures[name] = mean_of(rated, name)
+    return figures
 
 
 class Plan(NamedTuple):
@@ -102,7 +127,7 @@ def checkpoint_facts(folder: str, args) -> dict:
 
 
 def key_of(facts: dict, dataset: str, split: str, plan: Plan) -> dict:
-    """The first columns of a measurement, those of results.KEY among them.
+    """The first columns of a measurement, those of KEY among them.
 
     Greedy completions of a base do not depend on a seed, so they have one row, with seed 0.
     """
@@ -110,10 +135,15 @@ def key_of(facts: dict, dataset: str, split: str, plan: Plan) -> dict:
     return {**facts, "seed": seed, "dataset": dataset, "split": split, "decoding": plan.decoding}
 
 
+def values_of(row: dict, columns: Sequence[str] = KEY) -> tuple[str, ...]:
+    """The values of some columns, by default of those that identify a measurement, as the csv files hold them."""
+    return tuple(str(row[name]) for name in columns)
+
+
 def completions_file(key: dict, args) -> Path:
     """The file with the completions of a measurement; each line holds the key."""
-    folder = runs.OUTPUTS if results.path_of(args) == results.RESULTS else results.path_of(args).parent
-    return folder / "tests" / ("-".join(str(key[name]) for name in results.KEY) + ".jsonl")
+    folder = runs.OUTPUTS if results_path(args) == RESULTS else results_path(args).parent
+    return folder / "tests" / f"{'-'.join(values_of(key))}.jsonl"
 
 
 def is_tested(key: dict, folder: str, args) -> bool:
@@ -124,8 +154,7 @@ def is_tested(key: dict, folder: str, args) -> bool:
         return False
     if record.exists() and record.stat().st_mtime > completions.stat().st_mtime:
         return False
-    wanted = {name: str(key[name]) for name in results.KEY}
-    return any(wanted.items() <= row.items() for row in results.read(results.path_of(args)))
+    return values_of(key) in map(values_of, read_rows(results_path(args)))
 
 
 def test_all(folders: list[str], loaded: list[tuple], sets: list[TestSet], plans: list[Plan], args) -> None:
@@ -143,7 +172,7 @@ def test_all(folders: list[str], loaded: list[tuple], sets: list[TestSet], plans
                     answer = answer or generation.generator(folder, tokenizer, args)
                     rows.append(test(answer, key, test_set, tag_set, plan, args))
             if rows:
-                results.save(rows, results.path_of(args))
+                save_rows(rows, results_path(args))
             if len(rows) < len(plans):
                 print(f"{facts['script']} on {test_set.dataset}: already tested, skipped")
         del answer  # frees the model's memory for the next one
@@ -201,3 +230,84 @@ def correct_counts(lines: list[dict], samples: int) -> str:
     for start in range(0, len(lines), samples):
         counts.append(sum(line["correct"] for line in lines[start : start + samples]))
     return " ".join(map(str, counts))
+
+
+def final_score(accuracy: float, judged: float, efficiency: float) -> float:
+    """The final score of the thesis: 0.4 * accuracy (0 to 1) + 0.4 * judge (0 to 10) / 10 + 0.2 * efficiency.
+
+    It may exceed 1: a model that needs fewer tokens than SFT has an efficiency above 1.
+    """
+    return 0.4 * accuracy + 0.4 * judged / 10 + 0.2 * efficiency
+
+
+def add_final(rows: list[dict]) -> None:
+    """Set efficiency and final of rows of results.csv (values are strings); empty where SFT was not measured.
+
+    efficiency = mean tokens of SFT / mean tokens of the row, for the same seed, base, items and decoding.
+    """
+
+    same = ("seed", "base", "dataset", "split", "decoding", "n")
+    tokens_of_sft = {values_of(row, same): float(row.get("mean_tokens") or 0) for row in rows if row["script"] == "SFT"}
+    for row in rows:
+        row["efficiency"] = row["final"] = ""
+        tokens = float(row.get("mean_tokens") or 0)
+        reference = tokens_of_sft.get(values_of(row, same), 0)
+        if tokens and reference:
+            efficiency = reference / tokens
+            row["efficiency"] = f"{efficiency:.4f}"
+            if row.get("judge") and row.get("accuracy"):
+                row["final"] = f"{final_score(float(row['accuracy']), float(row['judge']), efficiency):.4f}"
+
+
+def read_rows(path: Path = RESULTS, columns: Sequence[str] = KEY) -> list[dict]:
+    """The rows of a csv file, every value a string; ends the script where it is damaged or lacks one of the columns."""
+    if not path.exists():
+        return []
+    try:
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        runs.fail(f"{runs.shown(path)} cannot be read ({error}); put back the committed one, or delete it")
+    for line, row in enumerate(rows, 2):
+        missing = next((name for name in columns if not row.get(name)), None)
+        if missing or None in row:
+            problem = f"{missing} is missing" if missing else "more cells than columns"
+            runs.fail(
+                f"{runs.shown(path)}, line {line}: {problem}; repair that line, or delete it and run what made it again"
+            )
+    return rows
+
+
+def save_rows(rows: list[dict], path: Path = RESULTS) -> None:
+    """Put rows into results.csv; those with `samples` and `correct` also go into the items.csv beside it.
+
+    efficiency and final of all rows are computed again, since SFT may be tested after the others.
+    """
+    put_rows(rows, path, COLUMNS, complete=add_final)
+    items = [row for row in rows if "correct" in row]
+    if items:
+        put_rows(items, path.with_name("items.csv"), ITEM_COLUMNS)
+
+
+def put_rows(rows: list[dict], path: Path, columns: Sequence[str], key=KEY, complete: Callable | None = None) -> None:
+    """Put rows into a csv file, replacing those with the same key, and keep it sorted; complete: changes all rows."""
+    from filelock import FileLock
+
+    with FileLock(f"{path}.lock"):  # several tests may run at once
+        table = {values_of(row, key): row for row in read_rows(path, key)}
+        for row in rows:
+            texts = {name: f"{value:.4f}" if isinstance(value, float) else str(value) for name, value in row.items()}
+            table[values_of(texts, key)] = texts
+        if complete:
+            complete(list(table.values()))
+        beside = path.with_name(path.name + ".tmp")
+        with open(beside, "w", newline="") as file:
+            writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(table[key] for key in sorted(table))
+        os.replace(beside, path)
+
+
+def results_path(args) -> Path:
+    """The file given by --results, else results.csv of this repo."""
+    return runs.resolve(args.results).absolute() if args.results else RESULTS

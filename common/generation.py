@@ -39,46 +39,56 @@ def generate(
 
     from common import decode
 
-    sampling = {"do_sample": temperature > 0}
-    if temperature > 0:
-        sampling |= {"temperature": temperature, "top_p": top_p, "top_k": top_k}
-    ends, pad = models.stop_tokens(tokenizer), tokenizer.pad_token_id
+    ends = models.stop_tokens(tokenizer)
     config = GenerationConfig(
-        max_new_tokens=max_new_tokens, eos_token_id=ends, pad_token_id=pad, disable_compile=True, **sampling
+        max_new_tokens=max_new_tokens,
+        eos_token_id=ends,
+        pad_token_id=tokenizer.pad_token_id,
+        disable_compile=True,
+        do_sample=temperature > 0,
     )
+    if temperature > 0:
+        config.update(temperature=temperature, top_p=top_p, top_k=top_k)
     texts = [text + begun for text in rendered(tokenizer, conversations)]
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    devices = []
     if model.device.type == "cuda":
+        devices.append(torch.cuda.current_device())
         longest = max(map(len, token_ids(tokenizer, texts)), default=0)
         batch_size = min(batch_size, fitting(model.config, model.dtype, longest + max_new_tokens))
-    completions, was_training = [None] * len(texts), model.training
-    cuda = [torch.cuda.current_device()] if model.device.type == "cuda" else []
+    completions = [None] * len(texts)
+    was_training = model.training
     model.eval()
-    if not (own := decode.fits(model)):
+    fast = decode.fits(model)
+    if not fast:
         say_slow(type(model).__name__)
-    with torch.random.fork_rng(devices=cuda), torch.inference_mode():
+    hidden = None if progress else True  # None: no bar where the output is not a terminal
+    with torch.random.fork_rng(devices=devices), torch.inference_mode():
         torch.manual_seed(seed)
-        for start in tqdm(
-            range(0, len(order), batch_size), desc=progress, disable=None if progress else True, leave=False
-        ):
-            chosen = order[start : start + batch_size]
-            asked = [texts[i] for i in chosen]
-            if own:
-                written = decode.decode(
-                    model, token_ids(tokenizer, asked), max_new_tokens, ends, (temperature, top_p, top_k)
-                )
-                output = [one.ids for one in written]
+        for start in tqdm(range(0, len(order), batch_size), desc=progress, disable=hidden, leave=False):
+            batch = order[start : start + batch_size]
+            prompts = [texts[i] for i in batch]
+            if fast:
+                ids = token_ids(tokenizer, prompts)
+                sequences = decode.decode(model, ids, max_new_tokens, ends, (temperature, top_p, top_k))
+                outputs = [sequence.ids for sequence in sequences]
             else:
-                inputs = tokenizer(asked, return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
-                output = model.generate(
+                inputs = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False)
+                inputs = inputs.to(model.device)
+                outputs = model.generate(
                     input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, generation_config=config
                 )[:, inputs.input_ids.shape[1] :].tolist()
-            for i, ids in zip(chosen, output):
-                length = next((n for n, token in enumerate(ids, 1) if token in ends), None)
-                text = begun + tokenizer.decode(ids[:length], skip_special_tokens=True)
-                completions[i] = {"text": text, "tokens": length or len(ids), "truncated": length is None}
+            for i, ids in zip(batch, outputs):
+                completions[i] = completion_of(tokenizer, ids, ends, begun)
     model.train(was_training)
     return completions
+
+
+def completion_of(tokenizer, ids: list[int], ends: list[int], begun: str = "") -> dict:
+    """A completion as generate() returns it, from its tokens, of which those after the first end token do not count."""
+    length = next((n for n, token in enumerate(ids, 1) if token in ends), None)
+    text = begun + tokenizer.decode(ids[:length], skip_special_tokens=True)
+    return {"text": text, "tokens": length or len(ids), "truncated": length is None}
 
 
 @functools.cache  # once
@@ -105,20 +115,19 @@ def generate_as_trained(trainer, tokenizer, conversations: Sequence[list[dict]],
     if not getattr(trainer, "use_vllm", False):
         model = trainer.accelerator.unwrap_model(trainer.model)
         return generate(model, tokenizer, conversations, max_new_tokens, batch_size=128)
-    engine, ends = trainer.vllm_generation, models.stop_tokens(tokenizer)
+    engine = trainer.vllm_generation
     if trainer.state.global_step != trainer._last_loaded_step:  # as the trainer does
         engine.sync_weights()
         trainer._last_loaded_step = trainer.state.global_step
-    own = engine.temperature, engine.max_completion_length
+    temperature, length = engine.temperature, engine.max_completion_length
     engine.temperature, engine.max_completion_length = 0.0, max_new_tokens
+    prompt_ids = token_ids(tokenizer, rendered(tokenizer, conversations))
     try:
-        _, found, *_ = engine.generate(
-            token_ids(tokenizer, rendered(tokenizer, conversations)), None, num_generations=1
-        )
+        _, outputs, *_ = engine.generate(prompt_ids, None, num_generations=1)
     finally:
-        engine.temperature, engine.max_completion_length = own
-    texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in found]
-    return [{"text": text, "tokens": len(ids), "truncated": ids[-1] not in ends} for text, ids in zip(texts, found)]
+        engine.temperature, engine.max_completion_length = temperature, length
+    ends = models.stop_tokens(tokenizer)
+    return [completion_of(tokenizer, ids, ends) for ids in outputs]
 
 
 def generate_vllm(
@@ -138,24 +147,22 @@ def generate_vllm(
     """
     from vllm import SamplingParams
 
+    ends = models.stop_tokens(tokenizer)
     sampling = SamplingParams(
-        max_tokens=max_new_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        top_k=top_k,
-        stop_token_ids=models.stop_tokens(tokenizer),
+        max_tokens=max_new_tokens, temperature=temperature, top_p=top_p, top_k=top_k, stop_token_ids=ends
     )
     texts = rendered(tokenizer, conversations)
-    each, completions, asked = [sampling.clone() for _ in texts], [], collections.Counter()
-    for one, text in zip(each, texts):
-        one.seed = request_seed(seed, text, asked[text])
-        asked[text] += 1
+    samplings = []
+    samples = collections.Counter()  # of each prompt so far
+    for text in texts:
+        samplings.append(sampling.clone())
+        samplings[-1].seed = request_seed(seed, text, samples[text])
+        samples[text] += 1
     prompts = [{"prompt_token_ids": ids} for ids in token_ids(tokenizer, texts)]
     bar = "TQDM_DISABLE" not in os.environ  # vLLM divides by the time that its bar measures, 0 where bars are off
-    for request in llm.generate(prompts, each, use_tqdm=bar, lora_request=adapter):
-        ids, reason = list(request.outputs[0].token_ids), request.outputs[0].finish_reason
-        text = tokenizer.decode(ids, skip_special_tokens=True)
-        completions.append({"text": text, "tokens": len(ids), "truncated": reason == "length"})
+    completions = []
+    for request in llm.generate(prompts, samplings, use_tqdm=bar, lora_request=adapter):
+        completions.append(completion_of(tokenizer, list(request.outputs[0].token_ids), ends))
     return completions
 
 
@@ -168,8 +175,8 @@ def context_length(folder: str, args) -> int:
     """Tokens of prompt and completion that fit into a checkpoint's context, at most what a test needs."""
     from transformers import AutoConfig
 
-    own = AutoConfig.from_pretrained(folder).get_text_config().max_position_embeddings
-    return min(own, getattr(args, "prompt_room", PROMPT_ROOM) + args.max_new_tokens)
+    length = AutoConfig.from_pretrained(folder).get_text_config().max_position_embeddings
+    return min(length, getattr(args, "prompt_room", PROMPT_ROOM) + args.max_new_tokens)
 
 
 def rendered(tokenizer, conversations: Sequence[list[dict]]) -> list[str]:
@@ -187,12 +194,12 @@ def prompt_lengths(tokenizer, conversations: Sequence[list[dict]]) -> list[int]:
 
 
 def within(answer: Callable, tokenizer, room: int) -> Callable:
-    """answer(conversations, **how), with TOO_LONG for every prompt of more than `room` tokens."""
+    """answer(conversations, **sampling), with TOO_LONG for every prompt of more than `room` tokens."""
 
-    def bounded(asked, **how):
-        lengths = prompt_lengths(tokenizer, asked)
-        fits = [conversation for conversation, length in zip(asked, lengths) if length <= room]
-        completions = iter(answer(fits, **how) if fits else [])
+    def bounded(conversations, **sampling):
+        lengths = prompt_lengths(tokenizer, conversations)
+        short = [conversation for conversation, length in zip(conversations, lengths) if length <= room]
+        completions = iter(answer(short, **sampling) if short else [])
         return [next(completions) if length <= room else dict(TOO_LONG) for length in lengths]
 
     return bounded
@@ -201,23 +208,34 @@ def within(answer: Callable, tokenizer, room: int) -> Callable:
 def generator(folder: str, tokenizer, args) -> Callable:
     """A function from conversations and sampling settings to completions."""
     if args.use_vllm:
-        # CUDA is in use by now (is_available() is enough), and an engine forked from such a process dies.
-        os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
-        from vllm import LLM
-
-        root, adapter = lora.source(folder)
-        how = {"seed": args.seed, "max_model_len": context_length(folder, args)}
-        if adapter:
-            from vllm.lora.request import LoRARequest
-
-            rank = next((rank for rank in VLLM_RANKS if rank >= lora.rank(adapter)), None)
-            if rank is None:
-                runs.fail(f"the rank of {runs.shown(adapter)} is above {VLLM_RANKS[-1]}; leave --use_vllm out")
-            how |= {"enable_lora": True, "max_lora_rank": rank}
-            adapter = LoRARequest(Path(folder).name, 1, str(adapter))
-        llm = LLM(model=root, **how)
-        return lambda asked, **how: generate_vllm(llm, tokenizer, asked, args.max_new_tokens, adapter=adapter, **how)
+        return vllm_generator(folder, tokenizer, args)
     model = models.load_for_generation(folder)
-    return lambda asked, **how: generate(
-        model, tokenizer, asked, args.max_new_tokens, args.batch_size, progress=Path(folder).name, **how
+    return functools.partial(
+        generate,
+        model,
+        tokenizer,
+        max_new_tokens=args.max_new_tokens,
+        batch_size=args.batch_size,
+        progress=Path(folder).name,
     )
+
+
+def vllm_generator(folder: str, tokenizer, args) -> Callable:
+    """generator() with vLLM; a checkpoint that is a LoRA is added to its base."""
+    # CUDA is in use by now (is_available() is enough), and an engine forked from such a process dies.
+    os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+    from vllm import LLM
+
+    root, adapter = lora.source(folder)
+    settings = {"seed": args.seed, "max_model_len": context_length(folder, args)}
+    request = None
+    if adapter:
+        from vllm.lora.request import LoRARequest
+
+        rank = next((rank for rank in VLLM_RANKS if rank >= lora.rank(adapter)), None)
+        if rank is None:
+            runs.fail(f"the rank of {runs.shown(adapter)} is above {VLLM_RANKS[-1]}; leave --use_vllm out")
+        settings |= {"enable_lora": True, "max_lora_rank": rank}
+        request = LoRARequest(Path(folder).name, 1, str(adapter))
+    llm = LLM(model=root, **settings)
+    return functools.partial(generate_vllm, llm, tokenizer, max_new_tokens=args.max_new_tokens, adapter=request)

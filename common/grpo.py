@@ -75,17 +75,8 @@ def prepare(
     tokenizer, tag_set = models.load_tokenizer(base, args.tags, default=default_tags)
     train = data.drop_long(train, tokenizer, tag_set, args.max_prompt_tokens)
     heldout = data.drop_long(heldout, tokenizer, tag_set, args.max_prompt_tokens)
-    run = training.begin(
-        args,
-        base,
-        tokenizer,
-        tag_set,
-        rows=train.rows,
-        dataset=data.to_prompts(train.rows, tag_set, train.kind),
-        heldout=heldout.rows,
-        fingerprint=train.fingerprint,
-        kind=train.kind,
-    )
+    prompts = data.to_prompts(train.rows, tag_set, train.kind)
+    run = training.begin(args, base, tokenizer, tag_set, train, heldout, prompts)
     models.set_stop_tokens(args, tokenizer, run.model)  # not before: --resume compares its record with the command
     return run
 

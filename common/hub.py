@@ -6,7 +6,7 @@ import os
 import shlex
 from pathlib import Path
 
-from common import evaluation, prompts, results, runs
+from common import evaluation, prompts, runs
 
 CARD = "README.md"
 FILES = (  # what loads a model and its tokenizer; no adapter, optimizer, log or run.json, which holds local paths
@@ -71,8 +71,8 @@ def measured(folder: Path, args) -> list[dict]:
     facts = evaluation.checkpoint_facts(str(folder), args)
     facts = {name: str(facts[name]) for name in ("script", "seed", "base")}
     found = []
-    for row in results.read(results.path_of(args)):
-        key = {name: row[name] for name in results.KEY}
+    for row in evaluation.read_rows(evaluation.results_path(args)):
+        key = {name: row[name] for name in evaluation.KEY}
         if facts.items() <= row.items() and evaluation.is_tested(key, str(folder), args):
             correct = [line["correct"] for line in runs.read_jsonl(evaluation.completions_file(key, args))]
             if f"{sum(correct) / len(correct):.4f}" == row["accuracy"]:  # not a row that git put back

@@ -14,7 +14,6 @@ from common import answers, arithmetic, prompts, runs
 
 LETTERS = string.ascii_uppercase
 MODULES = {"calls": "BFCL.bfcl.kinds", "dialogue": "BFCL.bfcl.kinds", "tools": "ToolUse.tooluse.kinds"}
-MESSAGES = ("prompt", "completion", "messages")  # columns that are lists of messages
 
 
 class Kind(NamedTuple):
@@ -48,28 +47,30 @@ def problem(kind: Kind, rows: list, completions: bool) -> str | None:
     for column in columns:
         if any(column not in row for row in rows):
             return f"has rows without {column}; needed for {kind.name}: {', '.join(columns)}"
-        if not all(_fits(column, row[column]) for row in rows):
-            return f"has rows whose {column} is not {_type_of(column)}"
+        wanted, fits = TYPES.get(column, ("text", is_text))
+        if not all(fits(row[column]) for row in rows):
+            return f"has rows whose {column} is not {wanted}"
     return None
 
 
-def _type_of(column: str) -> str:
-    if column in MESSAGES:
-        return "a list of messages with role and content"
-    return "a list of texts" if column == "options" else "text"
-
-
-def _fits(column: str, value) -> bool:
-    """Whether a value has the type of its column."""
-    if column in MESSAGES:
-        return isinstance(value, list) and bool(value) and all(map(_is_message, value))
-    if column == "options":
-        return isinstance(value, list) and all(isinstance(option, str) for option in value)
+def is_text(value) -> bool:
     return isinstance(value, str)
 
 
-def _is_message(value) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("role"), str) and isinstance(value.get("content"), str)
+def are_texts(value) -> bool:
+    return isinstance(value, list) and all(map(is_text, value))
+
+
+def are_messages(value) -> bool:
+    if not isinstance(value, list) or not all(isinstance(message, dict) for message in value):
+        return False
+    return bool(value) and all(is_text(message.get("role")) and is_text(message.get("content")) for message in value)
+
+
+TYPES = {  # of the columns that are not text
+    "options": ("a list of texts", are_texts),
+    **dict.fromkeys(("prompt", "completion", "messages"), ("a list of messages with role and content", are_messages)),
+}
 
 
 def own_prompt(row: dict, tags: prompts.Tags) -> list[dict]:
@@ -115,7 +116,7 @@ def score(completion: dict, truth: str, tags: prompts.Tags, options: Sequence[st
     """
     text = completion["text"]
     solution = answers.extract_solution(text, tags)
-    reasoning = prompts.working(text, tags)
+    reasoning = prompts.reasoning(text, tags)
     return {
         **completion,
         "solution": solution,

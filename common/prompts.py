@@ -47,9 +47,9 @@ def build_prompt(question: str, tags: Tags = THESIS) -> list[dict]:
     return [{"role": "system", "content": system_prompt(tags)}, {"role": "user", "content": question}]
 
 
-def build_completion(working: str, answer: str, tags: Tags = THESIS) -> list[dict]:
+def build_completion(reasoning: str, answer: str, tags: Tags = THESIS) -> list[dict]:
     """The well-formed completion: reasoning and answer, each between its tags, with nothing around them."""
-    text = f"{tags.work_open}{working}{tags.work_close}{tags.answer_open}{answer}{tags.answer_close}"
+    text = f"{tags.work_open}{reasoning}{tags.work_close}{tags.answer_open}{answer}{tags.answer_close}"
     return [{"role": "assistant", "content": text}]
 
 
@@ -67,7 +67,9 @@ def tools_prompt(tools: list[str]) -> str:
 
 def completion_text(completion) -> str:
     """The text of a TRL completion, which is a list of messages or a string."""
-    return completion if isinstance(completion, str) else completion[-1]["content"] or ""
+    if isinstance(completion, str):
+        return completion
+    return completion[-1]["content"] or ""
 
 
 def texts(completions, tag_sets: list[str]) -> list[tuple[str, Tags]]:
@@ -82,22 +84,23 @@ def mark_template(template: str | None, tag_set: str) -> str:
 
 def tag_set_of(template: str | None) -> str | None:
     """The name of the tag set in a checkpoint's chat template, or None."""
-    found = TAG_COMMENT.match(template or "")
-    return found[1] if found and found[1] in TAG_SETS else None
+    comment = TAG_COMMENT.match(template or "")
+    return comment[1] if comment and comment[1] in TAG_SETS else None
 
 
 def is_well_formed(text: str, tags: Tags = THESIS) -> bool:
     """Whether each of the four tags occurs exactly once, in order, with nothing but space after the last."""
     places = [text.find(tag) for tag in tags]
-    once = all(text.count(tag) == 1 for tag in tags)
-    return once and places == sorted(places) and not text[places[3] + len(tags.answer_close) :].strip()
+    rest = text[places[-1] + len(tags.answer_close) :]
+    return all(tags_once(text, tags)) and places == sorted(places) and not rest.strip()
 
 
-def working(text: str, tags: Tags = THESIS) -> str | None:
-    """The reasoning: the text between its two tags; None unless each of them occurs once, in order."""
-    start, end = text.find(tags.work_open), text.find(tags.work_close)
+def reasoning(text: str, tags: Tags = THESIS) -> str | None:
+    """The text between the two tags of the reasoning; None unless each of them occurs once, in order."""
+    before, opened, rest = text.partition(tags.work_open)
+    inside, closed, after = rest.partition(tags.work_close)
     once = text.count(tags.work_open) == text.count(tags.work_close) == 1
-    return text[start + len(tags.work_open) : end] if once and start < end else None
+    return inside if once and closed else None
 
 
 def tags_once(text: str, tags: Tags = THESIS) -> list[bool]:

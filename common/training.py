@@ -6,31 +6,37 @@ from collections.abc import Callable
 from pathlib import Path
 
 from common import checkpoints, hub, memory, models, processes, runs
+from common.data import Split
 
 # At the end it warns that lm_head.weight is missing, which is stored once with the embeddings where the two are tied.
 logging.getLogger("transformers.trainer").addFilter(lambda record: "missing keys" not in record.getMessage())
 
 
-def begin(args, base: str, tokenizer, tag_set: str, each: int = 1, **data) -> runs.Run:
+def begin(
+    args, base: str, tokenizer, tag_set: str, train: Split, heldout: Split, dataset, sequences: int = 1
+) -> runs.Run:
     """Plan the memory, open the output folder and load the model, when everything else is checked.
 
-    data: rows, dataset, heldout, fingerprint and kind of runs.Run. each: sequences that an example is made of.
+    dataset: what the trainer gets of the rows of train. sequences: how many an example is made of.
     """
     repo = hub.repository(args) if args.push_to_hub and processes.IS_MAIN else ""
-    partial = runs.start(args, memory.fit(base, args, each))
+    partial = runs.start(args, memory.fit(base, args, sequences))
     args.push_to_hub = False  # the trainer would push the folder of a run that is not finished
-    run = runs.Run(
+    return runs.Run(
         args=args,
         base=base,
         tokenizer=tokenizer,
         tag_set=tag_set,
+        rows=train.rows,
+        dataset=dataset,
+        heldout=heldout.rows[: args.heldout_rows],
+        fingerprint=train.fingerprint,
+        kind=train.kind,
         partial=partial,
         model=models.load_model(base, args),
         lora=models.lora_config(args),
         repo=repo,
-        **data,
     )
-    return run._replace(heldout=run.heldout[: args.heldout_rows])
 
 
 def train(run: runs.Run, trainer, score: Callable | None = None, watch: Callable | None = None) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import results, runs, settings
+from common import evaluation, runs, settings
 from common.settings import setting
 from resources.report import measurements, scripts
 
@@ -110,7 +110,7 @@ def table(run: dict, committed: dict, start: str) -> list[str]:
 def main(args):
     folder = runs.resolve(args.folder)
     numbers = ["accuracy", "ci_low", "ci_high", "format_rate"]
-    run = rows_of_run(measurements.read_rows(folder / "results.csv", results.KEY, ["n"], numbers), args)
+    run = rows_of_run(measurements.read_rows(folder / "results.csv", evaluation.KEY, ["n"], numbers), args)
     if not any(row["seed"] == str(args.seed) for row in run.values()):
         missing = f"no test of seed {args.seed} from {args.base} on {args.dataset}"
         runs.fail(f"{runs.shown(folder / 'results.csv')} has {missing}; first run: make run")

@@ -61,7 +61,7 @@ def read_completions(folder: Path) -> dict[tuple[str, str], list[tuple[str, bool
             runs.fail(f"{runs.shown(path)} is no JSONL file ({error}); delete it and repeat the test that wrote it")
         for row in rows:
             if (row["split"], row["decoding"]) == ("test", "sampled") and row["dataset"].split("-")[0] in STEPS:
-                working = prompts.working(row["text"]) or ""
+                working = prompts.reasoning(row["text"]) or ""
                 completions[row["script"], row["dataset"]].append((working, row["correct"]))
     return completions
 

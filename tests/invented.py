@@ -5,7 +5,7 @@ import itertools
 import math
 import random
 
-from common import results
+from common import evaluation
 from resources.report import measurements, page_teaching, scripts
 
 SHAPES = {  # updates to half, accuracy at the end, fall, of each reward that goes on until its curve is flat
@@ -44,7 +44,7 @@ def tested(rng, script, seed, dataset, accuracy, ways=("greedy", "sampled"), bas
         samples = {"greedy": 1, "sampled": 5, "pass@k": 64}[way]
         rate = [min(1, max(0, rng.gauss(accuracy, 0.25))) for _ in range(n)]
         correct = [sum(rng.random() < p for _ in range(samples)) for p in rate]
-        key = dict(zip(results.KEY, (script, str(seed), base, dataset, "test", way)))
+        key = dict(zip(evaluation.KEY, (script, str(seed), base, dataset, "test", way)))
         facts = {"n": n, "accuracy": f"{sum(correct) / samples / n:.4f}", "format_rate": 0.98, "truncated_rate": 0.01}
         facts |= {"mean_tokens": 98.2, "samples": samples, "correct": " ".join(map(str, correct))}
         rows.append({**key, **facts, "judge": 8.1, "command": f"python test.py --dataset {dataset}"})
@@ -66,7 +66,7 @@ def learned(rng, script, seed, updates, every, half, end, fall=0.0, base="tiny-b
 
 
 def calibrated(rng, script, seed, dataset, base="tiny-base") -> dict:
-    key = dict(zip(results.KEY, (script, str(seed), base, dataset, "test", "T 1")))
+    key = dict(zip(evaluation.KEY, (script, str(seed), base, dataset, "test", "T 1")))
     means = (0.2, 0.4, 0.55, 0.65, 0.75, 0.85, 0.93, 0.97, 0.985, 0.995, 0.9997)
     count = [rng.randrange(3, 90) for _ in means]
     right = [round(c * min(1, max(0, m - rng.uniform(0, 0.4)))) for c, m in zip(count, means)]
@@ -137,9 +137,9 @@ def study(folder, bases=("tiny-base",)):
         known = [("linear_x", script) for script in names] + [("linear", "SFT"), ("linear", "GRPO-1K-def-from-SFT")]
         calibration += [calibrated(rng, script, seed, dataset, base) for dataset, script in known for seed in (1, 2, 3)]
     folder.mkdir(exist_ok=True)
-    rows = list({tuple(row[name] for name in results.KEY): row for row in rows}.values())
-    write(folder / "results.csv", results.COLUMNS, rows)
-    write(folder / "items.csv", results.ITEM_COLUMNS, rows)
+    rows = list({tuple(row[name] for name in evaluation.KEY): row for row in rows}.values())
+    write(folder / "results.csv", evaluation.COLUMNS, rows)
+    write(folder / "items.csv", evaluation.ITEM_COLUMNS, rows)
     write(folder / "curves.csv", [*measurements.RUN_COLUMNS, "step", *measurements.CURVE_COLUMNS], curves)
-    write(folder / "calibration.csv", results.CALIBRATION_COLUMNS, calibration)
+    write(folder / "calibration.csv", evaluation.CALIBRATION_COLUMNS, calibration)
     return folder

@@ -6,7 +6,7 @@ import types
 import pytest
 from conftest import BASE, call, one_line
 
-from common import evaluation, generation, judge, kinds, prompts, results, runs
+from common import evaluation, generation, judge, kinds, prompts, runs
 
 TEST = "GRPO_indomain/GRPO_test.py"
 GREEDY = evaluation.Plan("greedy", 1, {})
@@ -35,7 +35,7 @@ def completion(text: str) -> dict:
     [(0.80, 8.36, 0.92, 0.838), (0.82, 8.38, 0.91, 0.845), (0.82, 8.31, 0.90, 0.840), (0.84, 8.48, 0.92, 0.859)],
 )
 def test_final_gives_what_the_thesis_published(accuracy, judged, efficiency, final):
-    assert results.final_score(accuracy, judged, efficiency) == pytest.approx(final, abs=1e-3)
+    assert evaluation.final_score(accuracy, judged, efficiency) == pytest.approx(final, abs=1e-3)
 
 
 @pytest.mark.parametrize("first", ["SFT", "GRPO-1K"])
@@ -43,35 +43,35 @@ def test_efficiency_does_not_depend_on_the_order_of_testing(first, tmp_path):
     path = tmp_path / "results.csv"
     tested = {"SFT": row(script="SFT", mean_tokens=46.0), "GRPO-1K": row()}
     for script in sorted(tested, key=lambda name: name != first):
-        results.save([tested[script]], path)
-    sft, grpo = sorted(results.read(path), key=lambda r: r["script"] != "SFT")
+        evaluation.save_rows([tested[script]], path)
+    sft, grpo = sorted(evaluation.read_rows(path), key=lambda r: r["script"] != "SFT")
     assert grpo["efficiency"] == "0.9200" and grpo["final"] == "0.8384"
     assert sft["efficiency"] == "1.0000"
-    results.save([row(script="SFT", mean_tokens=100.0)], path)
-    assert results.read(path)[0]["efficiency"] == "2.0000"
+    evaluation.save_rows([row(script="SFT", mean_tokens=100.0)], path)
+    assert evaluation.read_rows(path)[0]["efficiency"] == "2.0000"
 
 
 def test_efficiency_is_empty_without_sft_on_the_same_items(tmp_path):
     path = tmp_path / "results.csv"
     others = [{"seed": 2}, {"base": "c"}, {"dataset": "gsm8k"}, {"split": "validation"}, {"decoding": "sampled"}]
-    results.save([row(), row(script="SFT", n=100)] + [row(script="SFT", **other) for other in others], path)
-    grpo = results.read(path)[0]
+    evaluation.save_rows([row(), row(script="SFT", n=100)] + [row(script="SFT", **other) for other in others], path)
+    grpo = evaluation.read_rows(path)[0]
     assert grpo["script"] == "GRPO-1K" and grpo["efficiency"] == grpo["final"] == ""
-    results.save([row(script="SFT", mean_tokens=0.0)], path)
-    assert results.read(path)[0]["efficiency"] == ""
-    results.save([row(script="SFT"), {name: row()[name] for name in row() if name != "judge"}], path)
-    grpo = results.read(path)[0]
+    evaluation.save_rows([row(script="SFT", mean_tokens=0.0)], path)
+    assert evaluation.read_rows(path)[0]["efficiency"] == ""
+    evaluation.save_rows([row(script="SFT"), {name: row()[name] for name in row() if name != "judge"}], path)
+    grpo = evaluation.read_rows(path)[0]
     assert grpo["efficiency"] == "1.0000" and grpo["judge"] == grpo["final"] == ""
 
 
 def test_items_stand_beside_the_results_and_are_replaced(tmp_path):
     path = tmp_path / "results.csv"
-    results.save([row(samples=5, correct="5 0 3"), row(script="SFT", samples=1, correct="1 0 1")], path)
-    results.save([row(samples=5, correct="4 1 3")], path)
-    items = results.read(tmp_path / "items.csv")
-    assert list(items[0]) == [*results.KEY, "samples", "correct"]
+    evaluation.save_rows([row(samples=5, correct="5 0 3"), row(script="SFT", samples=1, correct="1 0 1")], path)
+    evaluation.save_rows([row(samples=5, correct="4 1 3")], path)
+    items = evaluation.read_rows(tmp_path / "items.csv")
+    assert list(items[0]) == [*evaluation.KEY, "samples", "correct"]
     assert [(item["script"], item["correct"]) for item in items] == [("GRPO-1K", "4 1 3"), ("SFT", "1 0 1")]
-    assert list(results.read(path)[0]) == list(results.COLUMNS)
+    assert list(evaluation.read_rows(path)[0]) == list(evaluation.COLUMNS)
 
 
 def test_the_judge_reads_the_reasoning():
@@ -160,8 +160,8 @@ def test_pass_k_samples_and_a_data_set_named_by_its_path(linear_data, tmp_path):
     words = ["--checkpoints", BASE, "--dataset", f"{linear_data}/", "--results", path]
     words += ["--samples", 2, "--pass_k", 6, "--pass_rows", 3, "--max_new_tokens", 40]
     assert call(TEST, *words).returncode == 0
-    rows = {r["decoding"]: r for r in results.read(path)}
-    items = {r["decoding"]: r for r in results.read(path.with_name("items.csv"))}
+    rows = {r["decoding"]: r for r in evaluation.read_rows(path)}
+    items = {r["decoding"]: r for r in evaluation.read_rows(path.with_name("items.csv"))}
     assert rows.keys() == items.keys() == {"greedy", "sampled", "pass@k"}
     assert {r["dataset"] for r in rows.values()} == {"linear"}
     assert [rows[name]["n"] for name in ("greedy", "sampled", "pass@k")] == ["8", "8", "3"]
@@ -181,7 +181,7 @@ def test_a_judge_that_is_down_does_not_end_the_evaluation(linear_data, tmp_path,
     words += ["--max_new_tokens", 8, "--judge", "http://127.0.0.1:9/v1", "--judge_model", "m"]
     done = call(TEST, *words)
     assert done.returncode == 0 and "0 judged, 8 failed" in done.stdout
-    (only,) = results.read(tmp_path / "results.csv")
+    (only,) = evaluation.read_rows(tmp_path / "results.csv")
     assert only["judge"] == only["final"] == "" and only["accuracy"]
 
 
@@ -208,7 +208,7 @@ def test_a_score_is_found_by_key_and_a_base_answers_greedily_without_a_seed():
     base, trained = ({"script": name, "seed": 7, "base": "b"} for name in ("base", "SFT"))
     for facts, plan, seed in ((base, GREEDY, 0), (base, sampled, 7), (trained, GREEDY, 7), (trained, sampled, 7)):
         key = evaluation.key_of(facts, "linear", "test", plan)
-        assert tuple(key) == results.KEY and key["seed"] == seed and key["decoding"] == plan.decoding
+        assert tuple(key) == evaluation.KEY and key["seed"] == seed and key["decoding"] == plan.decoding
 
 
 def test_the_scorer_that_is_handed_over_decides(tmp_path):
@@ -241,8 +241,8 @@ def test_a_row_says_what_the_training_started_from(tmp_path, monkeypatch):
     facts = evaluation.checkpoint_facts(str(folder), args)
     assert facts == {"script": "GRPO-1K", "seed": 1, "base": "b", "start": "SFT"}
     assert evaluation.checkpoint_facts(str(BASE), args)["start"] == ""
-    results.save([row()], path)
+    evaluation.save_rows([row()], path)
     path.write_text(path.read_text().replace("base,start,", "base,", 1).replace(",b,,linear", ",b,linear", 1))
-    assert "start" not in results.read(path)[0]  # a file of an earlier version
-    results.save([{**row(dataset="gsm8k"), **facts}], path)
-    assert [one["start"] for one in results.read(path)] == ["SFT", ""]
+    assert "start" not in evaluation.read_rows(path)[0]  # a file of an earlier version
+    evaluation.save_rows([{**row(dataset="gsm8k"), **facts}], path)
+    assert [one["start"] for one in evaluation.read_rows(path)] == ["SFT", ""]

@@ -18,7 +18,7 @@ import fuzz
 import pytest
 from conftest import BASE, FEW, GRPO, SFT, call, one_line
 
-from common import checkpoints, data, results, runs
+from common import checkpoints, data, evaluation, runs
 from SFT import sources
 from tiny import problems
 
@@ -150,11 +150,11 @@ def test_answers_may_be_numbers(tmp_path):
 @pytest.mark.parametrize("damage", [b"\xff\xfe,1\n", b'"open', b"a,b\n", b"1," * 40 + b"\n", b"x" * 200_000])
 def test_a_damaged_results_file_is_refused(damage, tmp_path, capsys):
     path = tmp_path / "results.csv"
-    results.save([dict.fromkeys(results.COLUMNS, "1")], path)
+    evaluation.save_rows([dict.fromkeys(evaluation.COLUMNS, "1")], path)
     with open(path, "ab") as file:
         file.write(damage)
     with refused(capsys, "results.csv", "delete it"):
-        results.read(path)
+        evaluation.read_rows(path)
 
 
 @pytest.mark.parametrize("size", [0, 4, 100, 10**6])
@@ -349,7 +349,7 @@ def test_a_full_disk_at_a_test(linear_data, tmp_path):
     words = ["--checkpoints", BASE, "--dataset", linear_data, "--rows", 4, "--samples", 0, "--max_new_tokens", 40]
     path = tmp_path / "results.csv"
     one_line(forked(TEST, *words, "--results", path, largest=100), "disk space", TEST)
-    assert not path.exists() and not list(results.read(path))
+    assert not path.exists() and not list(evaluation.read_rows(path))
 
 
 def test_folders_without_permission(linear_data, tmp_path):

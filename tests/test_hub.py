@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import BASE, FEW, GRPO, ROOT, SFT, call, load_script, one_line
 
-from common import evaluation, hub, models, results, runs, settings
+from common import evaluation, hub, models, runs, settings
 
 PUSH, TOKEN = "demo/push_to_hub.py", "hf_secretsecretsecret"
 
@@ -159,7 +159,7 @@ def test_the_card_has_only_rows_that_were_measured_on_this_checkpoint(output, tm
     plan = evaluation.Plan("greedy", 1, {})
     key = evaluation.key_of(evaluation.checkpoint_facts(str(output), args), "linear", "test", plan)
     row = {**key, "n": 4, "accuracy": 0.75, "ci_low": 0.3, "ci_high": 0.95, "command": f"python t.py --x {tmp_path}"}
-    results.save([row, row | {"dataset": "other"}, row | {"seed": 6}], results.path_of(args))
+    evaluation.save_rows([row, row | {"dataset": "other"}, row | {"seed": 6}], evaluation.results_path(args))
     assert hub.measured(output, args) == []
     kept = evaluation.completions_file(key, args)
     kept.parent.mkdir()
@@ -167,7 +167,7 @@ def test_the_card_has_only_rows_that_were_measured_on_this_checkpoint(output, tm
     (found,) = hub.measured(output, args)
     text = hub.card(output, [found])
     assert "| linear, test, greedy | 4 | 75.0% | 30.0% to 95.0% |" in text and "python t.py --x " in text
-    results.save([row | {"accuracy": 0.5}], results.path_of(args))  # a row of another run
+    evaluation.save_rows([row | {"accuracy": 0.5}], evaluation.results_path(args))  # a row of another run
     assert hub.measured(output, args) == []
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from conftest import BASE, call, one_line
 
-from common import results, runs
+from common import evaluation, runs
 from GRPO_outdomain import questions
 from tiny import problems
 
@@ -65,7 +65,7 @@ def run(tmp_path, *words):
     """The script on the base; what it says and the rows that it has written so far."""
     table = tmp_path / "results.csv"
     done = call(TEST, "--results", table, "--checkpoints", BASE, *words)
-    return done, results.read(table)
+    return done, evaluation.read_rows(table)
 
 
 def test_generated_shapes_make_rows_and_items(tmp_path):
@@ -74,7 +74,7 @@ def test_generated_shapes_make_rows_and_items(tmp_path):
         (name, decoding) for name in problems.OTHER_SHAPES for decoding in ("greedy", "sampled")
     }
     assert all(row["n"] == "12" and row["split"] == "test" and row["script"] == "base" for row in rows)
-    items = results.read(tmp_path / "items.csv")
+    items = evaluation.read_rows(tmp_path / "items.csv")
     assert len(items) == 6 and all(len(item["correct"].split()) == 12 for item in items)
     assert "12 of 12 questions; dropped 0" in done.stdout
     asked = runs.read_jsonl(next((tmp_path / "tests").glob("*word_problem*greedy.jsonl")))

@@ -15,7 +15,7 @@ import pytest
 from conftest import BASE, FEW, GRPO, ROOT, SFT, call, load_script, one_line, run_script
 from filelock import FileLock
 
-from common import checkpoints, data, generation, models, prompts, results, runs, settings
+from common import checkpoints, data, evaluation, generation, models, prompts, runs, settings
 from SFT import sources
 
 CREATE = "SFT/dataset_creation.py"
@@ -281,11 +281,11 @@ def test_a_sample_holds_the_truth_of_its_own_row(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_test_script_writes_rows_and_items(linear_data, sft, tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "OUTPUTS", tmp_path / "outputs")
-    monkeypatch.setattr(results, "RESULTS", tmp_path / "results.csv")
+    monkeypatch.setattr(evaluation, "RESULTS", tmp_path / "results.csv")
     for _ in range(2):
         done = call(TEST, "--checkpoints", BASE, sft, "--dataset", linear_data, "--samples", 2, "--seed", 5)
         assert done.returncode == 0, done.stderr
-    rows = results.read(tmp_path / "results.csv")
+    rows = evaluation.read_rows(tmp_path / "results.csv")
     assert [(row["script"], row["decoding"]) for row in rows] == [
         (script, decoding) for script in ("SFT", "base") for decoding in ("greedy", "sampled")
     ]
@@ -294,8 +294,8 @@ def test_test_script_writes_rows_and_items(linear_data, sft, tmp_path, monkeypat
     tested = [runs.read_jsonl(path) for path in sorted((tmp_path / "outputs" / "tests").glob("*.jsonl"))]
     assert [len(lines) for lines in tested] == [8, 16, 8, 16]
     for row, lines in zip(rows, tested):
-        key = {name: row[name] for name in results.KEY}
-        assert all({name: str(line[name]) for name in results.KEY} == key for line in lines)
+        key = {name: row[name] for name in evaluation.KEY}
+        assert all({name: str(line[name]) for name in evaluation.KEY} == key for line in lines)
 
 
 def test_resume_skips_what_is_tested(linear_data, tmp_path, monkeypatch):
@@ -309,7 +309,7 @@ def test_resume_skips_what_is_tested(linear_data, tmp_path, monkeypatch):
     assert call(*words).stdout.count("already tested, skipped") == 2 and not asked
     assert table.read_text() == before
     assert call(*words, "--samples", 1).returncode == 0 and asked == [str(one), str(other)]
-    assert [row["decoding"] for row in results.read(table)] == ["greedy", "sampled"] * 2
+    assert [row["decoding"] for row in evaluation.read_rows(table)] == ["greedy", "sampled"] * 2
     for path in (tmp_path / "tests").glob("*other*greedy.jsonl"):
         os.utime(path, (0, 0))  # older than its checkpoint, which was trained again since
     assert call(*words).stdout.count("already tested, skipped") == 1 and asked[2:] == [str(other)]

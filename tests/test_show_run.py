@@ -7,7 +7,7 @@ import pytest
 from conftest import load_script
 from test_tables import measured, one_line, write
 
-from common import results, settings
+from common import evaluation, settings
 
 show_run = load_script("resources/show_run.py")
 
@@ -22,7 +22,7 @@ def one_run(folder, scripts=show_run.SCRIPTS, correct=6, seed=3407, more=()):
     for row in [*rows, *elsewhere, *more]:
         row["ci_low"], row["ci_high"] = max(0, row["accuracy"] - 0.1), min(1, row["accuracy"] + 0.1)
     folder.mkdir(exist_ok=True)
-    write(folder / "results.csv", results.COLUMNS, [*rows, *elsewhere, *more])
+    write(folder / "results.csv", evaluation.COLUMNS, [*rows, *elsewhere, *more])
     return folder
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import load_script
 
-from common import results, runs, settings
+from common import evaluation, runs, settings
 from resources.report import comparisons, measurements, page_accuracy, page_pass_at_k
 
 tables = load_script("resources/make_tables.py")
@@ -34,7 +34,7 @@ def write(path, columns, rows):
 
 def measured(script, seed, dataset, decoding, samples, correct, **more) -> dict:
     """A row that serves both results.csv and items.csv."""
-    key = dict(zip(results.KEY, (script, str(seed), "tiny-base", dataset, "test", decoding)))
+    key = dict(zip(evaluation.KEY, (script, str(seed), "tiny-base", dataset, "test", decoding)))
     accuracy = sum(correct) / samples / len(correct)
     facts = {"n": len(correct), "accuracy": accuracy, "format_rate": 1, "truncated_rate": 0, "mean_tokens": 90.5}
     items = {"samples": samples, "correct": " ".join(map(str, correct))}
@@ -54,8 +54,8 @@ def made_up(folder, seeds=(1, 2, 3), variants=VARIANTS, sets=SETS, n=12):
         row = {"script": script, "seed": seed, "base": "tiny-base", "step": step, "accuracy": rng.random()}
         curves.append(row | ({"reward": 9 * rng.random(), "no_signal": 0.5, "entropy": 0.1} if step else {}))
     folder.mkdir(exist_ok=True)
-    write(folder / "results.csv", results.COLUMNS, rows)
-    write(folder / "items.csv", [*results.KEY, *ITEMS], rows)
+    write(folder / "results.csv", evaluation.COLUMNS, rows)
+    write(folder / "items.csv", [*evaluation.KEY, *ITEMS], rows)
     write(folder / "curves.csv", ["script", "seed", "base", "step", *measurements.CURVE_COLUMNS], curves)
     return folder
 
@@ -175,7 +175,7 @@ def test_calls_are_compared_with_what_grpo_started_from_and_stand_beside_the_flo
     with open(folder / "results.csv", "a", newline="") as file:
         floor = measured("never-calls", 0, "bfcl_single", "greedy", 1, [0] * 12) | {"base": "none"}
         official = measured("base", 0, "bfcl_simple_java", "greedy", 1, [0, 1]) | {"split": "official"}
-        csv.DictWriter(file, results.COLUMNS, extrasaction="ignore").writerows([floor, official])
+        csv.DictWriter(file, evaluation.COLUMNS, extrasaction="ignore").writerows([floor, official])
     draw(folder)
     assert "## tiny-base, bfcl_simple_java, 2 test problems" in (folder / "BFCL.md").read_text()
     single, multi = (folder / "BFCL.md").read_text().split("## tiny-base, bfcl_multi")

@@ -11,7 +11,7 @@ import time
 import pytest
 from conftest import BASE, ROOT, call, load_script, one_line, run_script
 
-from common import results, settings
+from common import evaluation, settings
 from ToolUse.tooluse import episodes
 
 DATA, SFT, DPO = (f"ToolUse/{name}.py" for name in ("tool_dataset_creation", "SFT_tools", "DPO_tools"))
@@ -83,12 +83,12 @@ def test_evaluation_writes_every_measure_and_the_tables_show_them(tools_data, sf
     words += ["--max_new_tokens", 24, "--max_turn_steps", 2, "--results", tmp_path / "results.csv"]
     done = call(EVALUATE, *words)
     assert done.returncode == 0, done.stderr
-    rows = results.read(tmp_path / "results.csv")
+    rows = evaluation.read_rows(tmp_path / "results.csv")
     names = {"tools", *(f"tools:{measure}" for measure in episodes.MEASURES)}
     assert {row["dataset"] for row in rows} == names and len(rows) == 3 * 2 * len(names)
     for row in rows:
         assert float(row["ci_low"]) <= float(row["accuracy"]) <= float(row["ci_high"]) and int(row["n"]) <= 4
-    parts = results.read(tmp_path / "toolcalls.csv", results.PART_KEY)
+    parts = evaluation.read_rows(tmp_path / "toolcalls.csv", evaluation.PART_KEY)
     assert {row["measure"] for row in parts} == {*episodes.MEASURES, *episodes.FAILURES}
     for script in {row["script"] for row in parts}:
         of_script = [row for row in parts if row["script"] == script and row["decoding"] == "greedy"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import results, runs
+from common import evaluation, runs
 
 CURVE_COLUMNS = {  # column of curves.csv, and its name in metrics.jsonl
     "accuracy": "heldout_accuracy",
@@ -42,7 +42,7 @@ def read_rows(
 
     texts, integers, numbers: columns that no row may leave empty; optional: numbers that a row may lack.
     """
-    rows = results.read(path, texts)
+    rows = evaluation.read_rows(path, texts)
     for line, row in enumerate(rows, 2):
         wrong = [name for name in integers if not is_number(row.get(name), int)]
         wrong += [name for name in numbers if not is_number(row.get(name))]
@@ -60,7 +60,7 @@ def is_test(row: dict) -> bool:
 def read_results(path: Path) -> list[dict]:
     """The rows of results.csv that measure a test split; ends the script where there is none."""
     numbers = ["accuracy", "format_rate", "truncated_rate", "mean_tokens"]
-    rows = read_rows(path, (*results.KEY, "command"), ["n"], numbers, ["judge", "efficiency", "final", "reward"])
+    rows = read_rows(path, (*evaluation.KEY, "command"), ["n"], numbers, ["judge", "efficiency", "final", "reward"])
     rows = [row for row in rows if is_test(row)]
     if not rows:
         command = "python GRPO_indomain/GRPO_test.py"
@@ -71,7 +71,7 @@ def read_results(path: Path) -> list[dict]:
 def read_items(path: Path) -> dict:
     """(base, dataset, decoding) -> script -> seed -> (correct completions of each item, completions an item)."""
     items = defaultdict(lambda: defaultdict(dict))
-    for line, row in enumerate(read_rows(path, (*results.KEY, "correct"), ["samples"], []), 2):
+    for line, row in enumerate(read_rows(path, (*evaluation.KEY, "correct"), ["samples"], []), 2):
         try:
             samples, correct = int(row["samples"]), np.array([int(count) for count in row["correct"].split()])
             if not 0 <= min(correct) <= max(correct) <= samples or not samples:
@@ -87,8 +87,10 @@ def read_items(path: Path) -> dict:
 def read_calibration(path: Path) -> dict:
     """(base, dataset) -> script -> rows with auroc and ece as numbers (NaN where undefined) and bins as arrays."""
     found = defaultdict(lambda: defaultdict(list))
-    bins = [name for name in results.CALIBRATION_COLUMNS if name.startswith("bin_")]
-    for line, row in enumerate(read_rows(path, (*results.KEY, *bins), ["n", "samples"], ["answered", "accuracy"]), 2):
+    bins = [name for name in evaluation.CALIBRATION_COLUMNS if name.startswith("bin_")]
+    for line, row in enumerate(
+        read_rows(path, (*evaluation.KEY, *bins), ["n", "samples"], ["answered", "accuracy"]), 2
+    ):
         try:
             numbers = {name: float(row[name]) for name in ("mean_confidence", "auroc", "ece")}
             arrays = {name: np.array([float(value) for value in row[name].split()]) for name in bins}

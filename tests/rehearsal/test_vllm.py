@@ -12,7 +12,7 @@ import pytest
 from conftest import BASE, FEW, GRPO, ROOT, SFT
 
 from benchmarks import random_base
-from common import checkpoints, lora, results, runs
+from common import checkpoints, evaluation, lora, runs
 from tiny import problems
 
 STAGE, NAMES = (Path(__file__).with_name(name) for name in ("stage.py", "names"))
@@ -150,7 +150,7 @@ def test_both_engines_write_the_same_greedy_completions(root, second, linear_dat
             assert [(row["engine"], row["lora"], row["others"]) for row in notes] == [
                 (str(root), False, 0), (str(root), True, 0), (str(BASE), False, 0)
             ]  # fmt: skip
-        assert len(results.read(table)) == 3
+        assert len(evaluation.read_rows(table)) == 3
     equal = sum(one == other for one, other in zip(*texts, strict=True))
     show("greedy completions", equal=equal, n=len(texts[0]))
     assert len(texts[0]) == 3 * 64 and equal >= 0.98 * len(texts[0])
@@ -199,7 +199,7 @@ def test_the_official_test_is_served_by_vllm(second, tmp_path):
         tmp_path / "results.csv",
         TORCHDYNAMO_DISABLE="0",
     )
-    rows = results.read(tmp_path / "results.csv")
+    rows = evaluation.read_rows(tmp_path / "results.csv")
     assert [(row["dataset"], row["n"]) for row in rows] == [("bfcl_irrelevance", "2"), ("bfcl_simple_python", "2")]
 
 
@@ -247,4 +247,9 @@ def test_every_stage_runs_with_the_settings_of_the_gpu(hub, calls, tmp_path):
     run(tmp_path, TEST, *table, *words)
     words = ["--checkpoints", tmp_path / "v2", "--dataset", *calls.values(), "--categories", "none"]
     run(tmp_path, OFFICIAL, *table, *words, "--max_turn_steps", 2)
-    assert {row["script"] for row in results.read(tmp_path / "results.csv")} == {"base", "GRPO-1K", "v2", "never-calls"}
+    assert {row["script"] for row in evaluation.read_rows(tmp_path / "results.csv")} == {
+        "base",
+        "GRPO-1K",
+        "v2",
+        "never-calls",
+    }
