@@ -60,10 +60,12 @@ def check(text: str, answer: str | None) -> tuple[int, int]:
         needed |= last
     correct = incorrect = 0
     for verdict, operands, results in reversed(steps):
-        incorrect += verdict is False
+        if verdict is False:
+            incorrect += 1
         if results <= needed:
-            correct += verdict is True
             needed |= operands
+            if verdict is True:
+                correct += 1
     return correct, correct + incorrect
 
 
@@ -79,55 +81,69 @@ def _steps(text: str) -> tuple[list[tuple[bool | None, set, set]], set]:
     Verdict: whether the equality is correct, or None if it is not counted. The numbers before an "=" are those after
     the right side of the previous one.
     """
-    steps, stated = [], set()
-    segment, left, operands = [], [], set()  # the tokens since the last "=", the left side of it, the numbers before it
+    steps = []
+    stated = set()
+    segment = []  # the tokens since the last "="
+    left = []  # the left side of that "="
+    operands = set()  # the numbers before it
     for kind, token in [*_tokens(text), ("cut", ""), ("equals", "=")]:
         if kind != "equals":
             segment.append((kind, token))
             continue
         runs = _runs(segment)
-        right, sides = runs[0], (_text(left), _text(runs[0]))
+        right = runs[0]
+        sides = _text(left), _text(right)
         ends = not segment or segment[0][1] in ("", "\n")
-        steps.append((None if sides in stated else _verdict(left, right, ends), operands, _numbers(right)))
+        verdict = None if sides in stated else _verdict(left, right, ends)
+        steps.append((verdict, operands, _numbers(right)))
         stated.add(sides)
-        segment, left, operands = [], runs[-1], set().union(*map(_numbers, runs[1:] or runs))
+        segment = []
+        left = runs[-1]
+        operands = set().union(*map(_numbers, runs[1:] or runs))
     return steps, operands
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
     """Kind and text of each token: operators in one spelling; a single letter is a variable, a word or a times sign."""
     text = BULLET.sub("\n", text[:MAX_CHARS])
-    found = [match for match in TOKEN.finditer(text) if match.lastgroup != "ignored"]
+    matches = [match for match in TOKEN.finditer(text) if match.lastgroup != "ignored"]
     tokens = []
-    for i, match in enumerate(found):
-        kind, shown = match.lastgroup, match[0]
+    for before, match, after in zip([None, *matches], matches, [*matches[1:], None]):
+        kind, token = match.lastgroup, match[0]
         if kind == "operator":
-            shown = CANONICAL.get(shown, shown)
-        elif kind == "letter" and len(shown) == 1:
-            last, following = (found[j] if 0 <= j < len(found) else None for j in (i - 1, i + 1))
-            kinds = last and last.lastgroup, following and following.lastgroup
-            apart = (not last or last.end() < match.start()) and (not following or match.end() < following.start())
-            if shown in "xX" and kinds[0] in ("number", "close", "word") and kinds[1] in ("number", "open", "frac"):
-                kind, shown = "operator", "*"
-            elif apart and not {"operator", "equals"} & set(kinds):
-                kind = "word"  # "18 a day"
-        elif kind == "number" and len(shown) > MAX_DIGITS:
+            token = CANONICAL.get(token, token)
+        elif kind == "letter" and len(token) == 1:
+            kind, token = _letter(before, match, after)
+        elif kind == "number" and len(token) > MAX_DIGITS:
             kind = "unreadable"
-        tokens.append((kind, shown))
+        tokens.append((kind, token))
     return tokens
+
+
+def _letter(before: re.Match | None, match: re.Match, after: re.Match | None) -> tuple[str, str]:
+    """Kind and text of a single letter between its neighbours."""
+    last = before and before.lastgroup
+    following = after and after.lastgroup
+    if match[0] in "xX" and last in ("number", "close", "word") and following in ("number", "open", "frac"):
+        return "operator", "*"
+    apart = (not before or before.end() < match.start()) and (not after or match.end() < after.start())
+    if apart and not {"operator", "equals"} & {last, following}:
+        return "word", match[0]  # "18 a day"
+    return "letter", match[0]
 
 
 def _runs(segment: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
     """The segment cut at words, at other text and at unmatched brackets; at least one run, possibly empty."""
-    partner, opened = {}, []
+    paired = set()  # places of brackets with a partner
+    opened = []
     for i, (kind, _) in enumerate(segment):
         if kind == "open":
             opened.append(i)
         elif kind == "close" and opened:
-            partner[i] = opened.pop()
+            paired |= {i, opened.pop()}
         elif kind in ("word", "cut"):
             opened.clear()
-    paired, runs = {*partner, *partner.values()}, [[]]
+    runs = [[]]
     for i, (kind, text) in enumerate(segment):
         if kind == "word":  # the operand of an operator beside a word is unknown: "3 eggs + 2 = 5", "3 + an egg, 2 = 5"
             last = runs[-1][-1][0] if runs[-1] else ""
@@ -149,12 +165,16 @@ def _numbers(tokens: list[tuple[str, str]]) -> set[Fraction]:
 
 def _verdict(left: list[tuple[str, str]], right: list[tuple[str, str]], ends: bool) -> bool | None:
     """Whether left = right is correct; None if it is not counted. ends: nothing follows the "=" on its line."""
-    if (_plain(left) and MISSING.search(_text(left) + " ")) or (_plain(right) and MISSING.search(_text(right))):
+    if _plain(left) and MISSING.search(_text(left) + " "):
         return False
-    values = _value(left), _value(right)
-    if ends and values[0] is not None and len(left) > 2:
+    if _plain(right) and MISSING.search(_text(right)):
         return False
-    return None if None in values or _text(left) == _text(right) else values[0] == values[1]
+    left_value, right_value = _value(left), _value(right)
+    if ends and left_value is not None and len(left) > 2:
+        return False
+    if left_value is None or right_value is None or _text(left) == _text(right):
+        return None
+    return left_value == right_value
 
 
 def _plain(run: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -192,7 +212,8 @@ def _sum(tokens: list, depth: int) -> Fraction:
 
 
 def _product(tokens: list, depth: int) -> Fraction:
-    value, divided = _signed(tokens, depth), False
+    value = _signed(tokens, depth)
+    divided = False
     while tokens[-1][1] in ("*", "/") or tokens[-1][0] == "open":
         if tokens[-1][0] == "open":
             if divided:
@@ -201,14 +222,16 @@ def _product(tokens: list, depth: int) -> Fraction:
         elif tokens.pop()[1] == "*":
             value = _bounded(value * _signed(tokens, depth))
         else:
-            value, divided = _bounded(value / _signed(tokens, depth)), True
+            value = _bounded(value / _signed(tokens, depth))
+            divided = True
     return value
 
 
 def _signed(tokens: list, depth: int) -> Fraction:
     sign = 1
     while tokens[-1][1] in ("+", "-"):
-        sign = -sign if tokens.pop()[1] == "-" else sign
+        if tokens.pop()[1] == "-":
+            sign = -sign
     value = _atom(tokens, depth)
     if tokens[-1][1] == "^":
         tokens.pop()
@@ -227,7 +250,7 @@ def _atom(tokens: list, depth: int) -> Fraction:
     if kind == "number":
         value = Fraction(text.replace(",", ""))
     elif kind == "frac":
-        if not tokens[-1][0] == "open":
+        if tokens[-1][0] != "open":
             raise ValueError("a fraction without braces")
         top = _bracket(tokens, depth)
         value = _bounded(top / _bracket(tokens, depth))
