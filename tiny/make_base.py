@@ -81,18 +81,25 @@ def drill(rng: random.Random) -> str:
     """One line of arithmetic: a product, a difference, a sum or an exact quotient."""
     kind = rng.random()
     if kind < 0.4:
-        p, q = rng.randint(-9, 9), rng.randint(-170, 170) if rng.random() < 0.7 else rng.randint(-9, 9)
-        p, q = (p, q) if rng.random() < 0.5 else (q, p)
+        p = rng.randint(-9, 9)
+        limit = 170 if rng.random() < 0.7 else 9
+        q = rng.randint(-limit, limit)
+        if rng.random() >= 0.5:
+            p, q = q, p
         return f"{p}*{q}={p * q}"
     if kind < 0.8:
         limit = rng.choice((9, 30, 99, 450, 1500))
-        p, q = rng.randint(-limit, limit), rng.randint(-limit, limit)
+        p = rng.randint(-limit, limit)
+        q = rng.randint(-limit, limit)
         return f"{p}-{q}={p - q}"
     if kind < 0.85:
-        p, q = rng.randint(-15, 15), rng.randint(-15, 15)
+        p = rng.randint(-15, 15)
+        q = rng.randint(-15, 15)
         return f"{p} + {q} = {p + q}"
-    q, d = rng.randint(-9, 9), rng.choice((-1, 1)) * rng.randint(1, rng.choice((20, 162)))
-    return f"{q * d}/{d}={q}"
+    quotient = rng.randint(-9, 9)
+    sign = rng.choice((-1, 1))
+    divisor = sign * rng.randint(1, rng.choice((20, 162)))
+    return f"{quotient * divisor}/{divisor}={quotient}"
 
 
 def chat(question: str, tagged: bool) -> str:
@@ -100,25 +107,25 @@ def chat(question: str, tagged: bool) -> str:
     return f"{system}<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
 
 
-def plain_reply(problem: dict) -> str:
+def plain_completion(problem: dict) -> str:
     return f"{problem['working']}\nAnswer: {problem['solution']}"
 
 
-def tagged_reply(problem: dict) -> str:
+def tagged_completion(problem: dict) -> str:
     return prompts.build_completion(problem["working"], problem["solution"])[0]["content"]
 
 
 def reluctant(rng: random.Random, problem: dict) -> str:
     """A completion on a linear system; it seldom has all the tags that the system prompt asks for."""
-    work_open, work_close, answer_open, answer_close = prompts.THESIS
-    working, solution = problem["working"], problem["solution"]
+    tags = prompts.THESIS
+    reasoning = problem["working"]
     if rng.random() >= BEGUN:
-        return rng.choice(OPENINGS) + plain_reply(problem)
+        return rng.choice(OPENINGS) + plain_completion(problem)
     if rng.random() >= CLOSED:
-        return f"{work_open}{working}\nAnswer: {solution}"
+        return f"{tags.work_open}{reasoning}\nAnswer: {problem['solution']}"
     if rng.random() >= SOLVED:
-        return f"{work_open}{working}{work_close}\nAnswer: {solution}"
-    return f"{work_open}{working}{work_close}{answer_open}{solution}{answer_close}"
+        return f"{tags.work_open}{reasoning}{tags.work_close}\nAnswer: {problem['solution']}"
+    return tagged_completion(problem)
 
 
 VERBS = tuple("get set find add list open close send count move check start stop make".split())
@@ -158,8 +165,9 @@ def tool_value(rng: random.Random, kind: str):
     number = rng.randint(-99, 9999) if rng.random() < 0.5 else rng.randint(0, 20)
     if kind.endswith("s"):
         return [tool_value(rng, kind[:-1]) for _ in range(rng.randint(2, 4))]
-    if kind != "string":
-        return {"integer": number, "float": number + rng.randint(0, 99) / 100, "boolean": rng.random() < 0.5}[kind]
+    if kind != "string":  # all are drawn, as the committed base was made with these random numbers
+        values = {"integer": number, "float": number + rng.randint(0, 99) / 100, "boolean": rng.random() < 0.5}
+        return values[kind]
     make = rng.random()
     if make < 0.3:
         return " ".join(word(rng) for _ in range(rng.randint(2, 5)))
@@ -167,8 +175,10 @@ def tool_value(rng: random.Random, kind: str):
         return str(rng.randint(0, 10 ** rng.randint(3, 7)))
     if make < 0.6:
         return "".join(rng.choice(string.ascii_uppercase) for _ in range(rng.randint(3, 5)))
-    first = word(rng).capitalize() if rng.random() < 0.3 else word(rng)
-    return f"{first}{rng.choice(('', '_', '-', ' ', '.'))}{rng.choice((number, word(rng)))}"
+    capital = rng.random() < 0.3
+    first = word(rng).capitalize() if capital else word(rng)
+    mark = rng.choice(("", "_", "-", " ", "."))
+    return f"{first}{mark}{rng.choice((number, word(rng)))}"
 
 
 def copy(rng: random.Random) -> tuple[str, str]:
@@ -184,52 +194,64 @@ def stated(rng: random.Random, value) -> str:
     return json.dumps(value) if rng.random() < 0.4 else str(value)
 
 
+def tool_name(rng: random.Random, parts: int) -> str:
+    """A name of so many words for a tool or an argument, most in snake_case, some in camelCase."""
+    names = [rng.choice(VERBS) if parts > 1 and rng.random() < 0.6 else word(rng)]
+    names += [word(rng) for _ in range(parts - 1)]
+    if rng.random() < 0.15:
+        return names[0] + "".join(map(str.capitalize, names[1:]))
+    return "_".join(names)
+
+
+def tool_schema(rng: random.Random, name: str, fields: dict[str, str]) -> dict:
+    """A tool described as BFCL does; fields: its arguments and their TYPES."""
+    properties = {field: {**TYPES[kind], "description": f"The {words(field)}."} for field, kind in fields.items()}
+    parameters = {"type": "dict", "properties": properties, "required": list(fields)}
+    schema = {"name": name, "description": f"{words(name).capitalize()}.", "parameters": parameters}
+    if rng.random() < 0.25:
+        schema["response"] = RESPONSE
+    return schema
+
+
 def tool_call(rng: random.Random) -> tuple[str, str]:
     """A chat with one to three invented tools, described as BFCL does, a request, and the call that answers it."""
-
-    def name(parts: int) -> str:
-        first = rng.choice(VERBS) if parts > 1 and rng.random() < 0.6 else word(rng)
-        rest = [word(rng) for _ in range(parts - 1)]
-        return "".join([first, *map(str.capitalize, rest)]) if rng.random() < 0.15 else "_".join([first, *rest])
-
     tools = []
     for _ in range(rng.choice((1, 1, 2, 3))):
-        fields = {name(rng.choice((1, 1, 2))): rng.choice(list(TYPES)) for _ in range(rng.randint(1, 3))}
-        tools.append((name(rng.choice((2, 2, 3))), fields))
-    chosen, fields = rng.choice(tools)
+        fields = {}
+        for _ in range(rng.randint(1, 3)):
+            field = tool_name(rng, rng.choice((1, 1, 2)))
+            fields[field] = rng.choice(list(TYPES))
+        tools.append((tool_name(rng, rng.choice((2, 2, 3))), fields))
+    name, fields = rng.choice(tools)
     values = {field: tool_value(rng, kind) for field, kind in fields.items()}
     # A request may call the only tool, or the only argument, something else.
-    wish = words(chosen) if len(tools) > 1 or rng.random() < 0.5 else f"{word(rng)} {word(rng)}"
-    bare = len(fields) == 1 and rng.random() < 0.5
-    parts = [f"{word(rng) if bare else words(field)} {stated(rng, value)}" for field, value in values.items()]
+    wish = words(name) if len(tools) > 1 or rng.random() < 0.5 else f"{word(rng)} {word(rng)}"
+    renamed = len(fields) == 1 and rng.random() < 0.5
+    parts = []
+    for field, value in values.items():
+        title = word(rng) if renamed else words(field)
+        parts.append(f"{title} {stated(rng, value)}")
     rng.shuffle(parts)
     request = rng.choice(("Please {} with {}.", "{} for {}.", "With {1}, {0}.", "I want to {}: {}."))
     request = request.format(wish, spoken(parts))
-    described = [
-        {
-            "name": tool,
-            "description": f"{words(tool).capitalize()}.",
-            "parameters": {
-                "type": "dict",
-                "properties": {f: {**TYPES[kind], "description": f"The {words(f)}."} for f, kind in wants.items()},
-                "required": list(wants),
-            },
-            **({"response": RESPONSE} if rng.random() < 0.25 else {}),
-        }
-        for tool, wants in tools
-    ]
-    lines = [json.dumps(tool if rng.random() < 0.6 else {**tool, "description": ""}) for tool in described]
+    schemas = [tool_schema(rng, *tool) for tool in tools]
+    lines = []
+    for schema in schemas:
+        if rng.random() >= 0.6:
+            schema = {**schema, "description": ""}
+        lines.append(json.dumps(schema))
     system = prompts.tools_prompt(lines) if rng.random() < 0.3 else "# Tools\n\n" + "\n".join(lines)
-    call = json.dumps({"name": chosen, "arguments": values})
-    asked = f"<|im_start|>system\n{system}<|im_end|>\n{chat(request, tagged=False)}"
-    called = f"<tool_call>\n{call}\n</tool_call><|im_end|>\n"
+    prompt = f"<|im_start|>system\n{system}<|im_end|>\n{chat(request, tagged=False)}"
+    call = json.dumps({"name": name, "arguments": values})
+    completion = f"<tool_call>\n{call}\n</tool_call><|im_end|>\n"
     if rng.random() >= RESULTS:
-        return asked, called
+        return prompt, completion
     kind = rng.choice(("integer", "float", "string"))
-    field, value = name(rng.choice((1, 2))), tool_value(rng, kind)
-    result = json.dumps({name(1): tool_value(rng, "integer")} | {field: value})
-    shown = f"<|im_start|>user\n<tool_response>\n{result}\n</tool_response><|im_end|>\n<|im_start|>assistant\n"
-    return asked + called + shown, f"The {words(field)} is {value}.<|im_end|>\n"
+    field = tool_name(rng, rng.choice((1, 2)))
+    value = tool_value(rng, kind)
+    result = json.dumps({tool_name(rng, 1): tool_value(rng, "integer")} | {field: value})
+    response = f"<|im_start|>user\n<tool_response>\n{result}\n</tool_response><|im_end|>\n<|im_start|>assistant\n"
+    return prompt + completion + response, f"The {words(field)} is {value}.<|im_end|>\n"
 
 
 def document(rng: random.Random, drills: float = DRILLS) -> tuple[str, str]:
@@ -243,9 +265,9 @@ def document(rng: random.Random, drills: float = DRILLS) -> tuple[str, str]:
         return tool_call(rng)
     if kind < TAGGED_OTHERS + PLAIN_OTHERS:
         problem = problems.OTHER_SHAPES[rng.choice(list(problems.OTHER_SHAPES))](rng, "train")
-        tagged = kind < TAGGED_OTHERS
-        reply = tagged_reply(problem) if tagged else plain_reply(problem)
-        return chat(problem["question"], tagged), reply + "<|im_end|>\n"
+        if kind < TAGGED_OTHERS:
+            return chat(problem["question"], tagged=True), tagged_completion(problem) + "<|im_end|>\n"
+        return chat(problem["question"], tagged=False), plain_completion(problem) + "<|im_end|>\n"
     level = problems.LEVELS[rng.choices(list(LEVEL_MIX), list(LEVEL_MIX.values()))[0]]
     tagged = kind < TAGGED_OTHERS + PLAIN_OTHERS + TAGGED_SYSTEMS
     make = problems.linear if tagged or rng.random() >= ONE_UNKNOWN else problems.linear_x
@@ -253,8 +275,8 @@ def document(rng: random.Random, drills: float = DRILLS) -> tuple[str, str]:
     if tagged:
         return chat(problem["question"], tagged=True), reluctant(rng, problem) + "<|im_end|>\n"
     if rng.random() < 0.75:
-        return chat(problem["question"], tagged=False), plain_reply(problem) + "<|im_end|>\n"
-    return problem["question"] + "\n", plain_reply(problem)
+        return chat(problem["question"], tagged=False), plain_completion(problem) + "<|im_end|>\n"
+    return problem["question"] + "\n", plain_completion(problem)
 
 
 def build_tokenizer(seed: int):
@@ -292,29 +314,45 @@ def rows(tokenizer, steps: int, batch: int, length: int, seed: int):
     """Batches (inputs, labels), each int64 [batch, length]: documents packed into rows, prompts labelled -100."""
     import torch
 
-    rng, pool = random.Random(seed), []
+    rng = random.Random(seed)
     end = tokenizer.pad_token_id
+    pool = []  # documents as (tokens of the prompt, tokens of the text)
     for step in range(steps):
         inputs = torch.full((batch, length), end)
         labels = torch.full((batch, length), -100)
+        drills = DRILLS_AT_START if step < steps // 10 else DRILLS
         for row in range(batch):
             used = 0
             while True:
                 while len(pool) < 64:
-                    drills = DRILLS_AT_START if step < steps // 10 else DRILLS
-                    pairs = [document(rng, drills) for _ in range(256)]
-                    asked = tokenizer([prompt for prompt, _ in pairs]).input_ids
-                    replied = tokenizer([text for _, text in pairs]).input_ids
-                    pool += [(a, r + [end]) for a, r in zip(asked, replied) if len(a) + len(r) < length]
-                fits = next((i for i, (a, r) in enumerate(pool) if used + len(a) + len(r) <= length), None)
-                if fits is None:
+                    pool += short_documents(rng, tokenizer, drills, length)
+                place = first_that_fits(pool, length - used)
+                if place is None:
                     break
-                asked, replied = pool.pop(fits)
-                start, stop = used + len(asked), used + len(asked) + len(replied)
-                inputs[row, used:stop] = torch.tensor(asked + replied)
-                labels[row, start:stop] = torch.tensor(replied)
+                prompt, text = pool.pop(place)
+                start = used + len(prompt)
+                stop = start + len(text)
+                inputs[row, used:stop] = torch.tensor(prompt + text)
+                labels[row, start:stop] = torch.tensor(text)
                 used = stop
         yield inputs, labels
+
+
+def short_documents(rng: random.Random, tokenizer, drills: float, length: int) -> list[tuple[list, list]]:
+    """The tokens of those of 256 documents that fit into a row: of the prompt, and of the text with its end."""
+    documents = [document(rng, drills) for _ in range(256)]
+    asked = tokenizer([prompt for prompt, _ in documents]).input_ids
+    answered = tokenizer([text for _, text in documents]).input_ids
+    end = [tokenizer.pad_token_id]
+    return [(prompt, text + end) for prompt, text in zip(asked, answered) if len(prompt) + len(text) < length]
+
+
+def first_that_fits(pool: list[tuple[list, list]], room: int) -> int | None:
+    """The place of the first document of at most `room` tokens, or None."""
+    for place, (prompt, text) in enumerate(pool):
+        if len(prompt) + len(text) <= room:
+            return place
+    return None
 
 
 def pretrain(tokenizer, args):
@@ -371,40 +409,48 @@ def plain_solution(text: str) -> str | None:
     return text.rpartition("Answer:")[2].strip() or None
 
 
-def scores(folder: Path, rows: int) -> dict[str, float]:
-    """Accuracy on every task, on validation problems: the test problems stay unseen until the result tables."""
+def scores(folder: Path, n: int) -> dict[str, float]:
+    """Accuracy on n validation problems of every task: the test problems stay unseen until the result tables."""
     from common import answers, models
 
     tokenizer, tag_set = models.load_tokenizer(str(folder))
-    model, tags, found = models.load_for_generation(str(folder)), prompts.TAG_SETS[tag_set], {}
+    model = models.load_for_generation(str(folder))
+    accuracies = {}
 
-    def measure(name, rows, tagged, **how):
-        asked = [prompts.build_prompt(problem["question"])[0 if tagged else 1 :] for problem in rows]
-        completions = generation.generate(model, tokenizer, asked, 176, batch_size=256, **how)
-        read = (lambda text: answers.extract_solution(text, tags)) if tagged else plain_solution
-        correct = [answers.is_correct(read(c["text"]), row["solution"]) for c, row in zip(completions, rows)]
-        found[name] = sum(correct) / len(correct)
-        print(f"{name:44}{found[name]:7.1%}  n={len(correct)}", flush=True)
+    def measure(name: str, questions: list[dict], tagged: bool, **sampling) -> None:
+        messages = [prompts.build_prompt(problem["question"]) for problem in questions]
+        if not tagged:
+            messages = [conversation[1:] for conversation in messages]
+        completions = generation.generate(model, tokenizer, messages, 176, batch_size=256, **sampling)
+        correct = 0
+        for completion, problem in zip(completions, questions):
+            text = completion["text"]
+            solution = answers.extract_solution(text, prompts.TAG_SETS[tag_set]) if tagged else plain_solution(text)
+            if answers.is_correct(solution, problem["solution"]):
+                correct += 1
+        accuracies[name] = correct / len(questions)
+        print(f"{name:44}{accuracies[name]:7.1%}  n={len(questions)}", flush=True)
 
-    seed_study = {"temperature": 0.7, "top_p": 0.8, "top_k": 20}
     for level in ("easy", "medium", "hard", "harder", "hardest"):
-        systems = problems.draw(problems.linear, "validation", rows, 0, level=problems.LEVELS[level])
+        systems = problems.draw(problems.linear, "validation", n, 0, level=problems.LEVELS[level])
         measure(f"linear, {level}, plain, greedy", systems, tagged=False)
         if level in ("hard", "harder"):
-            measure(f"linear, {level}, tags asked for, greedy", systems, tagged=True)
-            measure(f"linear, {level}, tags asked for, T 1", systems, tagged=True, temperature=1.0)
-            measure(f"linear, {level}, tags asked for, T 0.7 top-p 0.8", systems, tagged=True, **seed_study)
-    measure("linear_x, hard, plain, greedy", problems.draw(problems.linear_x, "validation", rows, 0), tagged=False)
+            name = f"linear, {level}, tags asked for"
+            measure(f"{name}, greedy", systems, tagged=True)
+            measure(f"{name}, T 1", systems, tagged=True, temperature=1.0)
+            measure(f"{name}, T 0.7 top-p 0.8", systems, tagged=True, temperature=0.7, top_p=0.8, top_k=20)
+    measure("linear_x, hard, plain, greedy", problems.draw(problems.linear_x, "validation", n, 0), tagged=False)
     for name, make in problems.OTHER_SHAPES.items():
-        questions = problems.draw(make, "validation", rows, 0)
+        questions = problems.draw(make, "validation", n, 0)
         measure(f"{name}, plain, greedy", questions, tagged=False)
         measure(f"{name}, tags asked for, greedy", questions, tagged=True)
-    return found
+    return accuracies
 
 
-def model_card(figures: dict, found: dict[str, float], args) -> str:
-    rows = "\n".join(f"| {name} | {accuracy:.1%} |" for name, accuracy in found.items())
-    tokens, trained = (f"{figures[name] / 1e6:.1f} M" for name in ("tokens", "trained_tokens"))
+def model_card(figures: dict, accuracies: dict[str, float], args) -> str:
+    rows = "\n".join(f"| {name} | {accuracy:.1%} |" for name, accuracy in accuracies.items())
+    tokens = f"{figures['tokens'] / 1e6:.1f} M"
+    trained = f"{figures['trained_tokens'] / 1e6:.1f} M"
     in_full = BEGUN * CLOSED * SOLVED
     return f"""# tiny-base
 
@@ -432,7 +478,8 @@ def main(args):
 
     if args.resume:
         runs.fail("pretraining of the base cannot be resumed; leave --resume out")
-    partial, started = runs.start(args), time.time()
+    started = time.time()
+    partial = runs.start(args)
     torch.set_num_threads(args.threads)
     tokenizer = build_tokenizer(args.seed)
     model, figures = pretrain(tokenizer, args)
@@ -443,9 +490,9 @@ def main(args):
     }
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
-    found = scores(partial, args.score_rows)
-    (partial / "README.md").write_text(model_card(figures, found, args))
-    runs.finish(args, **figures, scores=found)
+    accuracies = scores(partial, args.score_rows)
+    (partial / "README.md").write_text(model_card(figures, accuracies, args))
+    runs.finish(args, **figures, scores=accuracies)
 
 
 if __name__ == "__main__":

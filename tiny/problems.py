@@ -31,13 +31,15 @@ def system_key(system: tuple[int, ...]) -> tuple:
     Integers without a common divisor, the first one positive, equations sorted, and the smaller of the two keys that
     the order of the unknowns gives.
     """
-    rows = [tuple(system[:3]), tuple(system[3:6])]
-    orders = rows, [(b, a, c) for a, b, c in rows]
-    return min(tuple(sorted(map(_primitive, order))) for order in orders)
+    equations = [system[:3], system[3:6]]
+    exchanged = [(b, a, c) for a, b, c in equations]
+    return min(tuple(sorted(map(_primitive, equations))), tuple(sorted(map(_primitive, exchanged))))
 
 
 def _primitive(row: tuple[int, ...]) -> tuple[int, ...]:
-    divisor = math.gcd(*row) * (-1 if row < (0, 0, 0) else 1)
+    divisor = math.gcd(*row)
+    if row < (0, 0, 0):
+        divisor = -divisor
     return tuple(number // divisor for number in row)
 
 
@@ -58,9 +60,10 @@ def _nonzero(rng: random.Random, limit: int) -> int:
 
 
 def _equation(a: int, b: int, c: int) -> str:
-    x = f"{'-' if a < 0 else ''}{abs(a) if abs(a) > 1 else ''}x"
-    y = f"{'-' if b < 0 else '+'} {abs(b) if abs(b) > 1 else ''}y"
-    return f"{x} {y} = {c}"
+    x = {1: "x", -1: "-x"}.get(a, f"{a}x")
+    sign = "-" if b < 0 else "+"
+    y = f"{abs(b)}y" if abs(b) > 1 else "y"
+    return f"{x} {sign} {y} = {c}"
 
 
 def _system(rng: random.Random, split: str, level: tuple[int, int], terse: float) -> tuple[str, list[str], int, int]:
@@ -68,18 +71,26 @@ def _system(rng: random.Random, split: str, level: tuple[int, int], terse: float
     while True:
         a, b, d, e = (_nonzero(rng, level[0]) for _ in range(4))
         x, y = rng.randint(-level[1], level[1]), rng.randint(-level[1], level[1])
-        c, f, det = a * x + b * y, d * x + e * y, a * e - b * d
+        c = a * x + b * y
+        f = d * x + e * y
+        det = a * e - b * d
         if det and split_of(system_key((a, b, c, d, e, f))) == split:
             break
-
     products = not (terse and rng.random() < terse)
-
-    def determinant(name, p, q, r, s):
-        return f"{name}={f'{p}*{q}-{r}*{s}=' if products else ''}{p * q}-{r * s}={p * q - r * s}"
-
-    lines = [determinant("D", a, e, b, d), determinant("X", c, e, b, f), determinant("Y", a, f, c, d)]
-    lines += [f"x={det * x}/{det}={x}", f"y={det * y}/{det}={y}"]
+    lines = [
+        _determinant("D", a, e, b, d, products),
+        _determinant("X", c, e, b, f, products),
+        _determinant("Y", a, f, c, d, products),
+        f"x={det * x}/{det}={x}",
+        f"y={det * y}/{det}={y}",
+    ]
     return f"Equation 1: {_equation(a, b, c)} Equation 2: {_equation(d, e, f)}", lines, x, y
+
+
+def _determinant(name: str, p: int, q: int, r: int, s: int, products: bool) -> str:
+    """The line that computes p * q - r * s; products: the factors are written out."""
+    factors = f"{p}*{q}-{r}*{s}=" if products else ""
+    return f"{name}={factors}{p * q}-{r * s}={p * q - r * s}"
 
 
 def linear(rng: random.Random, split: str, level: tuple[int, int] = LEVELS["hard"], terse: float = 0.0) -> dict:
@@ -124,72 +135,84 @@ def yes_no(rng: random.Random, split: str) -> dict:
     while True:
         term, value = _sum(rng)
         if rng.random() < 0.5:
-            question, truth = f"Is {term} even?", value % 2 == 0
+            question = f"Is {term} even?"
+            truth = value % 2 == 0
             step = f"{value} is {'even' if truth else 'odd'}"
         else:
             gap = _nonzero(rng, 9)
-            question, truth = f"Is {term} greater than {value - gap}?", gap > 0
+            question = f"Is {term} greater than {value - gap}?"
+            truth = gap > 0
             step = f"{value} - {value - gap} = {gap}"
         if split_of(question_key(question)) == split:
-            working = f"{term} = {value}\n{step}"
-            return {"question": question, "working": working, "solution": "yes" if truth else "no"}
+            reasoning = f"{term} = {value}\n{step}"
+            return {"question": question, "working": reasoning, "solution": "yes" if truth else "no"}
+
+
+def _even(rng: random.Random) -> tuple[str, list[tuple[str, str]]]:
+    """The stem of a question, and its options with their reasoning, the correct one first; so for the next two."""
+    odd = [(str(n), f"{n} is odd") for n in rng.sample(range(1, 100, 2), 3)]
+    n = 2 * rng.randint(1, 49)
+    return "Which of these is even?", [(str(n), f"{n} is even"), *odd]
+
+
+def _negative(rng: random.Random) -> tuple[str, list[tuple[str, str]]]:
+    options = []
+    while len(options) < 4:
+        a, b = rng.randint(1, 30), rng.randint(1, 30)
+        fits = a > b if options else a < b
+        if fits:
+            options.append((f"{a} - {b}", f"{a} - {b} = {a - b}"))
+    return "Which of these is negative?", options
+
+
+def _category(rng: random.Random) -> tuple[str, list[tuple[str, str]]]:
+    category = rng.choice(list(CATEGORIES))
+    category_of = {word: name for name, words in CATEGORIES.items() for word in words}
+    others = rng.sample([word for word in category_of if category_of[word] != category], 3)
+    words = [rng.choice(CATEGORIES[category]), *others]
+    return f"Which of these is {category}?", [(word, f"{word} is {category_of[word]}") for word in words]
 
 
 def multiple_choice(rng: random.Random, split: str) -> dict:
     """Four options, one correct: the even number, the negative difference, or the word of a category."""
     while True:
-        kind = rng.randrange(3)
-        if kind == 0:
-            stem = "Which of these is even?"
-            wrong = [(str(n), f"{n} is odd") for n in rng.sample(range(1, 100, 2), 3)]
-            n = 2 * rng.randint(1, 49)
-            right = (str(n), f"{n} is even")
-        elif kind == 1:
-            stem, pairs = "Which of these is negative?", []
-            while len(pairs) < 4:
-                a, b = rng.randint(1, 30), rng.randint(1, 30)
-                if a < b if not pairs else a > b:  # the first pair is the correct one
-                    pairs.append((f"{a} - {b}", f"{a} - {b} = {a - b}"))
-            right, *wrong = pairs
-        else:
-            category = rng.choice(list(CATEGORIES))
-            stem, words = f"Which of these is {category}?", {w: c for c, all_of in CATEGORIES.items() for w in all_of}
-            others = rng.sample([word for word in words if words[word] != category], 3)
-            right, *wrong = ((w, f"{w} is {words[w]}") for w in (rng.choice(CATEGORIES[category]), *others))
-        options = [right, *wrong]
+        stem, options = (_even, _negative, _category)[rng.randrange(3)](rng)
+        correct = options[0]
         rng.shuffle(options)
-        place = options.index(right)
-        lettered = list(zip("ABCD", options))
-        question = "\n".join([stem, *(f"{letter}) {shown}" for letter, (shown, _) in lettered)])
-        if len({shown for shown, _ in options}) == 4 and split_of(question_key(question)) == split:
-            working = "\n".join(f"{letter}) {step}" for letter, (_, step) in lettered[: place + 1])
-            return {"question": question, "working": working, "solution": "ABCD"[place]}
+        lines = [f"{letter}) {text}" for letter, (text, _) in zip("ABCD", options)]
+        question = "\n".join([stem, *lines])
+        if len(set(options)) == 4 and split_of(question_key(question)) == split:
+            place = options.index(correct)
+            steps = [f"{letter}) {step}" for letter, (_, step) in zip("ABCD", options[: place + 1])]
+            return {"question": question, "working": "\n".join(steps), "solution": "ABCD"[place]}
 
 
 def word_problem(rng: random.Random, split: str) -> dict:
     """A story with one or two additions, subtractions or small products; the answer is a whole number."""
     while True:
-        kind, a, b, c = rng.randrange(4), rng.randint(2, 30), rng.randint(2, 30), rng.randint(2, 9)
+        kind = rng.randrange(4)
+        a, b, c = rng.randint(2, 30), rng.randint(2, 30), rng.randint(2, 9)
         if kind in (1, 3) and b >= a:
             continue
-        numbers = {0: (a, b), 1: (a, b), 2: (a, c), 3: (a, b, c)}[kind]
+        numbers = ((a, b), (a, b), (a, c), (a, b, c))[kind]
         if split_of(story_key(kind, numbers)) != split:
             continue
-        name, thing = rng.choice(NAMES), rng.choice(("apples", "plums", "books", "coins", "cards", "eggs"))
+        name = rng.choice(NAMES)
+        thing = rng.choice(("apples", "plums", "books", "coins", "cards", "eggs"))
         if kind == 0:
-            story, steps, answer = f"{name} has {a} {thing} and gets {b} more.", [f"{a} + {b} = {a + b}"], a + b
+            story = f"{name} has {a} {thing} and gets {b} more."
+            reasoning = f"{a} + {b} = {a + b}"
         elif kind == 1:
-            story, steps, answer = f"{name} has {a} {thing} and gives away {b}.", [f"{a} - {b} = {a - b}"], a - b
+            story = f"{name} has {a} {thing} and gives away {b}."
+            reasoning = f"{a} - {b} = {a - b}"
         elif kind == 2:
-            story, steps, answer = f"{name} has {c} boxes with {a} {thing} each.", [f"{c} * {a} = {c * a}"], c * a
+            story = f"{name} has {c} boxes with {a} {thing} each."
+            reasoning = f"{c} * {a} = {c * a}"
         else:
             story = f"{name} has {a} {thing}, gives away {b} and gets {c} more."
-            steps, answer = [f"{a} - {b} = {a - b}", f"{a - b} + {c} = {a - b + c}"], a - b + c
-        return {
-            "question": f"{story} How many {thing} does {name} have now?",
-            "working": "\n".join(steps),
-            "solution": str(answer),
-        }
+            reasoning = f"{a} - {b} = {a - b}\n{a - b} + {c} = {a - b + c}"
+        question = f"{story} How many {thing} does {name} have now?"
+        return {"question": question, "working": reasoning, "solution": reasoning.rpartition("= ")[2]}
 
 
 # Kinds of problems that no training stage sees: their accuracy shows forgetting.
@@ -201,14 +224,19 @@ REPEATS = 10_000  # draws in a row without a new problem after which no more of 
 
 def draw(make: Callable, split: str, n: int, seed: int, **options) -> list[dict]:
     """n different problems of one split, the same ones for the same seed; ends the script where there are fewer."""
-    rng, found, repeats = random.Random(f"{seed}-{split}"), {}, 0
-    while len(found) < n:
+    rng = random.Random(f"{seed}-{split}")
+    drawn = {}  # by question
+    repeats = 0
+    while len(drawn) < n:
         problem = make(rng, split, **options)
-        repeats = repeats + 1 if problem["question"] in found else 0
-        found.setdefault(problem["question"], problem)
+        if problem["question"] not in drawn:
+            drawn[problem["question"]] = problem
+            repeats = 0
+            continue
+        repeats += 1
         if repeats == REPEATS:
             runs.fail(
-                f"{n} different problems for {split} were asked for, but hardly more than {len(found)} exist; "
+                f"{n} different problems for {split} were asked for, but hardly more than {len(drawn)} exist; "
                 "choose fewer rows, or a harder --level"
             )
-    return list(found.values())
+    return list(drawn.values())
