@@ -238,7 +238,15 @@ def main(args):
 
     dataset = Dataset.from_list(pairs)
     run = training.begin(
-        args, base, tokenizer, tag_set, each=2, rows=rows, dataset=dataset, heldout=heldout, fingerprint=fingerprint
+        args,
+        base,
+        tokenizer,
+        tag_set,
+        sequences=2,
+        rows=rows,
+        dataset=dataset,
+        heldout=heldout,
+        fingerprint=fingerprint,
     )
     trainer = DPOTrainer(
         model=run.model,

@@ -362,25 +362,21 @@ def _shorter(name: str, completions: bool) -> str:
 
 
 def to_prompts(rows: list[dict], tag_set: str):
-    """A datasets.Dataset for GRPO: `prompt`, `solution` and `tags`, the name of the tag set, for the rewards.
+    """A datasets.Dataset for GRPO: `prompt`, `solution`, and for rewards and rollouts `tags` and `row`.
 
-    Rows with their own messages keep their other columns. The `name` of the last message of a prompt is the position of
-    its row: a rollout gets only the prompt, and two rows may have the same question. Chat templates ignore that name.
+    tags: the name of the tag set. row: the position in `rows`; two rows may have the same question. Rows with their own
+    messages keep their other columns.
     """
     import datasets
 
-    made = []
+    examples = []
     for place, row in enumerate(rows):
-        own = {name: value for name, value in row.items() if name != "completion"} if "prompt" in row else {}
-        *before, last = conversation(row, prompts.TAG_SETS[tag_set])
-        prompt = [*before, last | {"name": str(place)}]
-        made.append(own | {"prompt": prompt, "solution": row["solution"], "tags": tag_set})
-    return datasets.Dataset.from_list(made)
-
-
-def row_of(prompt: list[dict]) -> int:
-    """The position of the row that to_prompts() made the prompt from."""
-    return int(prompt[-1]["name"])
+        example = {}
+        if "prompt" in row:
+            example = {name: value for name, value in row.items() if name != "completion"}
+        prompt = conversation(row, prompts.TAG_SETS[tag_set])
+        examples.append(example | {"prompt": prompt, "solution": row["solution"], "tags": tag_set, "row": place})
+    return datasets.Dataset.from_list(examples)
 
 
 def to_examples(rows: list[dict], tag_set: str):

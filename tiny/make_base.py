@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from BFCL.bfcl.vocabulary import spoken, words
-from common import data, generation, prompts, runs, settings
+from common import data, generation, processes, prompts, runs, settings
 from common.settings import setting
 from tiny import problems
 
@@ -434,6 +434,7 @@ def main(args):
         runs.fail("pretraining of the base cannot be resumed; leave --resume out")
     partial, started = runs.start(args), time.time()
     torch.set_num_threads(args.threads)
+    processes.keep_memory()
     tokenizer = build_tokenizer(args.seed)
     model, figures = pretrain(tokenizer, args)
     figures |= {
