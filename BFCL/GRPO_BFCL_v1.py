@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from BFCL.bfcl import scoring
-from common import grpo, settings
+from common import grpo, settings, training
 from common.settings import setting
 
 # Also those of the reward in held-out metrics and in the tables, whatever --reward_weights says.
@@ -84,12 +84,12 @@ def score(completion, row, tags):
 
 
 def main(args):
-    from trl import GRPOTrainer  # not needed for --help
+    from common.trainer import GRPOTrainer  # late: trl takes seconds
 
     made_by = "python SFT/SFT_train.py --dataset bfcl_single --output outputs/SFT-BFCL, for --base outputs/SFT-BFCL"
     run = grpo.prepare(args, made_by, allowed=("calls",))
     trainer = GRPOTrainer(run.model, REWARDS, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
-    grpo.train(run, trainer, score=score)
+    training.train(run, trainer, score=score)
 
 
 if __name__ == "__main__":

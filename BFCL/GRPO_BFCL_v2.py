@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from BFCL.bfcl import scoring
 from BFCL.bfcl.rollout import rollout
 from BFCL.bfcl.sandbox import Sandbox
-from common import grpo, settings
+from common import grpo, settings, training
 from common.settings import setting
 
 # Also those of the reward in held-out metrics and in the tables, whatever --reward_weights says.
@@ -90,9 +90,8 @@ REWARDS = [valid, prefix, turns, responses, concise]
 
 
 def main(args):
-    from trl import GRPOTrainer  # not needed for --help
-
     from BFCL.bfcl.watch import DialogueWatch
+    from common.trainer import GRPOTrainer  # late: trl takes seconds
 
     made_by = "python SFT/SFT_train.py --dataset bfcl_multi --output outputs/SFT-BFCL, for --base outputs/SFT-BFCL"
     run = grpo.prepare(args, made_by, allowed=("dialogue",))
@@ -107,7 +106,7 @@ def main(args):
             rollout_func=functools.partial(rollout, rows=run.rows, sandbox=sandbox, args=args),
         )
         watch = functools.partial(DialogueWatch, sandbox=sandbox, weights=WEIGHTS)
-        grpo.train(run, trainer, watch=watch)
+        training.train(run, trainer, watch=watch)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import answers, grpo, prompts, settings
+from common import answers, grpo, prompts, settings, training
 from common.settings import setting
 
 
@@ -92,11 +92,11 @@ REWARDS = [format_exact, format_graded, answer_ladder, number]
 
 
 def main(args):
-    from trl import GRPOTrainer  # not needed for --help
+    from common.trainer import GRPOTrainer  # late: trl takes seconds
 
     run = grpo.prepare(args)
     trainer = GRPOTrainer(run.model, REWARDS, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
-    grpo.train(run, trainer)
+    training.train(run, trainer)
 
 
 if __name__ == "__main__":

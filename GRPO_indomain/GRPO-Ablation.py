@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import grpo, runs, settings
+from common import grpo, runs, settings, training
 from common.settings import setting
 
 # The rewards of GRPO-1K-def themselves: a copy of them could come to differ in more than one thing.
@@ -54,12 +54,12 @@ CHANGES = {
 
 
 def main(args):
-    from trl import GRPOTrainer  # not needed for --help
+    from common.trainer import GRPOTrainer  # late: trl takes seconds
 
     run = grpo.prepare(args)
     rewards = CHANGES[args.change]
     trainer = GRPOTrainer(run.model, rewards, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
-    grpo.train(run, trainer)
+    training.train(run, trainer)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import grpo, prompts, runs, settings
+from common import grpo, prompts, runs, settings, training
 from common.settings import setting
 
 
@@ -55,12 +55,12 @@ REWARDS = {"random": random_reward, "format": format_exact}
 
 
 def main(args):
-    from trl import GRPOTrainer  # not needed for --help
+    from common.trainer import GRPOTrainer  # late: trl takes seconds
 
     run = grpo.prepare(args)
     rewards = REWARDS[args.reward]
     trainer = GRPOTrainer(run.model, rewards, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
-    grpo.train(run, trainer)
+    training.train(run, trainer)
 
 
 if __name__ == "__main__":

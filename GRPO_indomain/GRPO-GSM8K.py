@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import answers, grpo, prompts, settings
+from common import answers, grpo, prompts, settings, training
 from common.settings import setting
 
 
@@ -89,11 +89,11 @@ REWARDS = [tag_count, soft_format, strict_format, integer, correctness]
 
 
 def main(args):
-    from trl import GRPOTrainer  # not needed for --help
+    from common.trainer import GRPOTrainer  # late: trl takes seconds
 
     run = grpo.prepare(args, made_by="python tiny/make_base.py", default_tags="think")
     trainer = GRPOTrainer(run.model, REWARDS, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
-    grpo.train(run, trainer)
+    training.train(run, trainer)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import answers, arithmetic, certainty, grpo, prompts, settings
+from common import answers, arithmetic, grpo, prompts, settings, training
 from common.settings import setting
 
 
@@ -93,12 +93,11 @@ REWARDS = [hybrid]
 
 
 def main(args):
-    from trl import GRPOTrainer  # not needed for --help
+    from common.trainer import GRPOTrainer  # late: trl takes seconds
 
     run = grpo.prepare(args)
-    rewards = certainty.informed(REWARDS, run.model, run.tokenizer, args)
-    trainer = GRPOTrainer(run.model, rewards, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
-    grpo.train(run, trainer)
+    trainer = GRPOTrainer(run.model, REWARDS, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
+    training.train(run, trainer)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import certainty, grpo, runs, settings
+from common import grpo, runs, settings, training
 from common.settings import setting
 
 
@@ -80,12 +80,12 @@ def output(args) -> Path:
 
 
 def main(args):
-    from trl import GRPOTrainer  # not needed for --help
+    from common.trainer import GRPOTrainer  # late: trl takes seconds
 
     run = grpo.prepare(args)
-    rewards = certainty.informed([REWARDS[args.reward]], run.model, run.tokenizer, args)
-    trainer = GRPOTrainer(run.model, rewards, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
-    grpo.train(run, trainer)
+    reward = REWARDS[args.reward]
+    trainer = GRPOTrainer(run.model, reward, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
+    training.train(run, trainer)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -72,26 +71,28 @@ def calibration_error(bins: dict[str, list[float]]) -> float:
 def measure(folder: str, tokenizer, tag_set: str, rows: list[dict], kind: kinds.Kind, args) -> dict:
     """The columns of calibration.csv for a checkpoint, apart from the key."""
     tags, model = prompts.TAG_SETS[tag_set], models.load_for_generation(folder)
-    asked = [row for row in rows for _ in range(args.samples)]
-    conversations = [kind.prompt(row, tags) for row in asked]
+    samples = [row for row in rows for _ in range(args.samples)]
+    conversations = [kind.prompt(row, tags) for row in samples]
     how = {"temperature": 1.0, "seed": args.seed, "progress": Path(folder).name}
     completions = generation.generate(model, tokenizer, conversations, args.max_new_tokens, args.batch_size, **how)
-    scored = [kind.score(completion, row, tags) for completion, row in zip(completions, asked)]
+    prompt_ids = generation.token_ids(tokenizer, generation.rendered(tokenizer, conversations))
     # Encoded again: the end token, which has no part in a solution, is lost, and no other token differs in practice.
-    ids = tokenizer([completion["text"] for completion in completions], add_special_tokens=False).input_ids
-    trainer = SimpleNamespace(
-        per_device_train_batch_size=args.batch_size, bf16=False, fp16=False, chat_template_kwargs=None
-    )
-    found = certainty.measure(model, tokenizer, trainer, conversations, ids, [tag_set] * len(ids))
-    pairs = [(one.solution, row["correct"]) for one, row in zip(found, scored) if one.solution is not None]
-    confidence, correct = zip(*pairs) if pairs else ((), ())
+    ids = generation.token_ids(tokenizer, [completion["text"] for completion in completions])
+    certainties = certainty.measure(model, tokenizer, prompt_ids, ids, [tag_set] * len(ids), args.batch_size)
+    confidence, correct, accurate = [], [], 0
+    for completion, row, measured in zip(completions, samples, certainties, strict=True):
+        is_correct = kind.score(completion, row, tags)["correct"]
+        accurate += is_correct
+        if measured.solution is not None:
+            confidence.append(measured.solution)
+            correct.append(is_correct)
     bins = binned(confidence, correct)
     return {
         "n": len(rows),
         "samples": args.samples,
-        "answered": len(pairs) / len(asked),
-        "accuracy": sum(row["correct"] for row in scored) / len(asked),
-        "mean_confidence": sum(confidence) / len(pairs) if pairs else math.nan,
+        "answered": len(confidence) / len(samples),
+        "accuracy": accurate / len(samples),
+        "mean_confidence": sum(confidence) / len(confidence) if confidence else math.nan,
         "auroc": auroc(confidence, correct),
         "ece": calibration_error(bins),
         **{f"bin_{name}": " ".join(f"{value:g}" for value in values) for name, values in bins.items()},

@@ -24,7 +24,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 from certainty import machine, now
 
-from common import data, models, prompts, runs, settings
+from common import data, models, processes, prompts, runs, settings
 from common.settings import setting
 
 RESULTS = runs.ROOT / "benchmarks" / "results" / "generation.json"
@@ -161,5 +161,5 @@ def main(args):
 
 
 if __name__ == "__main__":
-    settings.keep_memory = lambda: None  # for both: transformers as it is in a user's own script
+    processes.keep_memory = lambda: None  # for both: transformers as it is in a user's own script
     settings.run(main, Args, __doc__)

@@ -1,10 +1,7 @@
 """Confidence of the policy in its completions, for a whole generation batch at once.
 
-TRL passes everything but the policy to a reward function. `informed` adds a column `certainties` to what every reward
-function gets: measured on the token ids of the completions, under the current weights.
-
-Completions of common/decode.py need only the output layer, since it keeps the states before that. Completions from vLLM
-or transformers need one more forward pass.
+It is measured on the token ids of the completions. Where the states before the output layer are known, as
+common/decode.py keeps them, only that layer is needed; otherwise the completions go through the model once more.
 
 All values are at temperature 1, with the softmax in float32. Measuring has no side effects: no gradient, no random
 number, and the model returns to its mode (training or evaluation). An error ends the run; it never gives a reward of 0.
@@ -34,73 +31,40 @@ class Certainty(NamedTuple):
     self_certainty: float  # mean KL(uniform || p) over all tokens of the completion in nats, 0 or more
 
 
-def informed(rewards: list[Callable], model, tokenizer, args) -> list[Callable]:
-    """The reward functions with the column `certainties` added: a Certainty for each completion.
+def check_model(model) -> None:
+    """ValueError for a model that changes the logits after its output layer."""
+    config = model.config.get_text_config()
+    for name in RESCALED:
+        if getattr(config, name, None) not in (None, 1.0):
+            raise ValueError(f"{model.config.model_type} changes its logits by {name}, which is not supported here")
 
-    model: the one given to the trainer; a LoRA that the trainer adds later is included. args: the trainer's config.
-    The functions must be called in this order, as TRL does: the first one measures a generation batch, the last one
-    frees the result. ValueError for a model that changes the logits after its output layer.
+
+def measure(model, tokenizer, prompt_ids: Sequence, completion_ids: Sequence, tag_sets, batch_size: int) -> list:
+    """A Certainty for each completion, by one forward pass over batch_size of them at a time.
+
+    tag_sets: the name of the tag set that each prompt asks for.
     """
-    scaled = [name for name in RESCALED if getattr(model.config.get_text_config(), name, None) not in (None, 1.0)]
-    if scaled:
-        raise ValueError(f"{model.config.model_type} changes its logits by {scaled[0]}, which is not supported here")
-    last, kept = {}, {}
-    model.rollout = kept  # asks decode.install() for the states of each generation batch
-
-    def inform(reward, is_last):
-        @functools.wraps(reward)  # TRL names its metrics by the function
-        def with_certainties(prompts, completion_ids, tags, **columns):
-            if last.get("batch") is not completion_ids:
-                measured = measure(model, tokenizer, args, prompts, completion_ids, tags, kept)
-                kept.clear()
-                last.update(batch=completion_ids, certainties=measured)
-            columns["certainties"] = last["certainties"]
-            if is_last:
-                last.clear()
-            return reward(prompts=prompts, completion_ids=completion_ids, tags=tags, **columns)
-
-        return with_certainties
-
-    return [inform(reward, i == len(rewards)) for i, reward in enumerate(rewards, 1)]
+    figures = token_figures(model, prompt_ids, completion_ids, batch_size)
+    return of_figures(model, tokenizer, figures, completion_ids, tag_sets)
 
 
-def measure(
-    model, tokenizer, args, conversations: Sequence, completion_ids: Sequence, tag_sets, kept: dict | None = None
-) -> list[Certainty]:
-    """A Certainty for each completion; tag_sets: the name of the tag set that each prompt asks for.
-
-    kept: `ids` and `states` of a generation batch; saves the forward pass if it is of exactly these completions.
-    """
-    if kept and kept["ids"] == list(completion_ids):
-        figures = state_figures(model, kept["states"], completion_ids)
-    else:
-        # The prompts as the trainer renders them.
-        prompt_ids = tokenizer.apply_chat_template(
-            list(conversations),
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            **(args.chat_template_kwargs or {}),
-        )["input_ids"]
-        size = args.per_device_train_batch_size
-        figures = token_figures(model, prompt_ids, completion_ids, size, autocast(model, args))
-    distinct = list(set(chain(*completion_ids)))
-    pieces = dict(zip(distinct, tokenizer.batch_decode([[token] for token in distinct], skip_special_tokens=True)))
-    vocabulary, found = model.get_output_embeddings().weight.shape[0], []
-    for rows, ids, name in zip(figures, completion_ids, tag_sets, strict=True):
-        logp, entropy, divergence = rows.double().mean(0).tolist() if len(rows) else [math.nan] * 3
-        chosen = solution_tokens(tokenizer, ids, prompts.TAG_SETS[name], pieces)
-        solution = math.exp(rows[chosen, 0].double().mean()) if chosen else None
-        found.append(Certainty(solution, math.exp(logp), entropy / math.log(vocabulary), divergence))
-    return found
-
-
-def autocast(model, args):
-    """A context with the trainer's mixed precision."""
-    import torch
-
-    dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
-    return torch.autocast(model.device.type, dtype) if dtype else contextlib.nullcontext()
+def of_figures(model, tokenizer, figures: Sequence, completion_ids: Sequence, tag_sets) -> list[Certainty]:
+    """A Certainty for each completion, from what token_figures() or state_figures() returns."""
+    vocabulary = model.get_output_embeddings().weight.shape[0]
+    tokens = list(set(chain(*completion_ids)))
+    texts = tokenizer.batch_decode([[token] for token in tokens], skip_special_tokens=True)
+    pieces = dict(zip(tokens, texts))
+    certainties = []
+    for values, ids, tag_set in zip(figures, completion_ids, tag_sets, strict=True):
+        logp = entropy = divergence = math.nan
+        if ids:
+            logp, entropy, divergence = values.double().mean(0).tolist()
+        places = solution_tokens(tokenizer, ids, prompts.TAG_SETS[tag_set], pieces)
+        solution = None
+        if places:
+            solution = math.exp(values[places, 0].double().mean())
+        certainties.append(Certainty(solution, math.exp(logp), entropy / math.log(vocabulary), divergence))
+    return certainties
 
 
 def token_figures(model, prompt_ids: Sequence, completion_ids: Sequence, batch_size: int, precision=None) -> list:
@@ -111,14 +75,15 @@ def token_figures(model, prompt_ids: Sequence, completion_ids: Sequence, batch_s
     """
     import torch
 
-    model = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if hasattr(model, "get_base_model"):  # of PEFT; its layers keep their LoRA
+        model = model.get_base_model()
     was_training, figures = model.training, []
     model.eval()
     try:
         with torch.inference_mode(), precision or contextlib.nullcontext():
             for start in range(0, len(completion_ids), batch_size):
-                chosen = slice(start, start + batch_size)
-                figures += _batch_figures(model, prompt_ids[chosen], completion_ids[chosen])
+                batch = slice(start, start + batch_size)
+                figures += _batch_figures(model, prompt_ids[batch], completion_ids[batch])
     finally:
         model.train(was_training)
     return figures
@@ -159,8 +124,8 @@ def state_figures(model, states: Sequence, completion_ids: Sequence) -> list:
     tokens = torch.tensor(list(chain(*completion_ids)), dtype=torch.long, device=states.device)
     size = max(1, MAX_LOGITS // head.weight.shape[0])
     with torch.inference_mode():
-        for some, targets in zip(states.split(size), tokens.split(size)):
-            logp = head(some).float().log_softmax(-1)
+        for part, targets in zip(states.split(size), tokens.split(size)):
+            logp = head(part).float().log_softmax(-1)
             taken = logp.gather(1, targets[:, None])[:, 0]
             divergence = -math.log(logp.shape[1]) - logp.mean(1)
             figures.append(torch.stack([taken, -(logp.exp() * logp).sum(1), divergence], dim=1).cpu())
@@ -188,16 +153,22 @@ def solution_tokens(tokenizer, ids: Sequence[int], tags: prompts.Tags, pieces: d
     if solution is None:
         return None
     start = text.index(solution, text.index(tags.answer_open) + len(tags.answer_open))
-    alone = [pieces[token] for token in ids] if pieces else []
+    length = _prefix_length(tokenizer, ids, text, pieces or {})
+    counts = range(len(ids) + 1)
+    first = bisect_left(counts, start, key=length)
+    if length(first) > start:
+        first -= 1
+    return slice(first, bisect_left(counts, start + len(solution), key=length))
+
+
+def _prefix_length(tokenizer, ids: Sequence[int], text: str, pieces: dict) -> Callable[[int], int]:
+    """A function from n to the number of characters of the text that the first n tokens fix."""
+    alone = [pieces.get(token, "") for token in ids]
     if "".join(alone) == text:
-        settled = [0, *accumulate(map(len, alone))].__getitem__
-    else:  # tokens that hold part of a character, or decode differently alone
+        return [0, *accumulate(map(len, alone))].__getitem__
 
-        @functools.cache
-        def settled(n: int) -> int:
-            """Number of characters of the text that the first n tokens fix; an incomplete one is not counted."""
-            return len(os.path.commonprefix([tokenizer.decode(ids[:n], skip_special_tokens=True), text]))
+    @functools.cache
+    def length(n: int) -> int:  # of tokens that hold part of a character, or decode differently alone
+        return len(os.path.commonprefix([tokenizer.decode(ids[:n], skip_special_tokens=True), text]))
 
-    numbers = range(len(ids) + 1)
-    first = bisect_left(numbers, start, key=settled)
-    return slice(first - (settled(first) > start), bisect_left(numbers, start + len(solution), key=settled))
+    return length

@@ -185,25 +185,19 @@ def drop_long(split: Split, tokenizer, tag_set: str, limit: int, completions: bo
 
 
 def to_prompts(rows: list[dict], tag_set: str, kind: kinds.Kind = kinds.MATH):
-    """A datasets.Dataset for GRPO: `prompt`, `solution` and `tags`, the name of the tag set, for the rewards.
+    """A datasets.Dataset for GRPO: `prompt`, `solution`, and for rewards and rollouts `tags` and `row`.
 
-    The reward columns of the kind stand beside them. The `name` of the last message of a prompt is the position of its
-    row: a rollout gets only the prompt, and two rows may have the same question. Chat templates ignore that name.
+    tags: the name of the tag set. row: the position in `rows`; two rows may have the same question. The reward
+    columns of the kind stand beside them.
     """
     import datasets
 
     examples = []
     for place, row in enumerate(rows):
-        *before, last = kind.prompt(row, prompts.TAG_SETS[tag_set])
         example = {name: row[name] for name in kind.reward_columns}
-        example["prompt"] = [*before, last | {"name": str(place)}]
-        examples.append(example | {"solution": row["solution"], "tags": tag_set})
+        example["prompt"] = kind.prompt(row, prompts.TAG_SETS[tag_set])
+        examples.append(example | {"solution": row["solution"], "tags": tag_set, "row": place})
     return datasets.Dataset.from_list(examples)
-
-
-def row_of(prompt: list[dict]) -> int:
-    """The position of the row that to_prompts() made the prompt from."""
-    return int(prompt[-1]["name"])
 
 
 def to_examples(split: Split, tag_set: str):

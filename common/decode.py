@@ -4,9 +4,7 @@ For models as small as the embedded base. Weights with the same input are joined
 a prompt is processed once for all its completions, and padding is left out. Models that do not fit() keep TRL's ways.
 """
 
-import functools
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
@@ -14,7 +12,6 @@ from torch.nn.functional import embedding, linear, rms_norm, scaled_dot_product_
 
 FINISHED = 0.1  # rows leave the batch when this fraction of it is finished
 CACHE = 2**28  # numbers in a key-value cache, 1 GiB; a larger batch is divided
-ROUNDING = 0.01  # advantages are in standard deviations; smaller ones are what rounding leaves of equal rewards
 
 
 class Completion(NamedTuple):
@@ -192,59 +189,3 @@ def log_probs(model, ids, mask, start: int, temperature: float) -> tuple:
     found = every.gather(1, ids[:, start:][written][:, None])[:, 0]
     entropies = -(every.detach().exp() * every.detach()).sum(-1)
     return tuple(part.new_zeros(written.shape).masked_scatter(written, part) for part in (found, entropies))
-
-
-def install(trainer, skip_no_signal: bool) -> None:
-    """Make a GRPOTrainer generate with decode() and train on log_probs() where fits(), by three private methods.
-
-    skip_no_signal: leave completions without advantage out of the loss. The gradient stays the same, as the loss is
-    divided by the tokens of all. The entropy that is logged is that of generation; without decode(), of the rest.
-    """
-    model, args, measured = trainer.accelerator.unwrap_model(trainer.model), trainer.args, []
-    loss, score, forward = trainer._compute_loss, trainer._generate_and_score_completions, model.forward
-    skip_no_signal &= args.loss_type == "dapo" and args.scale_rewards == "group" and args.top_entropy_quantile == 1.0
-    skip_no_signal &= not (args.beta or trainer._entropy_bonus_enabled or trainer.aux_loss_enabled)
-
-    def generate_single_turn(prompt_ids, *given, **named):
-        how = trainer.generation_config
-        sampling = how.temperature, how.top_p, how.top_k
-        ids, entropies, states = zip(*decode(model, prompt_ids, how.max_new_tokens, how.eos_token_id, sampling))
-        measured[:] = zip(entropies, map(len, ids))
-        if hasattr(model, "rollout"):  # certainty.informed() asks for them
-            model.rollout.update(ids=list(ids), states=states)
-        return list(ids), None
-
-    def generate_and_score(inputs):
-        measured.clear()
-        batch = score(inputs)
-        if len(measured) == len(inputs) and "tool_mask" not in batch:
-            batch["entropy"] = torch.tensor(measured)
-        return batch
-
-    def compute_loss(model, inputs):
-        signal, chosen = inputs["advantages"].abs() >= ROUNDING, inputs
-        if skip_no_signal:  # as many in every process, and at least one: a loss of nothing has no gradient
-            most = max(1, int(trainer.accelerator.gather(signal.sum()).max()))
-            rows, first = signal.int().argsort(descending=True, stable=True)[:most], signal.shape[:1]
-            chosen = {k: v[rows] if torch.is_tensor(v) and v.shape[:1] == first else v for k, v in inputs.items()}
-        found = loss(model, chosen)
-        if "entropy" in inputs:
-            total, count = trainer.accelerator.reduce(inputs["entropy"].sum(0), "sum").tolist()
-            trainer._metrics["train"]["entropy"][-1] = total / count
-        return found
-
-    @functools.wraps(forward)
-    def shared(*given, **named):
-        if set(named) != {"input_ids", "attention_mask", "labels", "fused_lm_head"}:
-            return forward(*given, **named)
-        start = int(named["labels"].ne(-100).any(0).int().argmax())  # the first column of the completions
-        found = log_probs(model, named["input_ids"], named["attention_mask"], start, trainer.temperature)
-        return SimpleNamespace(log_probs=found[0], entropy=found[1])
-
-    trainer._compute_loss = compute_loss
-    odd = args.bf16 or args.fp16 or trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled or args.generation_kwargs
-    if trainer.use_vllm or odd or args.min_p or args.repetition_penalty != 1.0 or not fits(model):
-        return
-    trainer._generate_single_turn, trainer._generate_and_score_completions = generate_single_turn, generate_and_score
-    if not args.gradient_checkpointing and not args.mask_truncated_completions:
-        model.forward = shared

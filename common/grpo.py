@@ -1,20 +1,18 @@
 """What every GRPO script would repeat: the settings that a machine needs, and all that stands before the trainer.
 
-A script adds its rewards and what one tunes to compare them, and builds TRL's GRPOTrainer itself:
+A script adds its rewards and what one tunes to compare them, and builds the trainer itself:
 
     run = grpo.prepare(args)
-    trainer = GRPOTrainer(model=run.model, reward_funcs=REWARDS, args=args, ...)
-    grpo.train(run, trainer)
+    trainer = GRPOTrainer(run.model, REWARDS, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
+    training.train(run, trainer)
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import data, lora, models, runs, settings, training
+from common import data, models, runs, settings, training
 from common.settings import setting
-
-__all__ = ["Args", "log_means", "prepare", "train"]
 
 if settings.HELP:
     Config = object  # --help does not wait for trl, whose import takes seconds
@@ -70,34 +68,23 @@ def prepare(
     heldout = data.read_split(args.dataset, "validation", allowed)
     if args.use_vllm and args.vllm_max_model_length < args.max_prompt_tokens + args.max_completion_length:
         runs.fail("--vllm_max_model_length is less than --max_prompt_tokens and --max_completion_length together")
-    made_by = made_by or f"python SFT/SFT_train.py {BRIEF if Path(args.base).name == 'SFT-brief' else ''}".strip()
+    if not made_by:
+        made_by = "python SFT/SFT_train.py"
+        if Path(args.base).name == "SFT-brief":
+            made_by += f" {BRIEF}"
     base = runs.require_base(args.base, made_by)
     tokenizer, tag_set = models.load_tokenizer(base, args.tags, default=default_tags)
     train = data.drop_long(train, tokenizer, tag_set, args.max_prompt_tokens)
     heldout = data.drop_long(heldout, tokenizer, tag_set, args.max_prompt_tokens)
-    prompts = data.to_prompts(train.rows, tag_set, train.kind)
-    run = training.begin(args, base, tokenizer, tag_set, train, heldout, prompts)
+    dataset = data.to_prompts(train.rows, tag_set, train.kind)
+    run = training.begin(args, base, tokenizer, tag_set, train, heldout, dataset)
     models.set_stop_tokens(args, tokenizer, run.model)  # not before: --resume compares its record with the command
     return run
-
-
-def train(run: runs.Run, trainer, **how) -> None:
-    """training.train(), with decode.install(), and with vLLM seeded by --seed and leaving the base as it is."""
-    from common import decode  # late: torch
-
-    if run.args.use_vllm:
-        from transformers import set_seed
-
-        # TRL seeds vLLM with the number of the process, and vLLM resets all generators when the trainer is built.
-        set_seed(run.args.seed + trainer.accelerator.process_index)
-        lora.keep_base(trainer.vllm_generation)
-    decode.install(trainer, run.args.skip_no_signal)
-    training.train(run, trainer, **how)
 
 
 def log_means(log_metric: Callable, parts: dict[str, list]) -> None:
     """Log the mean of each part of a reward over the completions that have it (a value that is not None)."""
     for name, values in parts.items():
-        values = [value for value in values if value is not None]
-        if values:
-            log_metric(f"parts/{name}", sum(values) / len(values))
+        known = [value for value in values if value is not None]
+        if known:
+            log_metric(f"parts/{name}", sum(known) / len(known))

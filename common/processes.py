@@ -4,6 +4,7 @@ The main process alone checks, makes folders, logs and prints; all of them gener
 """
 
 import contextlib
+import ctypes
 import os
 
 # Set by accelerate's launcher.
@@ -23,19 +24,27 @@ def wait() -> None:
         raise SystemExit(0) from None
 
 
+def keep_memory() -> None:
+    """Make glibc keep freed memory, which it would return to the system and fetch again for each large tensor."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        for option, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**26)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
+            mallopt(option, value)
+
+
 def mine(rows: list) -> list:
     """The rows for this process, as many as for every other: the last one may be there several times."""
     return (rows + rows[-1:] * (-len(rows) % COUNT))[INDEX::COUNT]
 
 
-def together(found: list, count: int) -> list:
+def together(results: list, count: int) -> list:
     """What all processes made of mine(rows), for all of them, in the order of the `count` rows."""
     if COUNT == 1:
-        return found
+        return results
     import torch
 
     parts = [None] * COUNT
-    torch.distributed.all_gather_object(parts, found)
+    torch.distributed.all_gather_object(parts, results)
     return [parts[number % COUNT][number // COUNT] for number in range(count)]
 
 

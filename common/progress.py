@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerControl
 
-from common import checkpoints, data, evaluation, generation, models, processes, prompts, runs
+from common import evaluation, generation, models, processes, prompts, runs, training
 
 SHOWN = {  # name of a metric in TRL: name on the progress bar
     "loss": "loss",
@@ -50,7 +50,10 @@ class Watch(TrainerCallback):
         self.trainer, self.run, self.score = trainer, run, score
         self.name = run.partial.name.removesuffix(".partial")  # several runs may share a terminal
         self.tags = prompts.TAG_SETS[run.tag_set]
-        self.clock, self.bar, self.last, self.heard = runs.Clock(run.partial), None, {}, False
+        self.clock = runs.Clock(run.partial)
+        self.bar = None
+        self.last: dict[str, str] = {}  # the metrics on the bar
+        self.has_signal = False
         if "trackio" in trainer.args.report_to:
             count_updates()
         trainer.remove_callback(ProgressCallback)
@@ -58,11 +61,14 @@ class Watch(TrainerCallback):
         trainer.add_callback(self)
 
     def on_train_begin(self, args, state, control, **kwargs):
-        self.heard = state.global_step > 0
-        # None: no bar if the output is not a terminal; measure() prints its lines anyway.
-        hidden = None if processes.IS_MAIN else True
+        self.has_signal = state.global_step > 0
         self.bar = tqdm(
-            total=state.max_steps, initial=state.global_step, desc=self.name, dynamic_ncols=True, disable=hidden
+            total=state.max_steps,
+            initial=state.global_step,
+            desc=self.name,
+            dynamic_ncols=True,
+            # None: no bar if the output is not a terminal; measure() prints its lines anyway.
+            disable=None if processes.IS_MAIN else True,
         )
         if state.global_step == 0:
             self.measure(state)
@@ -85,39 +91,39 @@ class Watch(TrainerCallback):
 
     def on_save(self, args, state, control, **kwargs):
         processes.wait()  # until each has saved its random state
-        if not processes.IS_MAIN:
-            return
-        self.clock.save()
-        checkpoints.write_manifest(self.run.partial / f"checkpoint-{state.global_step}")
+        if processes.IS_MAIN:
+            self.clock.save()
+            training.write_manifest(self.run.partial / f"checkpoint-{state.global_step}")
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, (int, float))}
+        numbers = {name: value for name, value in (logs or {}).items() if isinstance(value, (int, float))}
         if not math.isfinite(numbers.get("loss", 0)):
             self.bar.close()
             runs.fail(f"the loss is {numbers['loss']} at step {state.global_step}; lower --learning_rate")
         numbers = {name: value for name, value in numbers.items() if math.isfinite(value)}  # JSON knows no NaN
-        if not {"loss", "eval_loss"} & set(numbers):
+        if "loss" not in numbers and "eval_loss" not in numbers:
             return
         self.write(state, numbers)
-        self.last |= {name: f"{numbers[key]:.3g}" for key, name in SHOWN.items() if key in numbers}
+        self.last |= {name: f"{numbers[metric]:.3g}" for metric, name in SHOWN.items() if metric in numbers}
         self.bar.set_postfix(self.last)
-        if "reward" in numbers:
-            self.sample(state)
-            self.check_signal(state, numbers)
+        if "reward" in numbers:  # of GRPO
+            rollouts = self.rollouts()
+            self.sample(state, rollouts)
+            self.check_signal(state, numbers, rollouts)
 
-    def write(self, state, facts: dict) -> None:
-        row = {"step": state.global_step, "seconds": self.clock.seconds()} | facts
-        self.append("metrics.jsonl", row)
+    def write(self, state, figures: dict) -> None:
+        """Append a line to metrics.jsonl."""
+        self.append("metrics.jsonl", {"step": state.global_step, "seconds": self.clock.seconds()} | figures)
 
-    def append(self, log: str, row: dict) -> None:
+    def append(self, log: str, line: dict) -> None:
         if processes.IS_MAIN:
-            runs.append_json(self.run.partial / log, row)
+            runs.append_json(self.run.partial / log, line)
 
     def results(self) -> dict:
         """The facts for run.json: wall time in seconds, peak memory in GiB, the last value of every metric."""
         final = {}
-        for row in runs.read_jsonl(self.run.partial / "metrics.jsonl"):
-            final |= row
+        for line in runs.read_jsonl(self.run.partial / "metrics.jsonl"):
+            final |= line
         return {"seconds": self.clock.seconds(), "peak_memory_gib": runs.peak_memory_gib(), "final": final}
 
     def answer(self, rows: list[dict]) -> list[dict]:
@@ -132,50 +138,54 @@ class Watch(TrainerCallback):
         with processes.whole_model(self.trainer):
             scored = self.answer(processes.mine(self.run.heldout))
         scored = processes.together(scored, len(self.run.heldout))
-        facts = evaluation.summary(scored, len(scored))
-        self.write(state, {f"heldout_{name}": round(value, 4) for name, value in facts.items()})
-        curves = {f"eval_{CURVES[name]}": value for name, value in facts.items() if name in CURVES}
+        figures = evaluation.summary(scored, len(scored))
+        self.write(state, {f"heldout_{name}": round(value, 4) for name, value in figures.items()})
+        curves = {f"eval_{CURVES[name]}": value for name, value in figures.items() if name in CURVES}
         # The libraries of --report_to hear it as they hear the trainer; a control of its own, as this would change it.
         self.trainer.callback_handler.on_log(self.trainer.args, state, TrainerControl(), curves)
-        line = (
+        parts = [
             f"{self.name} step {state.global_step} of {state.max_steps}: held-out {self.measured} "
-            f"{facts['accuracy']:.1%} [{facts['ci_low']:.1%}, {facts['ci_high']:.1%}] of n={facts['n']}, greedy; "
-            + (f"reward {facts['reward']:.3f}, " if "reward" in facts else "")
-            + f"well-formed {facts['format_rate']:.0%}, truncated {facts['truncated_rate']:.0%}"
-        )
+            f"{figures['accuracy']:.1%} [{figures['ci_low']:.1%}, {figures['ci_high']:.1%}] of n={figures['n']}, greedy"
+        ]
+        rates = f"well-formed {figures['format_rate']:.0%}, truncated {figures['truncated_rate']:.0%}"
+        if "reward" in figures:
+            rates = f"reward {figures['reward']:.3f}, {rates}"
+        parts.append(rates)
         if self.bar.disable and self.last:
-            line += f"; training: {', '.join(f'{name} {value}' for name, value in self.last.items())}"
-        self.bar.write(line, file=sys.stdout)
-        self.bar.set_postfix(self.last | {"held-out": f"{facts['accuracy']:.1%}"})
+            parts.append(f"training: {', '.join(f'{name} {value}' for name, value in self.last.items())}")
+        self.bar.write("; ".join(parts), file=sys.stdout)
+        self.bar.set_postfix(self.last | {"held-out": f"{figures['accuracy']:.1%}"})
 
     def rollouts(self) -> list[tuple[dict, dict]]:
         """The last generation batch: each completion in the format of samples.jsonl, and its row."""
-        logs, rows = self.trainer._logs, []
-        for i, (prompt, completion) in enumerate(zip(logs["prompt"], logs["completion"])):
-            row = self.run.rows[data.row_of(prompt)]
+        pairs = []
+        for rollout in self.trainer.rollouts():
+            row = self.run.rows[rollout["row"]]
             sample = {
-                "question": prompt[-1]["content"],
+                "question": rollout["prompt"][-1]["content"],
                 "truth": row["solution"],
-                "text": prompts.completion_text(completion),
-                "rewards": {name: round(values[i], 3) for name, values in logs["rewards"].items()},
-                "advantage": round(logs["advantages"][i], 3),
+                "text": prompts.completion_text(rollout["completion"]),
+                "rewards": {name: round(value, 3) for name, value in rollout["rewards"].items()},
+                "advantage": round(rollout["advantage"], 3),
             }
-            rows.append((sample, row))
-        return rows
+            pairs.append((sample, row))
+        return pairs
 
-    def sample(self, state) -> None:
+    def sample(self, state, rollouts: list[tuple[dict, dict]]) -> None:
         """Record the completions with the highest and the lowest advantage of one group."""
-        group = [sample for sample, _ in self.rollouts()[: self.trainer.num_generations]]
+        group = [sample for sample, _ in rollouts[: self.trainer.num_generations]]
         group.sort(key=lambda sample: sample["advantage"])
         for sample in (group[-1], group[0]):
             self.append("samples.jsonl", {"step": state.global_step} | sample)
 
-    def check_signal(self, state, numbers: dict) -> None:
+    def check_signal(self, state, numbers: dict, rollouts: list[tuple[dict, dict]]) -> None:
         """End a run, with the reason, if in its first args.patience steps no group had different rewards."""
-        self.heard = self.heard or numbers["frac_reward_zero_std"] < 1
-        if self.heard or not self.run.args.patience or state.global_step < self.run.args.patience:
+        if numbers["frac_reward_zero_std"] < 1:
+            self.has_signal = True
+        patience = self.run.args.patience
+        if self.has_signal or not patience or state.global_step < patience:
             return
-        scored = [self.score(sample, row, self.tags) for sample, row in self.rollouts()]
+        scored = [self.score(sample, row, self.tags) for sample, row in rollouts]
         correct = [row["correct"] for row in scored]
         if numbers.get("completions/clipped_ratio") == 1:
             reason = "all completions are truncated; raise --max_completion_length"
@@ -188,6 +198,5 @@ class Watch(TrainerCallback):
         else:
             reason = "correct and incorrect completions get the same reward; check the reward functions"
         self.bar.close()
-        runs.fail(
-            f"{state.global_step} steps without different rewards in any group, so nothing can be learned: {reason}"
-        )
+        steps = state.global_step
+        runs.fail(f"{steps} steps without different rewards in any group, so nothing can be learned: {reason}")

@@ -5,8 +5,6 @@
 --profile gpu uses 3e-5, --profile tiny 1e-4. --help prints these lines and imports nothing heavy.
 """
 
-import contextlib
-import ctypes
 import dataclasses
 import inspect
 import logging
@@ -210,7 +208,6 @@ def run(main: Callable, args_class, description: str, output: Callable | None = 
     Of several processes the main one goes first: the others begin when it has checked everything in runs.start().
     """
     args = parse(args_class, description, output)
-    keep_memory()
     if processes.COUNT > 1 and not hasattr(args, "per_device_train_batch_size"):
         runs.fail("this script runs in one process; start it without accelerate launch")
     if not processes.IS_MAIN:
@@ -236,14 +233,6 @@ def run(main: Callable, args_class, description: str, output: Callable | None = 
         if (line := runs.explain(error)) is None:
             raise
         runs.fail(f"{line}, then repeat: {repeat}")
-
-
-def keep_memory() -> None:
-    """Make glibc keep freed memory, which it would return to the system and fetch again for each large tensor."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        mallopt = ctypes.CDLL(None).mallopt
-        for option, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**26)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
-            mallopt(option, value)
 
 
 def parse(args_class, description: str, output: Callable | None = None, argv: list[str] | None = None):

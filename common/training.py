@@ -1,13 +1,21 @@
-"""Training: what every stage does with its trainer: train, resume, merge, save, record."""
+"""Training: what every stage does with its trainer: begin, train, resume, merge, save, record.
 
+A checkpoint of a run gets a manifest, written last: the size and the SHA-256 of every other file. A checkpoint without
+one was cut off while it was saved. One whose files differ from it is damaged: training would stop, or continue with
+other weights.
+"""
+
+import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from common import checkpoints, hub, memory, models, processes, runs
+from common import hub, memory, models, processes, runs
 from common.data import Split
 
+MANIFEST = "manifest.json"
 # At the end it warns that lm_head.weight is missing, which is stored once with the embeddings where the two are tied.
 logging.getLogger("transformers.trainer").addFilter(lambda record: "missing keys" not in record.getMessage())
 
@@ -47,13 +55,13 @@ def train(run: runs.Run, trainer, score: Callable | None = None, watch: Callable
     """
     from common.progress import Watch  # late: transformers takes seconds
 
-    shown = (watch or Watch)(trainer, run, score or run.kind.score)
+    progress = (watch or Watch)(trainer, run, score or run.kind.score)
     trainer.args.logging_nan_inf_filter = False  # it would hide a loss that is not a number, and the run would go on
     _train(trainer, run.partial, run.args.resume)
     output = Path(run.args.output)
     with processes.whole_model(trainer):
         if processes.IS_MAIN:
-            facts = models.save_model(trainer, run.tokenizer, run.partial, run.base) | shown.results()
+            facts = models.save_model(trainer, run.tokenizer, run.partial, run.base) | progress.results()
             facts |= {"tags": run.tag_set, "kind": run.kind.name, "fingerprint": run.fingerprint}
             runs.finish(run.args, base=run.base, **facts)
             (output / hub.CARD).write_text(hub.card(output))  # in place of the trainer's
@@ -66,18 +74,81 @@ def _train(trainer, partial: Path, resume: bool) -> None:
     """Train from the newest checkpoint if there is one; one that was saved at the last step is only loaded."""
     if not processes.IS_MAIN:
         processes.wait()  # until the main process has removed what is damaged
-    checkpoint = checkpoints.newest(partial) if resume else None
-    state = json.loads((checkpoint / "trainer_state.json").read_text()) if checkpoint else {"global_step": -1}
+    checkpoint, state = None, {"global_step": -1}
+    if resume:
+        checkpoint = newest(partial)
+    if checkpoint:
+        state = json.loads((checkpoint / "trainer_state.json").read_text())
     if processes.IS_MAIN:
         runs.trim_logs(partial, state["global_step"])
         processes.wait()
     if checkpoint is None:
         trainer.train()
         return
-    best = partial / Path(state["best_model_checkpoint"] or checkpoint).name
-    if trainer.args.load_best_model_at_end and (file := checkpoints.damage(best)):
-        checkpoints.fail_for(best, file)
+    last = checkpoint
+    if trainer.args.load_best_model_at_end and state["best_model_checkpoint"]:
+        last = partial / Path(state["best_model_checkpoint"]).name
+        if file := damage(last):
+            _fail(last, file)
     if state["global_step"] < state["max_steps"]:
         trainer.train(resume_from_checkpoint=str(checkpoint))
     else:
-        trainer._load_from_checkpoint(str(best if trainer.args.load_best_model_at_end else checkpoint))
+        trainer._load_from_checkpoint(str(last))
+
+
+def write_manifest(checkpoint: Path) -> None:
+    """Record the files of a checkpoint."""
+    files = {}
+    for path in sorted(checkpoint.rglob("*")):
+        if path.is_file() and path.name != MANIFEST:
+            files[path.relative_to(checkpoint).as_posix()] = _fingerprint(path)
+    runs.write_json(checkpoint / MANIFEST, files)
+
+
+def _fingerprint(path: Path) -> list:
+    """[size in bytes, SHA-256 in hex] of a file."""
+    with open(path, "rb") as file:
+        return [path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()]
+
+
+def damage(checkpoint: Path) -> str | None:
+    """The first file of a checkpoint that is missing or not as its manifest says, or None."""
+    try:
+        for name, fingerprint in json.loads((checkpoint / MANIFEST).read_text()).items():
+            path = checkpoint / name
+            # The size first: it needs no reading.
+            if not path.is_file() or path.stat().st_size != fingerprint[0] or _fingerprint(path) != fingerprint:
+                return name
+    except (OSError, ValueError, AttributeError):
+        return MANIFEST
+    return None
+
+
+def newest(partial: Path) -> Path | None:
+    """The newest intact checkpoint of an interrupted run, or None where none was ever saved whole.
+
+    Removes those that were cut off, and damaged ones that an older one can replace. Ends the script where all of them
+    are damaged.
+    """
+    damaged = {}
+    for folder in sorted(partial.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True):
+        if not (folder / MANIFEST).exists():
+            shutil.rmtree(folder)
+        elif file := damage(folder):
+            damaged[folder] = file
+        else:
+            for other, file in damaged.items():
+                print(f"{other.name} is damaged ({file}); continuing from {folder.name}")
+                shutil.rmtree(other)
+            return folder
+    for folder, file in damaged.items():
+        _fail(folder, file)
+    return None
+
+
+def _fail(checkpoint: Path, file: str) -> None:
+    """End the script for a damaged checkpoint that nothing can replace."""
+    runs.fail(
+        f"{runs.shown(checkpoint)} is damaged ({file}) and no older checkpoint can replace it; "
+        f"delete {runs.shown(checkpoint.parent)} to start again"
+    )

@@ -240,8 +240,8 @@ def rewards(
     if not row["solution"]:
         del given["solution"]
     if any("certainties" in inspect.signature(function).parameters for function in functions):
-        plain = SimpleNamespace(bf16=False, fp16=False, per_device_train_batch_size=1, chat_template_kwargs=None)
-        given["certainties"] = certainty.measure(model, tokenizer, plain, given["prompts"], [ids], [tag_set])
+        prompt_ids = generation.token_ids(tokenizer, generation.rendered(tokenizer, given["prompts"]))
+        given["certainties"] = certainty.measure(model, tokenizer, prompt_ids, [ids], [tag_set], batch_size=1)
     rows, total = [("reward", "weight", "value", "meaning")], 0.0
     for function, weight in zip(functions, weights, strict=True):
         value = reward(function, given)

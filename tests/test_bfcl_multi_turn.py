@@ -144,6 +144,7 @@ def scripted(tokenizer, *scripts: list[str]) -> types.SimpleNamespace:
         eos_token_ids=[tokenizer.eos_token_id],
         use_vllm=False,
         generation_config=types.SimpleNamespace(max_new_tokens=None),
+        batch_rows=[0] * len(scripts),
         asked=[],
     )
 
@@ -160,9 +161,8 @@ def scripted(tokenizer, *scripts: list[str]) -> types.SimpleNamespace:
 def roll(tokenizer, sandbox, *scripts, **limits) -> tuple[dict, types.SimpleNamespace]:
     limits = {"max_reply_tokens": 100, "max_turn_steps": 3, "max_completion_length": 1000} | limits
     trainer = scripted(tokenizer, *scripts)
-    prompt = [*ROW["prompt"][:-1], ROW["prompt"][-1] | {"name": "0"}]
     args = types.SimpleNamespace(**limits)
-    return rollout([prompt] * len(scripts), trainer, [ROW], sandbox, args), trainer
+    return rollout([ROW["prompt"]] * len(scripts), trainer, [ROW], sandbox, args), trainer
 
 
 def test_the_mask_marks_the_tokens_of_the_policy(tokenizer, sandbox):

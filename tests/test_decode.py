@@ -1,7 +1,6 @@
 """The own decode and log-probs against transformers and TRL: the same tokens, frequencies, gradients and updates."""
 
 import copy
-import inspect
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +8,7 @@ import torch
 from conftest import BASE, GRPO, call
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from common import data, decode, generation, models, prompts, runs
+from common import data, decode, generation, grpo, models, prompts, runs
 
 VOCABULARY, PAD, END = 12, 0, 1
 PROMPTS = [[5, 6, 7, 8, 9, 3], [4, 4], [5, 6, 7, 8, 9, 3], [11, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], [4, 4], [4, 4]]
@@ -193,23 +192,20 @@ def test_a_script_generates_with_the_own_decode(linear_data, sft, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def update(folder, tokenizer, install: bool, replay: list, lora=None, **changes) -> tuple:
-    """One update of SGD by TRL's trainer: its weights, and what it logged. replay: the completions; filled if empty."""
-    from trl import GRPOConfig, GRPOTrainer
+def update(folder, tokenizer, trainer_class, replay: list, lora=None, **changes) -> tuple:
+    """One update of SGD by a trainer: its weights, and what it logged. replay: the completions; filled if empty."""
 
     def reward(completion_ids, prompts, **columns):  # the second group has no signal
         return [1.1 + sum(ids) % 7 * (prompt == prompts[0]) for ids, prompt in zip(completion_ids, prompts)]
 
     how = dict(max_steps=1, optim="sgd", learning_rate=1.0, max_grad_norm=0.0, lr_scheduler_type="constant", bf16=False)
     how |= dict(num_generations=4, max_completion_length=24, gradient_checkpointing=False, save_strategy="no")
-    how |= dict(report_to="none", use_cpu=True, logging_steps=1, disable_tqdm=True) | changes
+    how |= dict(report_to="none", use_cpu=True, logging_steps=1, disable_tqdm=True, use_vllm=False) | changes
     model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
     models.set_stop_tokens(SimpleNamespace(use_vllm=False), tokenizer, model)
     rows = data.to_prompts([{"question": text, "solution": "1"} for text in ("1+1?", "What is 2*3?")], "thesis")
-    args = GRPOConfig(str(folder / "out"), **how)
-    trainer = GRPOTrainer(model, reward, args, rows, processing_class=tokenizer, peft_config=lora)
-    if install:
-        decode.install(trainer, True)
+    args = grpo.Args(output_dir=str(folder / "out"), skip_no_signal=True, **how)
+    trainer = trainer_class(model, reward, args, rows, processing_class=tokenizer, peft_config=lora)
     own = trainer._generate_single_turn
 
     def generate(*given, **named):
@@ -227,13 +223,13 @@ def update(folder, tokenizer, install: bool, replay: list, lora=None, **changes)
 @pytest.mark.slow
 @pytest.mark.parametrize("micro_batch, with_lora", [(8, False), (2, False), (4, True)])
 def test_an_update_is_that_of_trl(tmp_path, monkeypatch, micro_batch, with_lora):
-    """Fails where a private method of TRL that install() replaces is called in another way or no more."""
+    """Fails where a private method of TRL that the trainer overrides is called in another way or no more."""
+    import trl
     from peft import LoraConfig
-    from trl import GRPOTrainer
 
-    own, calls = ("_generate_single_turn", "_generate_and_score_completions", "_compute_loss"), set()
-    for name, wanted in zip(own, (["prompt_ids"], ["inputs"], ["model", "inputs"])):
-        assert list(inspect.signature(getattr(GRPOTrainer, name)).parameters)[1 : 1 + len(wanted)] == wanted
+    from common.trainer import GRPOTrainer
+
+    calls = set()
     for name in ("decode", "log_probs"):
         whole = getattr(decode, name)
         monkeypatch.setattr(decode, name, lambda *given, whole=whole: calls.add(whole.__name__) or whole(*given))
@@ -241,14 +237,15 @@ def test_an_update_is_that_of_trl(tmp_path, monkeypatch, micro_batch, with_lora)
     model_of(layers=2, vocab_size=len(tokenizer), initializer_range=0.2).save_pretrained(tmp_path)
     how = dict(per_device_train_batch_size=micro_batch, gradient_accumulation_steps=8 // micro_batch)
     how["lora"] = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM") if with_lora else None
-    replay, rows, loss = [], [], GRPOTrainer._compute_loss
+    replay, rows, loss = [], [], trl.GRPOTrainer._compute_loss
 
     def counting(self, model, inputs):
         rows.append(len(inputs["completion_ids"]))
         return loss(self, model, inputs)
 
-    monkeypatch.setattr(GRPOTrainer, "_compute_loss", counting)
-    (ours, logged), (theirs, plain) = (update(tmp_path, tokenizer, install, replay, **how) for install in (True, False))
+    monkeypatch.setattr(trl.GRPOTrainer, "_compute_loss", counting)
+    ours, logged = update(tmp_path, tokenizer, GRPOTrainer, replay, **how)
+    theirs, plain = update(tmp_path, tokenizer, trl.GRPOTrainer, replay, **how)
     assert calls == (set() if with_lora else {"decode", "log_probs"})
     assert len(replay) == 8 and logged["frac_reward_zero_std"] == 0.5
     assert sum(rows[: 8 // micro_batch]) < 8 == sum(rows[8 // micro_batch :])

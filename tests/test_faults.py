@@ -18,7 +18,7 @@ import fuzz
 import pytest
 from conftest import BASE, FEW, GRPO, SFT, call, one_line
 
-from common import checkpoints, data, evaluation, runs
+from common import data, evaluation, runs, training
 from SFT import sources
 from tiny import problems
 
@@ -173,7 +173,7 @@ def test_truncated_weights_are_refused(size, linear_data, tmp_path):
 @contextlib.contextmanager
 def signalled(number: int, step: int):
     """The process gets a signal when the checkpoint of that step is complete."""
-    complete = checkpoints.write_manifest
+    complete = training.write_manifest
 
     def interrupt(folder: Path):
         complete(folder)
@@ -181,7 +181,7 @@ def signalled(number: int, step: int):
             os.kill(os.getpid(), number)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoints, "write_manifest", interrupt)
+        patch.setattr(training, "write_manifest", interrupt)
         yield
 
 
@@ -222,7 +222,7 @@ FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(file, how, interrupted, tmp_path, capsys):
     partial = copied(interrupted, tmp_path / "cut.partial")
     damage(partial / "checkpoint-4" / file, how)
-    assert checkpoints.newest(partial) == partial / "checkpoint-2"
+    assert training.newest(partial) == partial / "checkpoint-2"
     assert not (partial / "checkpoint-4").exists()
     assert (file, how) == ("manifest.json", "missing") or file in capsys.readouterr().out
 
@@ -233,7 +233,7 @@ def test_without_an_intact_checkpoint_the_folder_to_delete_is_named(interrupted,
     for folder in partial.glob("checkpoint-*"):
         damage(folder / "optimizer.pt", "truncated")
     with refused(capsys, "checkpoint-4", "optimizer.pt", "delete", "cut.partial"):
-        checkpoints.newest(partial)
+        training.newest(partial)
 
 
 @pytest.mark.slow
@@ -258,7 +258,7 @@ def test_terminated_says_how_to_continue(linear_data, tmp_path):
     words = ["--dataset", linear_data, "--output", tmp_path / "SFT", *FEW[SFT]]
     with signalled(signal.SIGTERM, 2):
         one_line(call(SFT, *words), "terminated", "continue", SFT, "--resume", code=143)
-    assert checkpoints.newest(tmp_path / "SFT.partial").name == "checkpoint-2"
+    assert training.newest(tmp_path / "SFT.partial").name == "checkpoint-2"
 
 
 def test_a_second_run_in_the_same_folder_is_refused(linear_data, tmp_path):
@@ -342,7 +342,7 @@ def test_a_full_disk_at_a_checkpoint(largest, interrupted, linear_data, tmp_path
     partial = copied(interrupted, tmp_path / "cut.partial")
     words = ["--dataset", linear_data, "--output", tmp_path / "cut", *FEW[SFT], "--resume"]
     one_line(forked(SFT, *words, largest=largest), "disk space", "--resume")
-    assert not (tmp_path / "cut").exists() and checkpoints.newest(partial).name == "checkpoint-4"
+    assert not (tmp_path / "cut").exists() and training.newest(partial).name == "checkpoint-4"
 
 
 def test_a_full_disk_at_a_test(linear_data, tmp_path):

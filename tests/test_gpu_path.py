@@ -13,12 +13,8 @@ import pytest
 from conftest import BASE, GRPO, SFT, call, load_script, one_line
 
 from BFCL.bfcl import official_cli
-from common import data, generation, grpo, kinds, lora, models, progress, prompts, runs, settings, training
+from common import data, generation, kinds, lora, models, progress, prompts, runs, settings, training
 from SFT import sources
-
-TRAINER = types.SimpleNamespace(
-    accelerator=types.SimpleNamespace(process_index=0), vllm_generation=types.SimpleNamespace(model=None)
-)
 
 
 class SamplingParams(types.SimpleNamespace):
@@ -80,15 +76,22 @@ def test_samples_share_no_draw_between_seeds_problems_and_samples(vllm, tokenize
 def test_rollouts_follow_the_seed(monkeypatch):
     """Building the trainer with vLLM leaves every generator in the same state, whatever --seed says."""
     import torch
+    import trl
 
-    trainer, drawn = TRAINER, []
-    monkeypatch.setattr("common.decode.install", lambda *how: None)
-    monkeypatch.setattr(training, "train", lambda *how: drawn.append((random.random(), torch.rand(1).item())))
-    for use_vllm, seed in ((True, 1), (True, 2), (True, 1), (False, 1), (False, 2)):
+    from common.trainer import GRPOTrainer
+
+    def build(self, args):
         random.seed(0)
         torch.manual_seed(0)
-        args = types.SimpleNamespace(use_vllm=use_vllm, seed=seed, skip_no_signal=False)
-        grpo.train(types.SimpleNamespace(args=args), trainer)
+        self.args, self.use_vllm, self.reward_funcs = args, args.use_vllm, []
+        self.accelerator = types.SimpleNamespace(process_index=0)
+        self.vllm_generation = types.SimpleNamespace(model=None)
+
+    drawn = []
+    monkeypatch.setattr(trl.GRPOTrainer, "__init__", build)
+    for use_vllm, seed in ((True, 1), (True, 2), (True, 1), (False, 1), (False, 2)):
+        GRPOTrainer(types.SimpleNamespace(use_vllm=use_vllm, seed=seed, skip_no_signal=False, bf16=True))
+        drawn.append((random.random(), torch.rand(1).item()))
     one, two, again, without, other = drawn
     assert one == again and not set(one) & set(two)
     assert without == other  # transformers draws from what the trainer was built with
@@ -182,9 +185,8 @@ def prepared(script, folder, monkeypatch, *words) -> runs.Run:
     model = types.SimpleNamespace(generation_config=types.SimpleNamespace(eos_token_id=None))
     monkeypatch.setattr(models, "load_model", lambda *how: model)
     monkeypatch.setattr(models, "check_device", lambda args: None)
-    for name in ("trl.SFTTrainer", "trl.GRPOTrainer"):
-        monkeypatch.setattr(name, lambda *how, **named: TRAINER)
-    monkeypatch.setattr("common.decode.install", lambda *how: None)
+    for name in ("trl.SFTTrainer", "common.trainer.GRPOTrainer"):
+        monkeypatch.setattr(name, lambda *how, **named: None)
     monkeypatch.setattr(training, "train", lambda run, trainer, **how: held.append(run))
     words = ["--profile", "tiny", "--dataset", folder, "--base", BASE, "--tags", "thesis", *words]
     module = load_script(script)
@@ -204,7 +206,7 @@ def test_long_prompts_are_dropped_and_rows_stay_aligned(tokenizer, tmp_path, mon
     assert said == [f"train: dropped 1 of 6 {limit}", f"validation: dropped 1 of 3 {limit}"]
     assert run.rows == others and run.heldout == [ROWS[1], ROWS[3]]
     for row, example in zip(run.rows, run.dataset, strict=True):
-        assert run.rows[data.row_of(example["prompt"])] == row and example["prompt"][-1]["content"] == row["question"]
+        assert run.rows[example["row"]] == row and example["prompt"][-1]["content"] == row["question"]
 
 
 def test_long_rows_of_sft_are_dropped(tokenizer, tmp_path, monkeypatch, capsys):

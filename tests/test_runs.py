@@ -15,7 +15,7 @@ import pytest
 from conftest import BASE, FEW, GRPO, ROOT, SFT, call, load_script, one_line, run_script
 from filelock import FileLock
 
-from common import checkpoints, data, evaluation, generation, models, prompts, runs, settings
+from common import data, evaluation, generation, models, prompts, runs, settings, training
 from SFT import sources
 
 CREATE = "SFT/dataset_creation.py"
@@ -59,7 +59,7 @@ def test_a_killed_run_resumes_to_the_same_weights(script, linear_data, sft, grpo
     command = [sys.executable, str(ROOT / script), *map(str, words)]
     killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     whole_one, damaged, cut_off = (runs.partial_of(output) / f"checkpoint-{step}" for step in (4, 5, 6))
-    while not (whole_one / checkpoints.MANIFEST).exists() and killed.poll() is None:
+    while not (whole_one / training.MANIFEST).exists() and killed.poll() is None:
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL, "the run ended before it could be killed"
@@ -67,7 +67,7 @@ def test_a_killed_run_resumes_to_the_same_weights(script, linear_data, sft, grpo
     shutil.copytree(whole_one, damaged)
     (damaged / "trainer_state.json").write_text('{"global_st')
     shutil.copytree(damaged, cut_off)
-    (cut_off / checkpoints.MANIFEST).unlink()
+    (cut_off / training.MANIFEST).unlink()
 
     one_line(call(script, *words), "interrupted run", "--resume")
     one_line(call(script, *words, "--resume", "--learning_rate", 0.5), "learning_rate")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from BFCL.bfcl import dialogues
 from BFCL.bfcl.sandbox import Sandbox
-from common import data, generation
+from common import generation
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # rollout_func is marked as experimental
 
@@ -34,7 +34,7 @@ def between(tokenizer, messages: list[dict]) -> str:
     return whole.removeprefix(f"{render(start)}reply{tokenizer.eos_token}")
 
 
-def sample(trainer, asked: list[list[int]], limit: int) -> tuple[list[list[int]], list[list[float]] | None]:
+def sample(trainer, prompt_ids: list[list[int]], limit: int) -> tuple[list[list[int]], list[list[float]] | None]:
     """One completion of at most `limit` tokens a prompt, with its end token, and with vLLM its log-probabilities.
 
     It is the trainer's own sampling, as in any other stage, so both engines work.
@@ -43,11 +43,11 @@ def sample(trainer, asked: list[list[int]], limit: int) -> tuple[list[list[int]]
         trainer.vllm_generation.max_completion_length = limit
     else:
         trainer.generation_config.max_new_tokens = limit
-    return trainer._generate_single_turn(asked, None, {}, num_generations=1)
+    return trainer._generate_single_turn(prompt_ids, None, {}, num_generations=1)
 
 
 def rollout(prompts: list, trainer, rows: list[dict], sandbox: Sandbox, args) -> dict:
-    """GRPOTrainer's rollout_func: plays an episode for each prompt, of the row that its name says.
+    """GRPOTrainer's rollout_func: plays an episode for each prompt, of the row that trainer.batch_rows says.
 
     Returns prompt_ids, completion_ids, logprobs and env_mask, and for the rewards parts and kinds. The policy sees its
     own tokens of earlier completions, as it wrote them; what the evaluation shows it is the calls in them, written
@@ -62,31 +62,37 @@ def rollout(prompts: list, trainer, rows: list[dict], sandbox: Sandbox, args) ->
     def room(record: Record) -> int:
         return args.max_completion_length - len(record.completion)
 
-    def answer(going: list[dialogues.Dialogue]) -> list[dict]:
-        made, asked = {dialogue: dict(generation.TOO_LONG) for dialogue in going}, []
-        for dialogue in going:
-            if dialogue not in records:
-                prompt = tokenizer.apply_chat_template(dialogue.messages, tokenize=False, add_generation_prompt=True)
-                records[dialogue] = Record(encode(prompt), [], [], [])
-                asked.append(dialogue)
-            elif len(news := encode(between(tokenizer, dialogue.news))) < room(records[dialogue]):
-                records[dialogue].add(news, 0)
-                asked.append(dialogue)
-        if not asked:
-            return list(made.values())
-        limit = min(args.max_reply_tokens, max(room(records[dialogue]) for dialogue in asked))
-        contexts = [records[dialogue].prompt + records[dialogue].completion for dialogue in asked]
-        completions, logprobs = sample(trainer, contexts, limit)
-        for place, dialogue in enumerate(asked):
-            ids = list(completions[place][: room(records[dialogue])])
-            records[dialogue].add(ids, 1, logprobs and logprobs[place][: len(ids)])
-            text = tokenizer.decode(ids, skip_special_tokens=True)
-            whole = {"text": text, "tokens": len(ids), "truncated": False}
-            made[dialogue] = whole if ids[-1] in ends else made[dialogue] | {"tokens": len(ids)}
-        return list(made.values())
+    def begin_or_go_on(dialogue: dialogues.Dialogue) -> bool:
+        """Bring the record up to the next completion; False where that has no room."""
+        if dialogue not in records:
+            prompt = tokenizer.apply_chat_template(dialogue.messages, tokenize=False, add_generation_prompt=True)
+            records[dialogue] = Record(encode(prompt), [], [], [])
+            return True
+        news = encode(between(tokenizer, dialogue.news))
+        if len(news) >= room(records[dialogue]):
+            return False
+        records[dialogue].add(news, 0)
+        return True
 
-    chosen = [rows[data.row_of(prompt)] for prompt in prompts]
-    verdicts = dialogues.play(chosen, answer, sandbox, args.max_turn_steps)
+    def answer(active: list[dialogues.Dialogue]) -> list[dict]:
+        completions = {dialogue: dict(generation.TOO_LONG) for dialogue in active}
+        open_dialogues = [dialogue for dialogue in active if begin_or_go_on(dialogue)]
+        if not open_dialogues:
+            return list(completions.values())
+        limit = min(args.max_reply_tokens, max(room(records[dialogue]) for dialogue in open_dialogues))
+        contexts = [records[dialogue].prompt + records[dialogue].completion for dialogue in open_dialogues]
+        completion_ids, logprobs = sample(trainer, contexts, limit)
+        for place, dialogue in enumerate(open_dialogues):
+            ids = list(completion_ids[place][: room(records[dialogue])])
+            records[dialogue].add(ids, 1, logprobs and logprobs[place][: len(ids)])
+            completions[dialogue]["tokens"] = len(ids)
+            if ids[-1] in ends:
+                text = tokenizer.decode(ids, skip_special_tokens=True)
+                completions[dialogue] = {"text": text, "tokens": len(ids), "truncated": False}
+        return list(completions.values())
+
+    batch = [rows[number] for number in trainer.batch_rows]
+    verdicts = dialogues.play(batch, answer, sandbox, args.max_turn_steps)
     prompt_ids, completion_ids, env_mask, logprobs = (list(column) for column in zip(*records.values()))
     return {
         "prompt_ids": prompt_ids,

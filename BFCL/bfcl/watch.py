@@ -21,14 +21,15 @@ class DialogueWatch(Watch):
     def answer(self, rows: list[dict]) -> list[dict]:
         args = self.run.args
 
-        def complete(asked):
-            return generation.generate_as_trained(self.trainer, self.run.tokenizer, asked, args.max_reply_tokens)
+        def complete(conversations):
+            limit = args.max_reply_tokens
+            return generation.generate_as_trained(self.trainer, self.run.tokenizer, conversations, limit)
 
         room = args.max_prompt_tokens + args.max_completion_length - args.max_reply_tokens
         complete = generation.within(complete, self.run.tokenizer, room)
 
-        def replies(going):
-            return complete([dialogue.messages for dialogue in going])
+        def completions(active):
+            return complete([dialogue.messages for dialogue in active])
 
-        verdicts = dialogues.play(rows, replies, self.sandbox, args.max_turn_steps)
+        verdicts = dialogues.play(rows, completions, self.sandbox, args.max_turn_steps)
         return [scoring.with_reward(verdict, self.weights) for verdict in verdicts]

@@ -22,8 +22,9 @@ class EpisodeWatch(Watch):
     def answer(self, rows: list[dict]) -> list[dict]:
         args = self.run.args
 
-        def complete(asked):
-            return generation.generate_as_trained(self.trainer, self.run.tokenizer, asked, args.max_completion_length)
+        def complete(conversations):
+            limit = args.max_completion_length
+            return generation.generate_as_trained(self.trainer, self.run.tokenizer, conversations, limit)
 
         complete = generation.within(complete, self.run.tokenizer, args.max_length)
         return episodes.play(rows, complete, self.execute, args.max_turn_steps)

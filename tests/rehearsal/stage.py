@@ -103,25 +103,25 @@ def watch_certainty() -> None:
     """Notes of each measurement: the largest difference to one forward pass a completion."""
     import torch
 
-    from common import certainty
+    from common.trainer import GRPOTrainer
 
-    measure = certainty.measure
+    certainties = GRPOTrainer.certainties
 
-    def watched(model, tokenizer, args, conversations, completion_ids, tag_sets, kept=None):
-        found = measure(model, tokenizer, args, conversations, completion_ids, tag_sets, kept)
-        was, apart = model.training, 0.0
+    def watched(self, prompts, completion_ids, tags):
+        found = certainties(self, prompts, completion_ids, tags)
+        model, was, apart = self.policy, self.policy.training, 0.0
         model.eval()
-        with torch.no_grad(), certainty.autocast(model, args):
-            for asked, ids, row in zip(conversations, completion_ids, found):
-                prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True)["input_ids"]
+        with torch.no_grad(), self.accelerator.autocast():
+            for asked, ids, row in zip(prompts, completion_ids, found):
+                prompt = self.processing_class.apply_chat_template(asked, add_generation_prompt=True)["input_ids"]
                 logits = model(input_ids=torch.tensor([[*prompt, *ids]])).logits[0, len(prompt) - 1 : -1].float()
                 taken = logits.log_softmax(-1).gather(1, torch.tensor(list(ids))[:, None])
                 apart = max(apart, abs(taken.mean().exp().item() - row.response))
         model.train(was)
-        note(certainty_apart=apart, completions=len(found), kept=bool(kept))
+        note(certainty_apart=apart, completions=len(found), kept=bool(self.batch_completions))
         return found
 
-    certainty.measure = watched
+    GRPOTrainer.certainties = watched
 
 
 if __name__ == "__main__":  # an engine in a process of its own imports this file again

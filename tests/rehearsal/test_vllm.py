@@ -12,7 +12,7 @@ import pytest
 from conftest import BASE, FEW, GRPO, ROOT, SFT
 
 from benchmarks import random_base
-from common import checkpoints, evaluation, lora, runs
+from common import evaluation, lora, runs, training
 from tiny import problems
 
 STAGE, NAMES = (Path(__file__).with_name(name) for name in ("stage.py", "names"))
@@ -125,7 +125,7 @@ def test_a_killed_run_continues_to_the_same_weights(first, second, linear_data, 
     """kill -9 after the first checkpoint, with vLLM; the checkpoint, the base and the draws are as they were."""
     output, whole = tmp_path / "GRPO-1K", second[0]
     words = grpo_words(linear_data, first, *LORA, "--output", output)
-    killed, checkpoint = start(tmp_path, GRPO, *words), runs.partial_of(output) / "checkpoint-2" / checkpoints.MANIFEST
+    killed, checkpoint = start(tmp_path, GRPO, *words), runs.partial_of(output) / "checkpoint-2" / training.MANIFEST
     while not checkpoint.exists() and killed.poll() is None:
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)

@@ -1,0 +1,170 @@
+"""TRL's GRPOTrainer with what a run here needs beside it, as a subclass that overrides methods of it.
+
+- A plain Qwen3 in float32 on the CPU generates with decode.decode(), and its log-probabilities come from
+  decode.log_probs(); other models keep TRL's ways.
+- A reward that has a parameter `certainties` gets the confidence of the policy in each completion.
+- Completions without advantage are left out of the backward pass on request (skip_no_signal).
+- vLLM is seeded with --seed, and reads the weights without moving the base.
+
+Most of the methods are private; tests/test_private_names.py fails first where a new version of TRL lacks one.
+"""
+
+import functools
+import inspect
+
+import torch
+import trl
+from transformers import set_seed
+from trl.trainer.utils import FusedCausalLMOutput
+
+from common import certainty, decode, lora
+
+ROUNDING = 0.01  # advantages are in standard deviations; smaller ones are what rounding leaves of equal rewards
+
+
+class GRPOTrainer(trl.GRPOTrainer):
+    """Takes the arguments of TRL's trainer; `args` is a grpo.Args, and the data set has the columns of to_prompts().
+
+    batch_rows: the column `row` of the prompts in the last generation batch of this process.
+    batch_completions: what decode.decode() gave for that batch, with the states before the output layer; empty with
+    another engine, and once the batch has its rewards.
+    """
+
+    def __init__(self, *given, **named):
+        super().__init__(*given, **named)
+        self.batch_rows: list[int] = []
+        self.batch_completions: list[decode.Completion] = []
+        parameters = [inspect.signature(reward).parameters for reward in self.reward_funcs]
+        self.needs_certainties = any("certainties" in names for names in parameters)
+        if self.needs_certainties:
+            certainty.check_model(self.policy)
+        self.skips_no_signal = self.args.skip_no_signal and self._is_sum_over_completions()
+        self.decodes = self._can_decode()
+        if self.decodes and not self.args.gradient_checkpointing and not self.args.mask_truncated_completions:
+            self._share_prompts()
+        if self.use_vllm:
+            # TRL seeds vLLM with the number of the process, and building vLLM has reset all generators.
+            set_seed(self.args.seed + self.accelerator.process_index)
+            lora.keep_base(self.vllm_generation)
+
+    @property
+    def policy(self):
+        """The model that is trained, without the wrappers of several processes."""
+        return self.accelerator.unwrap_model(self.model)
+
+    def _is_sum_over_completions(self) -> bool:
+        """Whether the loss is a sum over completions in which one without advantage counts 0."""
+        args = self.args
+        if args.loss_type != "dapo" or args.scale_rewards != "group" or args.top_entropy_quantile != 1.0:
+            return False
+        return not (args.beta or self._entropy_bonus_enabled or self.aux_loss_enabled)
+
+    def _can_decode(self) -> bool:
+        """Whether decode.decode() samples as the settings say, from a model that it fits."""
+        args = self.args
+        if self.use_vllm or args.bf16 or args.fp16 or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return False
+        if args.generation_kwargs or args.min_p or args.repetition_penalty != 1.0:
+            return False
+        return decode.fits(self.policy)
+
+    def _share_prompts(self) -> None:
+        """Make the model's forward pass decode.log_probs() where TRL asks it for log-probabilities.
+
+        It cannot be an override of _get_per_token_logps_and_entropies: of several processes, each averages the
+        gradients of what DistributedDataParallel's forward has called, and that calls the model's. TRL replaces the
+        forward pass in the same way (add_fused_lm_head).
+        """
+        model, forward = self.policy, self.policy.forward
+
+        @functools.wraps(forward)
+        def shared(*given, fused_lm_head=False, **inputs):
+            if not fused_lm_head:
+                return forward(*given, **inputs)
+            first = int(inputs["labels"].ne(-100).any(0).int().argmax())  # column of the completions
+            values = decode.log_probs(model, inputs["input_ids"], inputs["attention_mask"], first, self.temperature)
+            return FusedCausalLMOutput(log_probs=values[0], entropy=values[1])
+
+        model.forward = shared
+
+    def _generate_single_turn(self, prompt_ids, *given, **named):
+        """(completions, None): lists of token ids, one for each prompt."""
+        if not self.decodes:
+            return super()._generate_single_turn(prompt_ids, *given, **named)
+        config = self.generation_config
+        sampling = config.temperature, config.top_p, config.top_k
+        self.batch_completions = decode.decode(
+            self.policy, prompt_ids, config.max_new_tokens, config.eos_token_id, sampling
+        )
+        return [completion.ids for completion in self.batch_completions], None
+
+    def _generate_and_score_completions(self, inputs):
+        """TRL's batch, with `entropy` [completions, 2] where it is known: the sum over the tokens, and their number."""
+        self.batch_completions = []
+        self.batch_rows = [example["row"] for example in inputs]
+        self._log_completion_extra("row", self.batch_rows)
+        batch = super()._generate_and_score_completions(inputs)
+        if len(self.batch_completions) == len(inputs) and "tool_mask" not in batch:
+            batch["entropy"] = torch.tensor([(one.entropy, len(one.ids)) for one in self.batch_completions])
+        self.batch_completions = []
+        return batch
+
+    def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
+        """TRL's rewards, with a column `certainties` where a reward asks for it."""
+        if self.needs_certainties:
+            tags = [example["tags"] for example in inputs]
+            values = self.certainties(prompts, completion_ids_list, tags)
+            inputs = [example | {"certainties": value} for example, value in zip(inputs, values, strict=True)]
+        return super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+
+    def certainties(self, prompts: list, completion_ids: list, tags: list[str]) -> list[certainty.Certainty]:
+        """The confidence of the policy, as it is now, in each completion of the last generation batch.
+
+        tags: the name of the tag set that each prompt asks for.
+        """
+        model = self.policy
+        if [one.ids for one in self.batch_completions] == completion_ids:
+            states = [one.states for one in self.batch_completions]
+            figures = certainty.state_figures(model, states, completion_ids)
+        else:  # vLLM and transformers keep no states
+            prompt_ids = self._tokenize_prompts(prompts)[0]
+            size, precision = self.args.per_device_train_batch_size, self.accelerator.autocast()
+            figures = certainty.token_figures(model, prompt_ids, completion_ids, size, precision)
+        return certainty.of_figures(model, self.processing_class, figures, completion_ids, tags)
+
+    def _compute_loss(self, model, inputs):
+        """TRL's loss, of the completions with an advantage where skip_no_signal allows it: the gradient is the same.
+
+        The entropy that is logged is that of generation, of all completions, where it is known.
+        """
+        loss = super()._compute_loss(model, self._with_signal(inputs) if self.skips_no_signal else inputs)
+        if "entropy" in inputs:
+            total, count = self.accelerator.reduce(inputs["entropy"].sum(0), "sum").tolist()
+            self._metrics["train"]["entropy"][-1] = total / count
+        return loss
+
+    def _with_signal(self, inputs: dict) -> dict:
+        """The completions of a batch whose advantage is not 0.
+
+        As many in every process, and at least one: a loss of nothing has no gradient.
+        """
+        signal = inputs["advantages"].abs() >= ROUNDING
+        count = max(1, int(self.accelerator.gather(signal.sum()).max()))
+        places = signal.int().argsort(descending=True, stable=True)[:count]
+        batch = dict(inputs)
+        for name, value in inputs.items():
+            if torch.is_tensor(value) and value.shape[:1] == signal.shape:
+                batch[name] = value[places]
+        return batch
+
+    def rollouts(self) -> list[dict]:
+        """The last generation batch of all processes: row, prompt, completion, rewards and advantage of each."""
+        logs = self._logs
+        columns = logs["extra"]["row"], logs["prompt"], logs["completion"], logs["advantages"]
+        rollouts = []
+        for place, (row, prompt, completion, advantage) in enumerate(zip(*columns, strict=True)):
+            rewards = {name: values[place] for name, values in logs["rewards"].items()}
+            rollouts.append(
+                {"row": row, "prompt": prompt, "completion": completion, "rewards": rewards, "advantage": advantage}
+            )
+        return rollouts
