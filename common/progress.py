@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerControl
 
-from common import checkpoints, data, evaluation, generation, models, processes, prompts, runs
+from common import checkpoints, data, evaluation, generation, models, prompts, runs
 
 SHOWN = {  # name of a metric in TRL: name on the progress bar
     "loss": "loss",
@@ -60,7 +60,7 @@ class Watch(TrainerCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         self.heard = state.global_step > 0
         # None: no bar if the output is not a terminal; measure() prints its lines anyway.
-        hidden = None if processes.IS_MAIN else True
+        hidden = None if runs.IS_MAIN else True
         self.bar = tqdm(
             total=state.max_steps, initial=state.global_step, desc=self.name, dynamic_ncols=True, disable=hidden
         )
@@ -84,8 +84,8 @@ class Watch(TrainerCallback):
         self.bar.close()
 
     def on_save(self, args, state, control, **kwargs):
-        processes.wait()  # until each has saved its random state
-        if not processes.IS_MAIN:
+        runs.wait()  # until each has saved its random state
+        if not runs.IS_MAIN:
             return
         self.clock.save()
         checkpoints.write_manifest(self.run.partial / f"checkpoint-{state.global_step}")
@@ -110,7 +110,7 @@ class Watch(TrainerCallback):
         self.append("metrics.jsonl", row)
 
     def append(self, log: str, row: dict) -> None:
-        if processes.IS_MAIN:
+        if runs.IS_MAIN:
             runs.append_json(self.run.partial / log, row)
 
     def results(self) -> dict:
@@ -129,9 +129,9 @@ class Watch(TrainerCallback):
 
     def measure(self, state) -> None:
         """Record and print held-out accuracy, greedy."""
-        with processes.whole_model(self.trainer):
-            scored = self.answer(processes.mine(self.run.heldout))
-        scored = processes.together(scored, len(self.run.heldout))
+        with runs.whole_model(self.trainer):
+            scored = self.answer(runs.my_rows(self.run.heldout))
+        scored = runs.gathered(scored, len(self.run.heldout))
         facts = evaluation.summary(scored, len(scored))
         self.write(state, {f"heldout_{name}": round(value, 4) for name, value in facts.items()})
         curves = {f"eval_{CURVES[name]}": value for name, value in facts.items() if name in CURVES}

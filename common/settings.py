@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from common import processes, recipes, runs
+from common import recipes, runs
 
 if not sys.stderr.isatty():
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of libraries would fill a log file
@@ -156,7 +156,7 @@ class RunArgs(ProfileArgs):
     overwrite: bool = setting(False, "replace an existing output")
 
     def __post_init__(self):
-        if processes.COUNT > 1 and hasattr(self, "per_device_train_batch_size"):
+        if runs.PROCESSES > 1 and hasattr(self, "per_device_train_batch_size"):
             import torch
 
             self.divide_batch()
@@ -173,10 +173,10 @@ class RunArgs(ProfileArgs):
         Takes from gradient_accumulation_steps first, which saves time, then from per_device_train_batch_size.
         """
         steps, size = self.gradient_accumulation_steps, self.per_device_train_batch_size
-        fewer = math.gcd(steps, processes.COUNT)
-        rest = processes.COUNT // fewer
+        fewer = math.gcd(steps, runs.PROCESSES)
+        rest = runs.PROCESSES // fewer
         if size % rest:
-            runs.fail(f"{steps} batches of {size} cannot be divided among {processes.COUNT} processes; start fewer")
+            runs.fail(f"{steps} batches of {size} cannot be divided among {runs.PROCESSES} processes; start fewer")
         self.gradient_accumulation_steps, self.per_device_train_batch_size = steps // fewer, size // rest
 
 
@@ -211,11 +211,11 @@ def run(main: Callable, args_class, description: str, output: Callable | None = 
     """
     args = parse(args_class, description, output)
     keep_memory()
-    if processes.COUNT > 1 and not hasattr(args, "per_device_train_batch_size"):
+    if runs.PROCESSES > 1 and not hasattr(args, "per_device_train_batch_size"):
         runs.fail("this script runs in one process; start it without accelerate launch")
-    if not processes.IS_MAIN:
+    if not runs.IS_MAIN:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        processes.wait()
+        runs.wait()
     repeat = runs.command_line()
     if hasattr(args, "resume") and not args.resume:
         repeat += " --resume"
@@ -229,7 +229,7 @@ def run(main: Callable, args_class, description: str, output: Callable | None = 
     except KeyboardInterrupt:
         runs.fail(f"interrupted; continue with: {repeat}", code=130)
     except SystemExit as end:
-        if end.code == 128 + signal.SIGTERM and processes.IS_MAIN:
+        if end.code == 128 + signal.SIGTERM and runs.IS_MAIN:
             runs.fail(f"terminated; continue with: {repeat}", code=end.code)
         raise
     except Exception as error:

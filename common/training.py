@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from common import checkpoints, evaluation, hub, memory, models, processes, runs
+from common import checkpoints, evaluation, hub, memory, models, runs
 
 # At the end it warns that lm_head.weight is missing, which is stored once with the embeddings where the two are tied.
 logging.getLogger("transformers.trainer").addFilter(lambda record: "missing keys" not in record.getMessage())
@@ -16,7 +16,7 @@ def begin(args, base: str, tokenizer, tag_set: str, each: int = 1, **data) -> ru
 
     data: rows, dataset, heldout and fingerprint of runs.Run. each: sequences that an example is made of.
     """
-    repo = hub.repository(args) if args.push_to_hub and processes.IS_MAIN else ""
+    repo = hub.repository(args) if args.push_to_hub and runs.IS_MAIN else ""
     partial = runs.start(args, memory.fit(base, args, each))
     args.push_to_hub = False  # the trainer would push the folder of a run that is not finished
     run = runs.Run(
@@ -44,25 +44,25 @@ def train(run: runs.Run, trainer, score: Callable = evaluation.score_answer, wat
     trainer.args.logging_nan_inf_filter = False  # it would hide a loss that is not a number, and the run would go on
     _train(trainer, run.partial, run.args.resume)
     output = Path(run.args.output)
-    with processes.whole_model(trainer):
-        if processes.IS_MAIN:
+    with runs.whole_model(trainer):
+        if runs.IS_MAIN:
             facts = models.save_model(trainer, run.tokenizer, run.partial, run.base) | shown.results()
             runs.finish(run.args, base=run.base, tags=run.tag_set, fingerprint=run.fingerprint, **facts)
             (output / hub.CARD).write_text(hub.card(output))  # in place of the trainer's
-        processes.wait()
+        runs.wait()
     if run.repo:  # the main process alone has it, and the others do not wait for its upload
         hub.push(output, run.repo, run.args.hub_revision)
 
 
 def _train(trainer, partial: Path, resume: bool) -> None:
     """Train from the newest checkpoint if there is one; one that was saved at the last step is only loaded."""
-    if not processes.IS_MAIN:
-        processes.wait()  # until the main process has removed what is damaged
+    if not runs.IS_MAIN:
+        runs.wait()  # until the main process has removed what is damaged
     checkpoint = checkpoints.newest(partial) if resume else None
     state = json.loads((checkpoint / "trainer_state.json").read_text()) if checkpoint else {"global_step": -1}
-    if processes.IS_MAIN:
+    if runs.IS_MAIN:
         runs.trim_logs(partial, state["global_step"])
-        processes.wait()
+        runs.wait()
     if checkpoint is None:
         trainer.train()
         return
