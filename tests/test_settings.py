@@ -102,7 +102,7 @@ def test_an_edited_value_is_used_by_its_profile_and_the_command_line_wins(tmp_pa
         (GRPO, ["--vllm_gpu_memory_utilization", 1.5], "at most 1"),
         (GRPO, ["--profile", "huge"], "tiny or gpu"),
         (GRPO, ["--no_such_option", 1], "--no_such_option"),
-        (GRPO, ["--learning", 0.1], "--learning"),
+        (GRPO, ["--learning_rat", 0.1], "--learning_rat; did you mean learning_rate?"),
         (SFT, ["--max_length", 0], "--max_length 0: choose at least 1"),
         (INTUITOR, ["--reward", "gut"], "--reward gut: choose intuitor, self_certainty"),
         ("GRPO_indomain/GRPO-Control.py", ["--reward", "gut"], "--reward gut: choose random, format"),
