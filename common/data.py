@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from common import answers, prompts, runs
 
-INSTALL_BFCL = "pip install -r requirements.txt, then pip install --no-deps -r requirements/bfcl.txt"
+INSTALL_BFCL = "pip install -r requirements/bfcl-imports.txt, then pip install --no-deps -r requirements/bfcl.txt"
 LETTERS = string.ascii_uppercase
 OPTION = re.compile(r"^([A-Z])\) (.+)$", re.MULTILINE)
 THINK_TAG = re.compile(r"</?think>")
