@@ -134,6 +134,7 @@ def _load(base: str, **how):
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
+    runs.keep_memory()
     root = base
     try:
         root, adapter = lora.source(base)

@@ -425,7 +425,7 @@ def whole_model(trainer):
         yield
 
 
-def keep_freed_memory() -> None:
+def keep_memory() -> None:
     """Make glibc keep freed memory, which it would return to the system and fetch again for each large tensor."""
     with contextlib.suppress(OSError, AttributeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt

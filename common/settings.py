@@ -196,7 +196,6 @@ def run(main: Callable, args_class, description: str, output: Callable | None = 
     Of several processes the main one goes first: the others begin when it has checked everything in runs.start().
     """
     args = parse(args_class, description, output)
-    runs.keep_freed_memory()
     if runs.PROCESSES > 1 and not hasattr(args, "per_device_train_batch_size"):
         runs.fail("this script runs in one process; start it without accelerate launch")
     if not runs.IS_MAIN:

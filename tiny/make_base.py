@@ -434,6 +434,7 @@ def main(args):
         runs.fail("pretraining of the base cannot be resumed; leave --resume out")
     partial, started = runs.start(args), time.time()
     torch.set_num_threads(args.threads)
+    runs.keep_memory()
     tokenizer = build_tokenizer(args.seed)
     model, figures = pretrain(tokenizer, args)
     figures |= {
