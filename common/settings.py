@@ -78,22 +78,6 @@ RANGES = {  # of settings that mean the same everywhere, options of the trainer'
     Range(low=1, off=-1): "max_steps",
     Range(low=2): "num_generations save_total_limit",  # the last checkpoint, and one before in case that is damaged
 }
-GROUPS = {  # of --help; settings in none of them come first
-    "sampling": """
-        temperature top_p top_k num_generations max_completion_length max_prompt_tokens samples greedy max_new_tokens
-        pass_k pass_rows max_reply_tokens max_turn_steps""",
-    "memory and engine": """
-        load_in_4bit per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps batch_size
-        gradient_checkpointing bf16 skip_no_signal dataloader_pin_memory max_length prompt_room use_vllm vllm_mode
-        vllm_max_model_length vllm_gpu_memory_utilization vllm_importance_sampling_mode
-        vllm_importance_sampling_clip_max""",
-    "logging and checkpoints": """
-        logging_steps save_strategy save_steps save_total_limit eval_strategy eval_steps load_best_model_at_end
-        metric_for_best_model heldout_every heldout_rows patience show report_to push_to_hub hub_model_id""",
-    "files and folders": """
-        config base checkpoints dataset output results completions folder outputs profile resume overwrite boolq
-        commonsense_qa arc_challenge gsm8k openmath dapo math500""",
-}
 
 
 class Reason(str):
@@ -179,15 +163,21 @@ def default_profile() -> str:
     return "gpu" if torch.cuda.is_available() else "tiny"
 
 
-def settings_of(args_class) -> dict[str, Reason]:
-    """The fields made by setting(): first those of the script, then those of its base classes in common/."""
+def grouped_settings(args_class) -> tuple[dict[str, Reason], dict[str, Reason]]:
+    """The fields made by setting(): those of the script, and those of its base classes in common/."""
     help_lines = {f.name: f.metadata.get("help") for f in dataclasses.fields(args_class)}
-    reasons = {}
+    own, shared = {}, {}
     for owner in args_class.__mro__:
+        group = shared if owner.__module__.startswith("common.") else own
         for name in owner.__dict__.get("__annotations__", {}):
-            if isinstance(help_lines.get(name), Reason):
-                reasons.setdefault(name, help_lines[name])
-    return reasons
+            if isinstance(help_lines.get(name), Reason) and name not in own and name not in shared:
+                group[name] = help_lines[name]
+    return own, shared
+
+
+def settings_of(args_class) -> dict[str, Reason]:
+    own, shared = grouped_settings(args_class)
+    return own | shared
 
 
 def run(main: Callable, args_class, description: str, output: Callable | None = None) -> None:
@@ -351,24 +341,15 @@ def shown(value) -> str:
 def help_text(args_class, description: str) -> str:
     """The docstring, then a line per setting: value, value in the tiny profile if different, reason."""
     fields = {f.name: f for f in dataclasses.fields(args_class)}
-    rest = "rewards and learning" if "learning_rate" in fields else "what is done"
-    group_of = {name: group for group, names in GROUPS.items() for name in names.split()}
-    rows = {group: [] for group in (rest, *GROUPS)}
-    for name, reason in settings_of(args_class).items():
-        default = fields[name].default
-        if default is dataclasses.MISSING:
-            default = fields[name].default_factory()
-        value = shown(default)
-        if reason.tiny is not None:
-            value += f" | {shown(reason.tiny)}"
-        rows[group_of.get(name, rest)].append((f"--{name}", value, reason.replace("%%", "%")))
-    all_rows = sum(rows.values(), [])
-    name_width = min(36, max(len(name) for name, _, _ in all_rows))
-    value_width = min(36, max(len(value) for _, value, _ in all_rows))
     lines = [inspect.cleandoc(description), "", "value | value with --profile tiny, if different"]
-    for group, group_rows in rows.items():
-        if group_rows:
-            lines += ["", group]
-        for name, value, reason in group_rows:
-            lines.append(f"  {name:{name_width}}  {value:{value_width}}  {reason}")
+    for heading, group in zip(("of this script", "of other scripts too"), grouped_settings(args_class)):
+        lines += ["", heading]
+        for name, reason in group.items():
+            default = fields[name].default
+            if default is dataclasses.MISSING:
+                default = fields[name].default_factory()
+            value = shown(default)
+            if reason.tiny is not None:
+                value += f" | {shown(reason.tiny)}"
+            lines.append(f"  {'--' + name:29} {value:25} {reason.replace('%%', '%')}")
     return "\n".join([*lines, "", "--help_all also lists every option of the trainer's config."])
