@@ -85,6 +85,95 @@ def extract_solution(text: str, tags: Tags = THESIS) -> str | None:
     return solution if text.rfind(tags.work_close) < start and 0 < len(solution) <= MAX_CHARS else None
 
 
+# A flexible answer: where its text may begin, and how far from the end of a completion it is looked for.
+BOXED = re.compile(r"\\boxed\s*\{")
+MARK = re.compile(r"####|\banswer\b(?:\s+is)?[\s*_]*:|\banswer\s+is\b", re.IGNORECASE)
+TAIL = 2_000  # characters
+VALUE = re.compile(rf"(?<![0-9.A-Za-z])([+-]?)(?:\\?[$£€])?{UNSIGNED}(?:/{UNSIGNED})?(?![0-9])")
+CHOICE = re.compile(r"(?<![A-Za-z\\])[A-Z](?![A-Za-z'])|\b(?:yes|no|true|false)\b", re.IGNORECASE)
+
+
+def extract_flexible(text: str, truth: str, tags: Tags = THESIS) -> str | None:
+    """The answer of a completion wherever it stands, or None; for the score `flexible`.
+
+    The tagged answer if there is one; else what follows the last \\boxed{, else the last "####" or "answer:". Of that,
+    or without a mark of the whole text, the last value counts: of a truth "x=2, y=-3" the last value of each unknown,
+    of a number the last number, of a letter or of yes and no the last one of them. Only the kind of the truth is used.
+    So a list of guesses is one answer, its last. Any other kind of truth is compared with the marked text as a whole.
+    Never raises; only the last 2,000 characters are read.
+    """
+    if not isinstance(text, str):
+        return None
+    if (tagged := extract_solution(text, tags)) is not None:
+        return tagged
+    tail = text[-TAIL:]
+    for tag in tags:
+        tail = tail.replace(tag, "\n")
+    marked = _marked(tail)
+    region = tail if marked is None else marked
+    values = named_values(truth)
+    if values is None:
+        if CHOICE.fullmatch(truth.strip()):
+            return _last_choice(region, truth.strip())
+        return marked
+    if "" in values:
+        return _last_number(region)
+    found = {name: _last_assigned(region, name) for name in values}
+    if None in found.values():
+        return marked
+    return ", ".join(f"{name}={value}" for name, value in found.items())
+
+
+def _marked(text: str) -> str | None:
+    """The rest of the line after the last mark of an answer, or the content of the last box; None without one."""
+    boxes = list(BOXED.finditer(text))
+    if boxes:
+        return _braced(text[boxes[-1].end() :])
+    marks = list(MARK.finditer(text))
+    if not marks:
+        return None
+    rest = text[marks[-1].end() :].strip()
+    line = rest.split("\n")[0].strip(" *_`")
+    return line[:MAX_CHARS] or None
+
+
+def _braced(text: str) -> str | None:
+    """The text up to the brace that closes the one before it; None where none does."""
+    depth = 1
+    for place, character in enumerate(text[: MAX_CHARS + 1]):
+        if character == "{":
+            depth += 1
+        elif character == "}":
+            depth -= 1
+        if depth == 0:
+            return text[:place].strip() or None
+    return None
+
+
+def _last_number(text: str) -> str | None:
+    """The last number of a text as it can be compared: without a currency sign."""
+    numbers = [match[0] for match in VALUE.finditer(text)]
+    return re.sub(r"[\\$£€]", "", numbers[-1]) if numbers else None
+
+
+def _last_assigned(text: str, name: str) -> str | None:
+    """The value at the end of the last chain of equations that begins with a name: -4 of "y = 48/-12 = -4, so"."""
+    places = [match.end() for match in re.finditer(rf"(?<![A-Za-z\\]){re.escape(name)}\s*=(?!=)", text)]
+    if not places:
+        return None
+    chain = re.split(r",(?![0-9]{3})|;|\n|\band\b", text[places[-1] :][:MAX_CHARS].lstrip())[0]
+    return _last_number(chain)
+
+
+def _last_choice(text: str, truth: str) -> str | None:
+    """The last letter of an option, or the last yes or no, whichever kind the truth is."""
+    letter = len(truth) == 1
+    choices = [match[0] for match in CHOICE.finditer(text) if (len(match[0]) == 1) == letter]
+    if letter:
+        choices = [choice for choice in choices if choice.isupper()]
+    return choices[-1] if choices else None
+
+
 def is_correct(solution: str | None, truth: str) -> bool:
     """Whether the solution has the truth's mathematical value; False if either cannot be parsed. Never raises."""
     if not all(isinstance(text, str) and 0 < len(text) <= MAX_CHARS for text in (solution, truth)):

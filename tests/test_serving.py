@@ -1,4 +1,4 @@
-"""demo/serving.md: its commands as they stand there; many requests at once, malformed ones among them."""
+"""docs/serving.md: its commands as they stand there; many requests at once, malformed ones among them."""
 
 import concurrent.futures
 import contextlib
@@ -21,7 +21,7 @@ from conftest import BASE, ROOT
 from common import calls, prompts
 from ToolUse.tooluse import conversations
 
-PAGE = (ROOT / "demo" / "serving.md").read_text()
+PAGE = (ROOT / "docs" / "serving.md").read_text()
 MATHS, TOOLS = "outputs/GRPO-1K", "outputs/SFT_tools"
 
 

@@ -1,4 +1,4 @@
-"""demo/serving.md: the commands of vLLM as they stand there, on its CPU build."""
+"""docs/serving.md: the commands of vLLM as they stand there, on its CPU build."""
 
 from pathlib import Path
 
