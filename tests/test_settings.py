@@ -14,7 +14,8 @@ from common import runs, settings
 SCRIPTS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("[SGB]*/*.py"))
 CREATE, INTUITOR = "SFT/dataset_creation.py", "GRPO_outdomain/GRPO-Intuitor.py"
 TESTS = ["GRPO_indomain/GRPO_test.py", "GRPO_outdomain/GRPO_outdomain_test.py"]
-TOOL_SCRIPTS = ["ToolUse/SFT_tools.py", "ToolUse/DPO_tools.py", "ToolUse/tools_evaluate.py", "ToolUse/run_examples.py"]
+OTHERS = ["ToolUse/SFT_tools.py", "ToolUse/DPO_tools.py", "ToolUse/tools_evaluate.py", "ToolUse/run_examples.py"]
+OTHERS += ["demo/app.py", "resources/make_tables.py", "tiny/make_base.py"]
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "sympy", "matplotlib"}
 
 
@@ -75,9 +76,7 @@ def test_a_file_of_settings_is_overridden_by_the_command_line(tmp_path):
         assert (args.learning_rate, args.reward_weights, args.bf16) == (1e-5, [1.0, 2.0], True)
 
 
-@pytest.mark.parametrize(
-    "script", [*SCRIPTS, *TOOL_SCRIPTS, "demo/app.py", "resources/make_tables.py", "tiny/make_base.py"]
-)
+@pytest.mark.parametrize("script", [*SCRIPTS, *OTHERS])
 def test_every_script_takes_a_file_of_settings_and_names_an_unknown_key(script, tmp_path):
     (tmp_path / "a.yaml").write_text("profil: tiny\n")
     one_line(call(script, "--config", tmp_path / "a.yaml"), "unknown key profil", "did you mean profile?")
