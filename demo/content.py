@@ -252,7 +252,7 @@ def rewards(script: str, row: dict, text: str, ids: list[int], checkpoint: Check
     if any("certainties" in inspect.signature(function).parameters for function in functions):
         from trl import GRPOConfig
 
-        config = GRPOConfig(str(runs.OUTPUTS), bf16=False, use_cpu=True, per_device_train_batch_size=1)
+        config = GRPOConfig(bf16=False, use_cpu=True, per_device_train_batch_size=2, num_generations=2)
         columns["certainties"] = certainty.measure(model, tokenizer, config, columns["prompts"], [ids], [tag_set])
     weights = [1.0] * len(functions)
     setting = getattr(module.Args, "__dataclass_fields__", {}).get("reward_weights")
