@@ -237,7 +237,7 @@ def test_every_training_script_offers_the_hub_and_curves(script):
 def test_a_run_is_pushed_once_when_it_is_finished(script, stand_in, linear_data, sft, tmp_path):
     from transformers import AutoModelForCausalLM
 
-    words = ["--dataset", linear_data, "--output", tmp_path / "mine", *FEW[script], "--push_to_hub"]
+    words = ["--dataset", linear_data, "--output", tmp_path / "mine", *FEW[script], "--max_steps", 2, "--push_to_hub"]
     words += ["--base", sft] if script == GRPO else []
     done = call(script, *words)
     assert done.returncode == 0 and "pushed" in done.stdout, done.stderr

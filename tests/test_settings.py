@@ -100,6 +100,13 @@ def test_an_edited_value_is_used_by_its_profile_and_the_command_line_wins(tmp_pa
     "script, words, said",
     [
         (GRPO, ["--learning_rate", "nan"], "--learning_rate nan: choose more than 0"),
+        (GRPO, ["--gradient_accumulation_steps", 0], "--gradient_accumulation_steps 0: choose at least 1"),
+        (GRPO, ["--save_steps", -2], "--save_steps -2.0: choose more than 0"),
+        (SFT, ["--num_train_epochs", 0], "--num_train_epochs 0.0: choose more than 0"),
+        (SFT, ["--warmup_steps", -1], "--warmup_steps -1.0: choose at least 0"),
+        ("BFCL/GRPO_BFCL_v1.py", ["--reward_weights", "nan", 1, 1, 1, 1], "--reward_weights nan"),
+        ("BFCL/GRPO_BFCL_v2.py", ["--max_turn_steps", 0], "--max_turn_steps 0"),
+        (TESTS[0], ["--pass_k", -1], "--pass_k -1"),
         (GRPO, ["--learning_rate", 0], "--learning_rate 0.0"),
         (GRPO, ["--learning_rate", -0.1], "--learning_rate -0.1"),
         (GRPO, ["--weight_decay", "nan"], "--weight_decay nan"),
