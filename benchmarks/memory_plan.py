@@ -22,21 +22,25 @@ ROWS = {
 }
 
 
-def cell(shape: memory.Shape, asked: memory.Settings, card: int) -> str:
+def cell(shape: memory.Shape, settings: memory.Settings, card: int) -> str:
     """Memory at the peak in GB, and the micro-batch where it is smaller than the script's."""
-    plan = memory.plan(shape, asked, 0.97 * card * memory.GB)  # the driver keeps some
+    plan = memory.plan(shape, settings, 0.97 * card * memory.GB)  # the driver keeps some
     if plan is None:
         return "-"
-    smaller = f", {plan.accumulation} x {plan.batch}" if plan.batch < asked.batch else ""
-    return f"{plan.total() / memory.GB:.0f}{smaller}{', asleep' if plan.sleep else ''}"
+    text = f"{plan.total() / memory.GB:.0f}"
+    if plan.batch < settings.batch:
+        text += f", {plan.accumulation} x {plan.batch}"
+    if plan.sleep:
+        text += ", asleep"
+    return text
 
 
 def main() -> None:
     print("| calculated, GB | " + " | ".join(f"{card} GB" for card in CARDS) + " |")
     print("|---" * (len(CARDS) + 1) + "|")
     for base in BASES:
-        for name, asked in ROWS.items():
-            cells = [cell(memory.QWEN3[base], asked, card) for card in CARDS]
+        for name, settings in ROWS.items():
+            cells = [cell(memory.QWEN3[base], settings, card) for card in CARDS]
             print(f"| {base.split('/')[1].removesuffix('-Base')}, {name} | {' | '.join(cells)} |")
 
 

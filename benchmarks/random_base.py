@@ -16,11 +16,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import memory, runs, settings
 from common.settings import setting
 
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>"]
-SPECIAL += ["<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>"]
-SPECIAL += ["<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"]
-ORDINARY = ["<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>"]
-ORDINARY += ["<|repo_name|>", "<|file_sep|>", "<tool_response>", "</tool_response>", "<think>", "</think>"]
+SPECIAL = """
+    <|endoftext|> <|im_start|> <|im_end|> <|object_ref_start|> <|object_ref_end|> <|box_start|> <|box_end|>
+    <|quad_start|> <|quad_end|> <|vision_start|> <|vision_end|> <|vision_pad|> <|image_pad|> <|video_pad|>""".split()
+ORDINARY = """
+    <tool_call> </tool_call> <|fim_prefix|> <|fim_middle|> <|fim_suffix|> <|fim_pad|> <|repo_name|> <|file_sep|>
+    <tool_response> </tool_response> <think> </think>""".split()
 SMALL = memory.Shape(layers=2, hidden=32, heads=2, kv_heads=1, head=32, feedforward=64)  # 5 million weights, for tests
 
 
@@ -37,18 +38,23 @@ def tokenizer():
     from transformers.convert_slow_tokenizer import TikTokenConverter
     from trl.chat_template_utils import qwen3_chat_template
 
-    found = importlib.util.find_spec("qwen_agent").submodule_search_locations[0]
-    vocabulary, merges = TikTokenConverter().extract_vocab_merges_from_model(f"{found}/utils/qwen.tiktoken")
-    added = {len(vocabulary) + i: (token, token in SPECIAL) for i, token in enumerate(SPECIAL + ORDINARY)}
-    made = Qwen2Tokenizer(
+    package = importlib.util.find_spec("qwen_agent")
+    if package is None:
+        runs.fail("the vocabulary comes with qwen-agent: pip install -r requirements/bfcl-imports.txt")
+    file = f"{package.submodule_search_locations[0]}/utils/qwen.tiktoken"
+    vocabulary, merges = TikTokenConverter().extract_vocab_merges_from_model(file)
+    added_tokens = {}
+    for number, token in enumerate(SPECIAL + ORDINARY, len(vocabulary)):
+        added_tokens[number] = AddedToken(token, normalized=False, special=token in SPECIAL)
+    qwen = Qwen2Tokenizer(
         vocab=vocabulary,
         merges=merges,
         pad_token=SPECIAL[0],
         extra_special_tokens=SPECIAL[1:],
-        added_tokens_decoder={i: AddedToken(text, normalized=False, special=own) for i, (text, own) in added.items()},
+        added_tokens_decoder=added_tokens,
     )
-    made.chat_template = qwen3_chat_template
-    return made
+    qwen.chat_template = qwen3_chat_template
+    return qwen
 
 
 def save(folder: Path, shape: memory.Shape, seed: int = 0) -> Path:

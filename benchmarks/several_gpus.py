@@ -22,22 +22,30 @@ from common.memory import QWEN3
 
 MODEL = QWEN3["Qwen/Qwen3-4B-Base"]
 WEIGHTS = MODEL.linear() + MODEL.embeddings()
-PROMPT, MEAN, LONGEST = 100, 800, 1536
-OPERATIONS, BYTES, WITHIN, BETWEEN = 0.4 * 989e12, 0.6 * 3.35e12, 300e9, 40e9  # a second
+PROMPT = 100  # tokens
+MEAN = 800
+LONGEST = 1536
+OPERATIONS = 0.4 * 989e12  # a second
+BYTES = 0.6 * 3.35e12  # a second
+WITHIN = 300e9  # bytes a second between the GPUs of a machine
+BETWEEN = 40e9  # bytes a second between machines
 MACHINE = 8  # GPUs
 
 
 def update(gpus: int, completions: int) -> dict[str, float]:
     """Seconds of each part of an update of that many completions."""
-    each = completions / gpus
+    on_one = completions / gpus
     cached = PROMPT + MEAN / 2  # tokens of a completion that is being written, on average
-    link = float("inf") if gpus == 1 else WITHIN if gpus <= MACHINE else BETWEEN
-    return {
+    gradient = 2 * 4 * MODEL.lora(32)
+    seconds = {
         # After the mean length half of the completions are finished; the rest goes on to the longest.
-        "generation": (LONGEST * 2 * WEIGHTS + MEAN * each * cached * MODEL.cache()) / BYTES,
-        "training": 8 * WEIGHTS * each * (PROMPT + MEAN) / OPERATIONS,
-        "all-reduce": 2 * 4 * MODEL.lora(32) / link,
+        "generation": (LONGEST * 2 * WEIGHTS + MEAN * on_one * cached * MODEL.cache()) / BYTES,
+        "training": 8 * WEIGHTS * on_one * (PROMPT + MEAN) / OPERATIONS,
+        "all-reduce": 0.0,
     }
+    if gpus > 1:
+        seconds["all-reduce"] = gradient / (WITHIN if gpus <= MACHINE else BETWEEN)
+    return seconds
 
 
 def main() -> None:

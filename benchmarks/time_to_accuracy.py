@@ -44,53 +44,59 @@ class Args(settings.ProfileArgs):
     slack: float = setting(2.0, "points below what both reach in the end", low=0)
 
 
-def train(setup: dict, updates: int, seconds: float) -> list[dict]:
+def train(setup: dict, updates: int, seconds: float = float("inf")) -> list[dict]:
     """step, seconds so far and accuracy of a run, until the updates are done or the seconds are over."""
-    peer, curve = Peer(setup), []
-    curve.append({"step": 0, "seconds": 0.0, "accuracy": peer.ready["accuracy"]})
+    peer = Peer(setup)
+    curve = [{"step": 0, "seconds": 0.0, "accuracy": peer.ready["accuracy"]}]
     while curve[-1]["step"] < updates and curve[-1]["seconds"] < seconds:
-        told = peer.update()
-        curve.append({"step": told["step"], "seconds": told["sum"], "accuracy": told["accuracy"]})
+        update = peer.update()
+        curve.append({"step": update["step"], "seconds": update["sum"], "accuracy": update["accuracy"]})
     peer.end()
     return [point for point in curve if point["accuracy"] is not None]
 
 
-def reached(curve: list[dict], accuracy: float) -> float | None:
-    """The first seconds with at least that accuracy."""
-    return next((point["seconds"] for point in curve if point["accuracy"] >= accuracy), None)
+def curves_of(seed: int, base: str, folder: str, args) -> dict[str, list[dict]]:
+    """The three runs of a seed."""
+    import torch
+
+    setup = {"script": str(runs.resolve(args.script)), "recipe": True, "heldout": args.every, "plain": None}
+    setup |= {"heldout_rows": args.heldout_rows, "tokens": args.tokens, "dataset": args.dataset}
+    words = ["--profile", args.profile, "--base", base, "--dataset", args.dataset, "--seed", str(seed)]
+    words += ["--output", f"{folder}/out", "--max_steps"]
+    recipe = [*words, str(args.updates)]
+    # Peer measures held-out accuracy itself, and nothing is saved.
+    ours = [*recipe, "--save_strategy", "no", "--heldout_every", str(10**6), "--heldout_rows", "1"]
+    precision = {} if torch.cuda.is_available() else {"bf16": False}
+    curves = {"ours": train(setup | {"words": ours}, args.updates)}
+    plain = setup | {"plain": precision}
+    curves["TRL"] = train(plain | {"words": recipe}, args.updates)
+    own = plain | {"recipe": False, "words": [*words, str(10**4)], "heldout": 8 * args.every}
+    curves["TRL, its hyperparameters"] = train(own, 10**4, seconds=curves["TRL"][-1]["seconds"])
+    return curves
 
 
 def main(args):
-    import torch
-
-    base, made = runs.require_base(args.base, "python SFT/SFT_train.py"), []
-    precision = {} if torch.cuda.is_available() else {"bf16": False}
+    base = runs.require_base(args.base, "python SFT/SFT_train.py")
+    seeds = []
     for seed in args.seeds:
         with tempfile.TemporaryDirectory() as folder:
-            common = {"script": str(runs.resolve(args.script)), "recipe": True, "heldout": args.every}
-            common |= {"heldout_rows": args.heldout_rows, "tokens": args.tokens, "dataset": args.dataset}
-            words = ["--profile", args.profile, "--base", base, "--dataset", args.dataset, "--seed", str(seed)]
-            words += ["--output", f"{folder}/out", "--max_steps"]
-            alone = ["--save_strategy", "no", "--heldout_every", str(10**6), "--heldout_rows", "1"]
-            recipe = [*words, str(args.updates)]
-            curves = {"ours": train({**common, "plain": None, "words": [*recipe, *alone]}, args.updates, 1e9)}
-            curves["TRL"] = train({**common, "plain": precision, "words": recipe}, args.updates, 1e9)
-            longest, many = curves["TRL"][-1]["seconds"], str(10**4)
-            own = {**common, "recipe": False, "plain": precision, "words": [*words, many], "heldout": 8 * args.every}
-            curves["TRL, its hyperparameters"] = train(own, 10**4, longest)
-        wanted = min(max(point["accuracy"] for point in curves[name]) for name in ("ours", "TRL")) - args.slack / 100
-        times = {name: reached(curve, wanted) for name, curve in curves.items()}
-        made.append({"seed": seed, "accuracy": wanted, "seconds": times, "curves": curves})
-        print(f"seed {seed}: {wanted:.1%} after " + ", ".join(
-            f"{name} {seconds:.1f} s" if seconds is not None else
-            f"{name} not within {curves[name][-1]['seconds']:.1f} s ({curves[name][-1]['accuracy']:.1%})"
-            for name, seconds in times.items()
-        ))  # fmt: skip
-    ratio = statistics.median(row["seconds"]["TRL"] / row["seconds"]["ours"] for row in made)
-    print(f"TRL / ours: {ratio:.2f}, median of {len(made)} seeds")
+            curves = curves_of(seed, base, folder, args)
+        best = [max(point["accuracy"] for point in curves[name]) for name in ("ours", "TRL")]
+        accuracy = min(best) - args.slack / 100
+        seconds = {}
+        print(f"seed {seed}: seconds until {accuracy:.1%}")
+        for name, curve in curves.items():
+            reached = [point["seconds"] for point in curve if point["accuracy"] >= accuracy]
+            seconds[name] = reached[0] if reached else None
+            last = curve[-1]
+            missed = f"not within {last['seconds']:.1f} ({last['accuracy']:.1%})"
+            print(f"  {name}: {f'{reached[0]:.1f}' if reached else missed}")
+        seeds.append({"seed": seed, "accuracy": accuracy, "seconds": seconds, "curves": curves})
+    ratio = statistics.median(row["seconds"]["TRL"] / row["seconds"]["ours"] for row in seeds)
+    print(f"TRL / ours: {ratio:.2f}, median of {len(seeds)} seeds")
     facts = {"command": runs.command_line(), "commit": runs.commit(), "machine": machine(), "ratio": ratio}
     RESULTS.parent.mkdir(exist_ok=True)
-    runs.write_json(RESULTS, {**facts, "heldout_rows": args.heldout_rows, "seeds": made})
+    runs.write_json(RESULTS, {**facts, "heldout_rows": args.heldout_rows, "seeds": seeds})
 
 
 if __name__ == "__main__":

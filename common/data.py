@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from common import kinds, prompts, runs
 
-INSTALL_BFCL = "pip install -r requirements.txt, then pip install --no-deps -r requirements/bfcl.txt"
+INSTALL_BFCL = "pip install -r requirements/bfcl-imports.txt, then pip install --no-deps -r requirements/bfcl.txt"
 SPLITS = ("train", "validation", "test")
 CREATION = "python SFT/dataset_creation.py --dataset"
 BFCL_CREATION = "python BFCL/BFCL_dataset_creation.py --kind"

@@ -9,27 +9,57 @@ from pathlib import Path
 from common import evaluation, prompts, runs
 
 CARD = "README.md"
-FILES = (  # what loads a model and its tokenizer; no adapter, optimizer, log or run.json, which holds local paths
-    *("model*.safetensors", "model.safetensors.index.json", "config.json", "generation_config.json"),
-    *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja"),
-)
+# What loads a model and its tokenizer; no adapter, optimizer, log or run.json, which holds local paths.
+FILES = """
+    model*.safetensors model.safetensors.index.json config.json generation_config.json tokenizer* vocab.json merges.txt
+    special_tokens_map.json added_tokens.json chat_template.jinja"""
 USE = """```python
 from transformers import pipeline
 
 messages = [{messages}]
-answer = pipeline("text-generation", model="{name}")(messages, {how}max_new_tokens=512)
+answer = pipeline("text-generation", model="{name}")(messages, {options}max_new_tokens=512)
 print(answer[0]["generated_text"][-1]["content"])
 ```"""
+PAGE = """# {name}
+
+{lineage}, made in order by
+
+{commands}
+
+The last of these took {seconds:.0f} seconds on {device}. Seed {seed}, commit {commit}, {versions}.
+
+## Figures
+
+{figures}
+
+## Base and data
+
+Base: {base}. Data set: {dataset}, fingerprint {fingerprint}.
+
+## Use
+
+{use}
+
+## Limits
+
+- One run with one seed; another seed ends elsewhere, often by several points.
+- The intervals are Wilson's, over the problems; they leave out the differences between seeds.
+- The validation problems were watched during training, so a setting may have been chosen by them.
+- Rounded to bfloat16, the weights hold {update_kept:.0%} of the last update.
+- Nothing else was measured: no other task or language, no safety. The licence is that of the base.
+"""
 
 
 def repository(args) -> str:
     """The full name of the repository to push to, made unless it is there; ends the script where that is impossible."""
     from huggingface_hub import HfApi, get_token
+    from huggingface_hub.utils import validate_repo_id
 
     if get_token() is None:
         runs.fail("no token for the hub: log in with: hf auth login, or set HF_TOKEN; then repeat the command")
+    name = args.hub_model_id or Path(args.output).name
     with reached():
-        name = args.hub_model_id or Path(args.output).name
+        validate_repo_id(name)
         return HfApi().create_repo(name, private=args.hub_private_repo or None, exist_ok=True).repo_id
 
 
@@ -37,11 +67,12 @@ def push(folder: Path, repo: str, revision: str | None = None, rows: list[dict] 
     """Push a finished output in one commit, all or nothing: FILES and the card. rows: of results.csv, for the card."""
     from huggingface_hub import CommitOperationAdd, HfApi
 
-    added = [CommitOperationAdd(path.name, path) for path in files(folder)]
-    added.append(CommitOperationAdd(CARD, card(folder, rows, repo).encode()))
-    with reached(f"; {runs.shown(folder)} is whole, push it with: python demo/push_to_hub.py {runs.shown(folder)}"):
-        done = HfApi().create_commit(repo, added, commit_message=f"{folder.name}, finished", revision=revision)
-    print(f"pushed {runs.shown(folder)}: {done.repo_url}")
+    operations = [CommitOperationAdd(path.name, path) for path in files(folder)]
+    operations.append(CommitOperationAdd(CARD, card(folder, rows, repo).encode()))
+    name = runs.shown(folder)
+    with reached(f"; {name} is whole, push it with: python demo/push_to_hub.py {name}"):
+        commit = HfApi().create_commit(repo, operations, commit_message=f"{folder.name}, finished", revision=revision)
+    print(f"pushed {name}: {commit.repo_url}")
 
 
 @contextlib.contextmanager
@@ -54,8 +85,10 @@ def reached(after: str = ""):
         yield
     except errors.HfHubHTTPError as error:
         code = error.response.status_code
-        why = "the token may not write there" if code in (401, 403) else error.server_message or "no reason given"
-        runs.fail(f"the hub refuses ({code}): {why}; check the token and --hub_model_id{after}")
+        reason = error.server_message or "no reason given"
+        if code in (401, 403):
+            reason = "the token may not write there"
+        runs.fail(f"the hub refuses ({code}): {reason}; check the token and --hub_model_id{after}")
     except errors.HFValidationError as error:
         runs.fail(f"--hub_model_id is no name of a repository: {error}")
     except (httpx.HTTPError, OSError) as error:  # no network, or HF_HUB_OFFLINE
@@ -63,34 +96,40 @@ def reached(after: str = ""):
 
 
 def files(folder: Path) -> list[Path]:
-    return sorted({path for pattern in FILES for path in folder.glob(pattern)})
+    paths = set()
+    for pattern in FILES.split():
+        paths.update(folder.glob(pattern))
+    return sorted(paths)
 
 
 def measured(folder: Path, args) -> list[dict]:
     """The rows of results.csv that were measured on this checkpoint, not on an earlier one of the same name."""
     facts = evaluation.checkpoint_facts(str(folder), args)
     facts = {name: str(facts[name]) for name in ("script", "seed", "base")}
-    found = []
+    rows = []
     for row in evaluation.read_rows(evaluation.results_path(args)):
         key = {name: row[name] for name in evaluation.KEY}
         if facts.items() <= row.items() and evaluation.is_tested(key, str(folder), args):
             correct = [line["correct"] for line in runs.read_jsonl(evaluation.completions_file(key, args))]
             if f"{sum(correct) / len(correct):.4f}" == row["accuracy"]:  # not a row that git put back
-                found.append(row)
-    return found
+                rows.append(row)
+    return rows
 
 
-def public(words: str) -> str:
+def public(command: str) -> str:
     """A command without the paths of this machine: of a path outside of the repo only its name is left."""
-
-    def shown(word: str) -> str:
+    words = []
+    for word in shlex.split(command):
         option, sign, value = word.rpartition("=")
-        if "://" in value:
-            return f"{option}{sign}URL"
         path = Path(os.path.normpath(runs.ROOT / Path(value).expanduser()))
-        return f"{option}{sign}{runs.shown(path) if path.is_relative_to(runs.ROOT) else path.name}"
-
-    return shlex.join(map(shown, shlex.split(words)))
+        if "://" in value:
+            value = "URL"
+        elif path.is_relative_to(runs.ROOT):
+            value = runs.shown(path)
+        else:
+            value = path.name
+        words.append(f"{option}{sign}{value}")
+    return shlex.join(words)
 
 
 def stages(folder: Path) -> tuple[str, list[dict]]:
@@ -98,66 +137,83 @@ def stages(folder: Path) -> tuple[str, list[dict]]:
 
     Without those of stages that were made again since: their commands need not be those that led here.
     """
-    made, base, before = [], str(folder), float("inf")
-    while (record := runs.resolve(base) / "run.json").exists() and "base" in (facts := json.loads(record.read_text())):
-        if record.stat().st_mtime <= before:
-            made, before = [facts, *made], record.stat().st_mtime
+    records = []
+    base = str(folder)
+    last_change = float("inf")
+    while "base" in (facts := runs.read_record(runs.resolve(base)) or {}):
+        changed = (runs.resolve(base) / "run.json").stat().st_mtime
+        if changed <= last_change:
+            records.insert(0, facts)
+            last_change = changed
         base = facts["base"]
-    return base if base.count("/") == 1 and not runs.resolve(base).exists() else Path(base).name, made
+    is_hub_name = base.count("/") == 1 and not runs.resolve(base).exists()
+    return base if is_hub_name else Path(base).name, records
 
 
 def card(folder: Path, rows: list[dict] = (), repo: str = "") -> str:
-    """The model card of a finished output: figures with intervals and commands, base, data, limits."""
-    first, made = stages(folder)
-    facts, name = made[-1], folder.name
-    final, seconds = facts["final"], facts["seconds"]
-    took = f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
-    head = ["library_name: transformers", "pipeline_tag: text-generation", "tags: [trl]"]
-    head += [f"base_model: {first}"] if "/" in first else []
-    table, commands = [], {}
-    if "heldout_accuracy" in final:
-        low, high, n = (final[f"heldout_{part}"] for part in ("ci_low", "ci_high", "n"))
-        table.append(("validation, greedy, at the end of training", n, final["heldout_accuracy"], low, high))
-    for row in rows:
-        numbers = [float(row[part]) for part in ("accuracy", "ci_low", "ci_high")]
-        table.append((f"{row['dataset']}, {row['split']}, {row['decoding']}", row["n"], *numbers))
-        commands[public(row["command"])] = None
-    lines = ["| measured on | problems | accuracy | 95 % interval |", "| --- | --- | --- | --- |"]
-    lines += [f"| {what} | {n} | {p:.1%} | {low:.1%} to {high:.1%} |" for what, n, p, low, high in table]
-    tested = ["", "All but the validation row were measured by", "", *(f"    {command}" for command in commands)]
-    kept = facts.get("update_kept", 1)
-    return "\n".join(
-        [
-            *("---", *head, "---", "", f"# {name}", ""),
-            f"{' -> '.join(facts['lineage'])}, made in order by",
-            *("", *(f"    {public(stage['command'])}" for stage in made), ""),
-            f"The last of these took {took} on {facts['device']}.",
-            f"Seed {facts['seed']}, commit {facts['commit'] or 'unknown'}, "
-            + ", ".join(f"{package} {version}" for package, version in facts["versions"].items())
-            + ".",
-            *("", "## Figures", "", *lines, *(tested if commands else ())),
-            *("", "## Base and data", "", f"Base: {first}."),
-            f"Data set: {public(facts['dataset'])}, fingerprint {facts['fingerprint']}.",
-            *("", "## Use", "", *usage(folder, facts, repo or name)),
-            *("", "## Limits", "", "- One run with one seed; another seed ends elsewhere, often by several points."),
-            "- The intervals are Wilson's, over the problems; they leave out the differences between seeds.",
-            "- The validation problems were watched during training, so a setting may have been chosen by them.",
-            *([f"- Rounded to bfloat16, the weights hold {kept:.0%} of the last update."] if kept < 1 else ()),
-            "- Nothing else was measured: no other task or language, no safety. The licence is that of the base.",
-            "",
-        ]
+    """The model card of a finished output: figures with intervals and commands, base, data, limits.
+
+    rows: of results.csv. The figures stand in a table, and in the head as `model-index` for the hub's own pages.
+    """
+    from huggingface_hub import ModelCard, ModelCardData
+
+    base, records = stages(folder)
+    facts = records[-1]
+    evaluations = [evaluation_of(row) for row in (*validation_of(facts), *rows)]
+    head = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        tags=["trl"],
+        base_model=base if "/" in base else None,
+        model_name=folder.name,
+        eval_results=evaluations,
     )
+    figures = "| measured on | problems | accuracy | 95 % interval |\n| --- | --- | --- | --- |"
+    for one in evaluations:
+        low, high = one.metric_args["interval_95"]
+        figures += f"\n| {one.dataset_name}, {one.dataset_split}, {one.metric_name} | {one.metric_args['problems']} "
+        figures += f"| {one.metric_value:.1%} | {low:.1%} to {high:.1%} |"
+    if rows:
+        figures += "\n\nAll but the validation row were measured by\n\n" + indented(row["command"] for row in rows)
+    facts = {"update_kept": 1, **facts, "name": folder.name, "base": base, "dataset": public(facts["dataset"])}
+    facts["lineage"] = " -> ".join(facts["lineage"])
+    facts["versions"] = ", ".join(f"{package} {version}" for package, version in facts["versions"].items())
+    commands = indented(record["command"] for record in records)
+    page = PAGE.format(**facts, commands=commands, figures=figures, use=usage(folder, facts, repo or folder.name))
+    return str(ModelCard(f"---\n{head.to_yaml()}\n---\n\n{page}"))
 
 
-def usage(folder: Path, facts: dict, name: str) -> list[str]:
+def validation_of(facts: dict) -> list[dict]:
+    """The last held-out accuracy of a run as a row like those of results.csv; none where it has none."""
+    final = facts["final"]
+    if "heldout_accuracy" not in final:
+        return []
+    figures = {name: final[f"heldout_{name}"] for name in ("n", "accuracy", "ci_low", "ci_high")}
+    return [{"dataset": Path(facts["dataset"]).name, "split": "validation", "decoding": "greedy", **figures}]
+
+
+def evaluation_of(row: dict):
+    from huggingface_hub import EvalResult
+
+    name, decoding = row["dataset"], row["decoding"]
+    interval = [float(row["ci_low"]), float(row["ci_high"])]
+    measure = {"metric_type": "accuracy", "metric_name": decoding, "metric_value": float(row["accuracy"])}
+    measure["metric_args"] = {"problems": int(row["n"]), "interval_95": interval}
+    return EvalResult("text-generation", name, name, dataset_split=row["split"], **measure)
+
+
+def indented(commands) -> str:
+    return "\n".join(f"    {command}" for command in dict.fromkeys(map(public, commands)))
+
+
+def usage(folder: Path, facts: dict, name: str) -> str:
     """How to ask the model what it was trained on."""
     template = folder / "chat_template.jinja"
     if template.exists() and "if tools" in template.read_text():
         messages = '{"role": "user", "content": "What is 12 * 7?"}'
-        use = USE.format(name=name, messages=messages, how="tools=[...], ")
-        return ["The chat template shows the model the tools that it may call.", "", use]
+        return USE.format(name=name, messages=messages, options="tools=[...], ")
     if facts.get("kind") in ("calls", "dialogue"):
-        return ["The system prompt offers functions as Qwen's template does; a call is JSON between <tool_call> tags."]
+        return "The system prompt offers functions as Qwen's template does; a call is JSON between <tool_call> tags."
     system = json.dumps(prompts.system_prompt(prompts.TAG_SETS[facts["tags"]]))
     messages = f'{{"role": "system", "content": {system}}},\n            {{"role": "user", "content": "..."}}'
-    return [USE.format(name=name, messages=messages, how="")]
+    return USE.format(name=name, messages=messages, options="")

@@ -1,18 +1,15 @@
 """LLM as a judge: a model behind an OpenAI-compatible server scores completions from 0 to 10 by a fixed rubric.
 
-POST <url>/chat/completions at temperature 0, with a JSON schema for the response, which is parsed strictly. Scores are
+The client is `openai`'s, at temperature 0, with a JSON schema for the response, which is parsed strictly. Scores are
 cached in outputs/judge_cache.jsonl under a hash of rubric, model and case. A judge that is down, slow or responds with
 nonsense never ends an evaluation: an unscored completion gets None and is counted as failed. The API key, if the
-server needs one, comes from OPENAI_API_KEY.
+server needs one, comes from OPENAI_API_KEY; no redirect is followed, which would send it to another server.
 """
 
 import hashlib
-import http.client
 import json
 import os
 import time
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -36,11 +33,10 @@ SCHEMA = {
 }
 FORMAT = {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": SCHEMA}}
 LIMIT = 60.0  # seconds for one response
-TRIES, PAUSE = 4, 1.0  # attempts; seconds before the second one, doubled before each further one
+TRIES = 4  # attempts; the client waits half a second before the second one, twice as long before each further one
 PARALLEL = 8  # concurrent requests
 PATIENCE = 3  # completions in a row without a response, after which the remaining ones are not requested
 MAX_BYTES = 10**6  # of a response
-NO_RESPONSE = (OSError, http.client.HTTPException)  # what urllib raises for a server that is down, slow or refuses
 
 
 def check(url: str, model: str) -> None:
@@ -55,93 +51,83 @@ def check(url: str, model: str) -> None:
 
 
 def rate(
-    completions: list[dict],
-    url: str,
-    model: str,
-    cache: Path | None = None,
-    limit: float = LIMIT,
-    pause: float = PAUSE,
+    completions: list[dict], url: str, model: str, cache: Path | None = None, limit: float = LIMIT
 ) -> list[float | None]:
     """A score of 0 to 10 for each completion ({"question", "truth", "text"}), None where the judge gave none.
 
-    cache: the file of known scores [outputs/judge_cache.jsonl]. limit: seconds for one response. pause: seconds before
-    the second attempt. Equal completions are sent once. Prints how many were judged and how many failed.
+    cache: the file of known scores [outputs/judge_cache.jsonl]. limit: seconds for one response. Equal completions are
+    sent once. Prints how many were judged and how many failed.
     """
+    import httpx2  # what openai's client is built on
+    import openai
+
     cache = cache or runs.OUTPUTS / "judge_cache.jsonl"
     cases = [json.dumps({"question": r["question"], "truth": r["truth"], "reply": r["text"]}) for r in completions]
     keys = [hashlib.sha256(json.dumps([RUBRIC, model, case]).encode()).hexdigest() for case in cases]
-    known, unanswered, errors = _read(cache), [], []
-    todo = {key: case for key, case in zip(keys, cases) if key not in known}
+    known = read_cache(cache)
+    unknown = {key: case for key, case in zip(keys, cases) if key not in known}
+    client = connect(url, limit)
+    unanswered, errors = [], []
 
     def judged(case: str) -> float | None:
         if len(unanswered) >= PATIENCE:
             return None
         try:
-            score = _request(case, url, model, limit, pause)
-            unanswered.clear()
-            return score
+            score = score_in(request(client, case, model, limit))
         except ValueError as error:
             errors.append(str(error))
-        except NO_RESPONSE as error:
+            return None
+        except (openai.OpenAIError, httpx2.HTTPError, OSError) as error:
             unanswered.append(case)
             errors.append(f"{type(error).__name__}: {error}")
-        return None
+            return None
+        unanswered.clear()
+        return score
 
     cache.parent.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        for key, score in zip(todo, pool.map(judged, todo.values())):
+    with client, ThreadPoolExecutor(PARALLEL) as pool:
+        for key, score in zip(unknown, pool.map(judged, unknown.values())):
             if score is not None:
                 known[key] = score
                 runs.append_json(cache, {"key": key, "score": score})
     scores = [known.get(key) for key in keys]
     failed = scores.count(None)
-    why = f" ({' '.join(errors[0].split())[:200]})" if errors else ""
-    print(f"judge {model}: {len(scores) - failed} judged, {failed} failed{why}")
+    reason = f" ({' '.join(errors[0].split())[:200]})" if errors else ""
+    print(f"judge {model}: {len(scores) - failed} judged, {failed} failed{reason}")
     return scores
 
 
-def _request(case: str, url: str, model: str, limit: float, pause: float) -> float:
-    """The score of one case. ValueError for a malformed response, one of NO_RESPONSE where none came."""
+def connect(url: str, limit: float):
+    """The client of a server: no redirects, and no proxy for a server on this machine."""
+    import openai
+
+    is_local = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    return openai.OpenAI(
+        base_url=url.rstrip("/").removesuffix("/chat/completions"),
+        api_key=os.environ.get("OPENAI_API_KEY") or "none",
+        timeout=limit,
+        max_retries=TRIES - 1,
+        http_client=openai.DefaultHttpxClient(follow_redirects=False, trust_env=not is_local),
+    )
+
+
+def request(client, case: str, model: str, limit: float) -> bytes:
+    """The body of the response to one case; it is read in parts, since the client bounds neither its time nor size."""
     messages = [{"role": "system", "content": RUBRIC}, {"role": "user", "content": case}]
-    body = {"model": model, "messages": messages, "temperature": 0, "response_format": FORMAT}
-    headers = {"Content-Type": "application/json"}
-    if key := os.environ.get("OPENAI_API_KEY"):
-        headers["Authorization"] = f"Bearer {key}"
-    address = url.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
-    request = urllib.request.Request(address, json.dumps(body).encode(), headers)
-    local = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
-    proxy = [urllib.request.ProxyHandler({})] if local else []
-    opener = urllib.request.build_opener(_NoRedirect, *proxy)
-    for attempt in range(TRIES):
-        try:
-            return _score(_read_response(opener, request, limit))
-        except NO_RESPONSE as error:
-            final = isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code not in (408, 429)
-            if final or attempt == TRIES - 1:
-                raise
-            time.sleep(pause * 2**attempt)
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Refuse redirects: one would send the API key to another server."""
-
-    def redirect_request(self, *_):
-        return None
-
-
-def _read_response(opener, request, limit: float) -> bytes:
-    deadline, body = time.monotonic() + limit, b""
-    with opener.open(request, timeout=limit) as response:
-        while chunk := response.read1(2**16):
-            body += chunk
-            if time.monotonic() > deadline:  # the timeout of the socket restarts with every byte
+    create = client.chat.completions.with_streaming_response.create
+    body = b""
+    with create(model=model, messages=messages, temperature=0, response_format=FORMAT) as response:
+        deadline = time.monotonic() + limit
+        for part in response.iter_bytes():
+            body += part
+            if time.monotonic() > deadline:
                 raise TimeoutError("the response took too long")
             if len(body) > MAX_BYTES:
                 raise ValueError("an endless response")
     return body
 
 
-def _score(body: bytes) -> float:
+def score_in(body: bytes) -> float:
     """The score in a server's response; ValueError unless it is {"score": a number from 0 to 10} and nothing else."""
     try:
         verdict = json.loads(json.loads(body)["choices"][0]["message"]["content"])
@@ -153,10 +139,11 @@ def _score(body: bytes) -> float:
     return float(value)
 
 
-def _read(cache: Path) -> dict[str, float]:
+def read_cache(cache: Path) -> dict[str, float]:
     """Known scores by key; a line that a killed run left half-written is skipped."""
     known = {}
-    for line in cache.read_text().split("\n") if cache.exists() else []:
+    lines = cache.read_text().split("\n") if cache.exists() else []
+    for line in lines:
         try:
             row = json.loads(line)
             known[row["key"]] = float(row["score"])

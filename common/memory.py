@@ -8,7 +8,7 @@ import math
 import os
 from typing import NamedTuple
 
-from common import processes, runs
+from common import runs
 
 GB = 1e9
 RESERVE = 2.5 * GB  # CUDA context, kernels' workspaces, pieces of the output layer
@@ -228,7 +228,7 @@ def fit(base: str, args, each: int = 1) -> dict:
         unset = getattr(args, "vllm_gpu_memory_utilization", None) == 0
         return {"vllm_gpu_memory_utilization": UNPLANNED} if unset else {}
     free, total = torch.cuda.mem_get_info()
-    budget = free if processes.COUNT == 1 else 0.95 * total  # the same for all GPUs
+    budget = free if runs.PROCESSES == 1 else 0.95 * total  # the same for all GPUs
     return apply(Shape.of(AutoConfig.from_pretrained(base)), args, budget, total, each)
 
 

@@ -5,7 +5,7 @@ import importlib.util
 import os
 from pathlib import Path
 
-from common import lora, processes, prompts, runs
+from common import lora, prompts, runs
 
 KEPT = 0.9  # where merged weights hold a smaller fraction of an update, a line says so
 
@@ -85,7 +85,7 @@ def check_curves(libraries: list[str]) -> None:
             importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             runs.fail(f"--report_to {name} needs the package {name}; pip install -r requirements/demo.txt")
-    if "wandb" in libraries and processes.IS_MAIN:
+    if "wandb" in libraries and runs.IS_MAIN:
         import wandb
 
         if wandb.setup().settings.mode == "online" and not wandb.login(prompt=False):
@@ -134,7 +134,7 @@ def _load(base: str, **how):
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    processes.keep_memory()
+    runs.keep_memory()
     root = base
     try:
         root, adapter = lora.source(base)

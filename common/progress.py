@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerControl
 
-from common import evaluation, generation, models, processes, prompts, runs, training
+from common import evaluation, generation, models, prompts, runs, training
 
 SHOWN = {  # name of a metric in TRL: name on the progress bar
     "loss": "loss",
@@ -68,7 +68,7 @@ class Watch(TrainerCallback):
             desc=self.name,
             dynamic_ncols=True,
             # None: no bar if the output is not a terminal; measure() prints its lines anyway.
-            disable=None if processes.IS_MAIN else True,
+            disable=None if runs.IS_MAIN else True,
         )
         if state.global_step == 0:
             self.measure(state)
@@ -90,8 +90,8 @@ class Watch(TrainerCallback):
         self.bar.close()
 
     def on_save(self, args, state, control, **kwargs):
-        processes.wait()  # until each has saved its random state
-        if processes.IS_MAIN:
+        runs.wait()  # until each has saved its random state
+        if runs.IS_MAIN:
             self.clock.save()
             training.write_manifest(self.run.partial / f"checkpoint-{state.global_step}")
 
@@ -116,7 +116,7 @@ class Watch(TrainerCallback):
         self.append("metrics.jsonl", {"step": state.global_step, "seconds": self.clock.seconds()} | figures)
 
     def append(self, log: str, line: dict) -> None:
-        if processes.IS_MAIN:
+        if runs.IS_MAIN:
             runs.append_json(self.run.partial / log, line)
 
     def results(self) -> dict:
@@ -135,9 +135,9 @@ class Watch(TrainerCallback):
 
     def measure(self, state) -> None:
         """Record and print held-out accuracy, greedy."""
-        with processes.whole_model(self.trainer):
-            scored = self.answer(processes.mine(self.run.heldout))
-        scored = processes.together(scored, len(self.run.heldout))
+        with runs.whole_model(self.trainer):
+            scored = self.answer(runs.my_rows(self.run.heldout))
+        scored = runs.gathered(scored, len(self.run.heldout))
         figures = evaluation.summary(scored, len(scored))
         self.write(state, {f"heldout_{name}": round(value, 4) for name, value in figures.items()})
         curves = {f"eval_{CURVES[name]}": value for name, value in figures.items() if name in CURVES}

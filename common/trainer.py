@@ -49,7 +49,7 @@ class GRPOTrainer(trl.GRPOTrainer):
 
     @property
     def policy(self):
-        """The model that is trained, without the wrappers of several processes."""
+        """The model that is trained, without the wrappers of several runs."""
         return self.accelerator.unwrap_model(self.model)
 
     def _is_sum_over_completions(self) -> bool:

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from common import hub, memory, models, processes, runs
+from common import hub, memory, models, runs
 from common.data import Split
 
 MANIFEST = "manifest.json"
@@ -27,7 +27,7 @@ def begin(
 
     dataset: what the trainer gets of the rows of train. sequences: how many an example is made of.
     """
-    repo = hub.repository(args) if args.push_to_hub and processes.IS_MAIN else ""
+    repo = hub.repository(args) if args.push_to_hub and runs.IS_MAIN else ""
     partial = runs.start(args, memory.fit(base, args, sequences))
     args.push_to_hub = False  # the trainer would push the folder of a run that is not finished
     return runs.Run(
@@ -59,29 +59,29 @@ def train(run: runs.Run, trainer, score: Callable | None = None, watch: Callable
     trainer.args.logging_nan_inf_filter = False  # it would hide a loss that is not a number, and the run would go on
     _train(trainer, run.partial, run.args.resume)
     output = Path(run.args.output)
-    with processes.whole_model(trainer):
-        if processes.IS_MAIN:
+    with runs.whole_model(trainer):
+        if runs.IS_MAIN:
             facts = models.save_model(trainer, run.tokenizer, run.partial, run.base) | progress.results()
             facts |= {"tags": run.tag_set, "kind": run.kind.name, "fingerprint": run.fingerprint}
             runs.finish(run.args, base=run.base, **facts)
             (output / hub.CARD).write_text(hub.card(output))  # in place of the trainer's
-        processes.wait()
+        runs.wait()
     if run.repo:  # the main process alone has it, and the others do not wait for its upload
         hub.push(output, run.repo, run.args.hub_revision)
 
 
 def _train(trainer, partial: Path, resume: bool) -> None:
     """Train from the newest checkpoint if there is one; one that was saved at the last step is only loaded."""
-    if not processes.IS_MAIN:
-        processes.wait()  # until the main process has removed what is damaged
+    if not runs.IS_MAIN:
+        runs.wait()  # until the main process has removed what is damaged
     checkpoint, state = None, {"global_step": -1}
     if resume:
         checkpoint = newest(partial)
     if checkpoint:
         state = json.loads((checkpoint / "trainer_state.json").read_text())
-    if processes.IS_MAIN:
+    if runs.IS_MAIN:
         runs.trim_logs(partial, state["global_step"])
-        processes.wait()
+        runs.wait()
     if checkpoint is None:
         trainer.train()
         return

@@ -53,18 +53,17 @@ RESULTS = runs.ROOT / "resources"
 def page(gr, args, executor: ToolExecutor):
     """The page, a gradio.Blocks. Every function below answers one event; its outputs are named where it is bound."""
 
-    def named() -> list[str]:
+    def names() -> list[str]:
         return list(dict.fromkeys([args.left, *content.checkpoints()]))
 
     def opened():
         """What a page shows first; it is read anew for each page, as outputs/ changes."""
-        names, sources, scripts = named(), content.sources(), content.scripts()
-        first = args.rewards if args.rewards in scripts else scripts[0]
+        scripts = content.scripts()
         return (
-            gr.Dropdown(names, value=args.left),
-            gr.Dropdown(names, value=args.right or content.best(names)),
-            gr.Dropdown(sources, value="linear"),
-            gr.Dropdown(scripts, value=first),
+            gr.Dropdown(names(), value=args.left),
+            gr.Dropdown(names(), value=args.right or content.best(names())),
+            gr.Dropdown(content.sources(), value="linear"),
+            gr.Dropdown(scripts, value=args.rewards if args.rewards in scripts else scripts[0]),
         )
 
     def row_of(source, number) -> tuple:
@@ -82,48 +81,51 @@ def page(gr, args, executor: ToolExecutor):
 
     def suit(source, right):
         """The checkpoint that fits the questions, unless another one was chosen by hand."""
-        fitting = content.best(named(), content.kind_of(source))
-        defaults = content.best(named()), content.best(named(), "tools")
-        return fitting if right in (fitting, *defaults) else right
+        suggested = [content.best(names(), kind) for kind in ("math", "tools", content.kind_of(source))]
+        return suggested[-1] if right in suggested else right
 
     def check(question, truth, source, number):
         return content.truth_of(row_of(source, number)[0], question, truth)
 
     def ask(question, truth, source, number, left, right, script, temperature):
         """Both answers and their rewards, a token further each time."""
-        question, truth = (text.encode(errors="replace").decode() for text in (question or "", truth or ""))
+        question = (question or "").encode(errors="replace").decode()
+        truth = (truth or "").encode(errors="replace").decode()
         if not question.strip() or len(question) + len(truth) > content.MAX_CHARACTERS:
             problem = f"the question has {len(question):,} characters; 1 to {content.MAX_CHARACTERS:,} are taken"
             yield content.line(problem), "", "", ""
             return
         row, kind = row_of(source, number)
-        tools = kind.name == "tools"
+        has_tools = kind.name == "tools"
         known = content.is_of(row, question)
-        if tools and not known:
+        if has_tools and not known:
             row = to_row({"prompt": question}, executor)
-        elif not tools:
+        elif not has_tools:
             solution = content.truth_of(row, question, truth)
             if not known:
-                row, kind = {"question": question}, kinds.MATH
-            row = row | {"solution": solution}
-        made = []
+                row = {"question": question}
+                kind = kinds.MATH
+            row = {**row, "solution": solution}
+        answers = []
         for name, beside in ((left, right), (right, left)):
-            if tools:
-                one = content.converse(name, beside, row, known, executor, temperature, args)
+            if has_tools:
+                answer = content.converse(name, beside, row, known, executor, temperature, args)
             else:
-                one = content.answer(name, beside, row, kind, script, temperature, args)
-            made.append(content.answer_or_line(one))
-        shown = ["", ""], ["", ""]
-        for parts in itertools.zip_longest(*made):
-            shown = [part or before for part, before in zip(parts, shown)]
-            yield *shown[0], *shown[1]
+                answer = content.answer(name, beside, row, kind, script, temperature, args)
+            answers.append(content.answer_or_line(answer))
+        latest = [("", ""), ("", "")]
+        for parts in itertools.zip_longest(*answers):  # None where one is finished before the other
+            latest = [part or before for part, before in zip(parts, latest)]
+            yield *latest[0], *latest[1]
 
     def results(name):
         """A table, and the pictures with its name; those without a table of their own stand beside README.md."""
-        files = {path.stem.lower(): path for path in RESULTS.glob("*.md")}
-        drawn = {path: path.stem.lower() for path in sorted(RESULTS.glob("*.png")) if path.stem != "demo"}
-        chosen = [path for path, stem in drawn.items() if files.get(stem, RESULTS / "README.md").name == name]
-        return (RESULTS / name).read_text(), "".join(map(content.picture, chosen))
+        tables = {path.stem.lower(): path.name for path in RESULTS.glob("*.md")}
+        pictures = ""
+        for path in sorted(RESULTS.glob("*.png")):
+            if path.stem != "demo" and tables.get(path.stem.lower(), "README.md") == name:
+                pictures += content.picture(path)
+        return (RESULTS / name).read_text(), pictures
 
     def watch(name, seen):
         """Curves and completions of a run, if its logs have grown; nothing else is drawn again."""
@@ -132,23 +134,21 @@ def page(gr, args, executor: ToolExecutor):
         names = content.run_names()
         if not names:
             return gr.Dropdown([]), "no run has written a log yet; start one, for instance: make run", *[None] * 5
-        folder = content.run_folder(name if name in names else names[0])
-        state = [folder.name, names, *(content.stamp(folder / log) for log in ("metrics.jsonl", "samples.jsonl"))]
+        name = name if name in names else names[0]
+        folder = content.run_folder(name)
+        logs = [content.stamp(folder / log) for log in ("metrics.jsonl", "samples.jsonl")]
+        state = [folder.name, names, logs]
         if state == seen:
             return [gr.skip()] * 7
-        curves = content.curves(folder)
-        plots = [pandas.DataFrame(curves[key], columns=["step", title]) for key, title in content.CURVES.items()]
-        last = max([step for points in curves.values() for step, _ in points], default=0)
-        line = f"{runs.shown(folder)}: {'trains' if folder.suffix == '.partial' else 'finished'}, step {last}"
-        return (
-            gr.Dropdown(names, value=folder.name.removesuffix(".partial")),
-            line,
-            *plots,
-            content.samples(folder),
-            state,
-        )
+        plots, last = [], 0
+        for key, points in content.curves(folder).items():
+            plots.append(pandas.DataFrame(points, columns=["step", content.CURVES[key]]))
+            last = max([last, *(step for step, _ in points)])
+        progress = "trains" if folder.suffix == ".partial" else "finished"
+        line = f"{runs.shown(folder)}: {progress}, step {last}"
+        return gr.Dropdown(names, value=name), line, *plots, content.samples(folder), state
 
-    with gr.Blocks(title="GRPO: base and trained side by side", analytics_enabled=False, fill_width=True) as made:
+    with gr.Blocks(title="GRPO: base and trained side by side", analytics_enabled=False, fill_width=True) as blocks:
         with gr.Tab("Ask"):
             with gr.Row():
                 source = gr.Dropdown(["linear"], value="linear", label="Questions of", scale=1)
@@ -180,19 +180,19 @@ def page(gr, args, executor: ToolExecutor):
             completions = gr.HTML(elem_id="samples")
         timer = gr.Timer(args.seconds)
 
-        asked = [question, truth, source, number, left, right, script, temperature]
-        event = start.click(ask, asked, [left_text, left_facts, right_text, right_facts])
+        inputs = [question, truth, source, number, left, right, script, temperature]
+        event = start.click(ask, inputs, [left_text, left_facts, right_text, right_facts])
         stop.click(None, cancels=[event])
         source.change(suit, [source, right], right)
         question.change(check, [question, truth, source, number], truth)
         gr.on([source.change, number.change], fill, [source, number], [question, truth])
         chosen.change(results, chosen, [text, pictures])
-        watched = {"inputs": [run, state], "outputs": [run, line, *plots, completions, state]}
-        gr.on([timer.tick, run.input], watch, **watched, show_progress="hidden")
-        made.load(opened, outputs=[left, right, source, script])
-        made.load(fill, [source, number], [question, truth])
-        made.load(results, chosen, [text, pictures])
-    return made
+        outputs = [run, line, *plots, completions, state]
+        gr.on([timer.tick, run.input], watch, [run, state], outputs, show_progress="hidden")
+        blocks.load(opened, outputs=[left, right, source, script])
+        blocks.load(fill, [source, number], [question, truth])
+        blocks.load(results, chosen, [text, pictures])
+    return blocks
 
 
 def main(args):
@@ -209,21 +209,14 @@ def main(args):
         runs.require_base(name, "the script that makes it")
     executor = ToolExecutor(args.tools)
     executor.limited.call(next(iter(executor.schemas)), {})  # starts its process, before there are threads
-    shown = page(gr, args, executor)
+    blocks = page(gr, args, executor)
+    address = {"server_name": "127.0.0.1", "server_port": args.port, "share": False}
     try:
-        shown.launch(
-            server_name="127.0.0.1",
-            server_port=args.port,
-            share=False,
-            ssr_mode=False,
-            quiet=True,
-            prevent_thread_lock=True,
-            css=STYLE,
-        )
+        blocks.launch(**address, ssr_mode=False, quiet=True, prevent_thread_lock=True, css=STYLE)
     except OSError:
         runs.fail(f"port {args.port} is in use, or not allowed; choose another one with --port")
     print(f"http://127.0.0.1:{args.port} (Ctrl-C ends it)", flush=True)
-    shown.block_thread()
+    blocks.block_thread()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import hub, runs, settings
+from common import hub, models, results, runs, settings
 from common.settings import setting
 
 
@@ -31,13 +31,23 @@ def main(args):
     if not args.folder:
         runs.fail("which output? for example: python demo/push_to_hub.py outputs/GRPO-1K")
     folder = runs.resolve(args.folder)
-    if "lineage" not in runs.require(folder, "the script that makes it") or not list(folder.glob("*.safetensors")):
-        runs.fail(f"{runs.shown(folder)} is not the output of a training script")
-    args.output, rows = folder, hub.measured(folder, args)
+    name = runs.shown(folder)
+    if "lineage" not in runs.require(folder, "the script that makes it"):
+        runs.fail(f"{name} is not the output of a training script")
+    if args.results and not results.path_of(args).exists():
+        runs.fail(f"--results {args.results}: no such file")
+    models.load_tokenizer(str(folder), default="thesis")
+    models.load_for_generation(str(folder))  # what is pushed can be loaded
+    args.output = folder
+    try:
+        rows = hub.measured(folder, args)
+        card = hub.card(folder, rows)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        runs.fail(f"{name}/run.json is damaged ({type(error).__name__}: {error}); train once more with --overwrite")
     if args.dry_run:
         for path in hub.files(folder):
             print(f"{path.stat().st_size:12,} {path.name}")
-        print(hub.card(folder, rows))
+        print(card)
         return
     hub.push(folder, hub.repository(args), args.hub_revision or None, rows)
 

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 from conftest import CORRECT, HOSTILE, INCORRECT, ROOT, one_line
@@ -17,10 +16,10 @@ from run_examples import to_row
 from tool_executor import ToolExecutor
 
 from common import generation, kinds, prompts, runs
-from demo import content
+from demo import app, content
 from tiny import problems
 
-ARGS = SimpleNamespace(max_new_tokens=60, max_turn_steps=2, seed=0)
+ARGS = app.Args(max_new_tokens=60, max_turn_steps=2)
 ROW = {"question": "Work out 2 * 21.", "solution": "42"}
 MARKUP = re.compile(r'</?(?:b|span|div|table|tr|td)(?: class="[a-z]*")?>')
 
@@ -117,26 +116,24 @@ def last(made):
 
 
 def test_a_streamed_answer_is_that_of_generate(base):
-    _, model, tokenizer, tag_set = base
     row = problems.draw(problems.yes_no, "test", 1, seed=1)[0]
-    asked = kinds.MATH.prompt(row, prompts.TAG_SETS[tag_set])
-    steps = list(content.stream(model, tokenizer, asked, 60, 0.0, seed=3))
+    conversation = kinds.MATH.prompt(row, prompts.TAG_SETS[base.tag_set])
+    steps = list(content.stream(base, conversation, ARGS, 0.0))
     assert [len(ids) for ids in steps] == list(range(1, len(steps) + 1))
-    wanted = generation.generate(model, tokenizer, [asked], 60, batch_size=1)[0]
-    assert content.completion_of(tokenizer, steps[-1]) == wanted
+    completion = generation.generate(base.model, base.tokenizer, [conversation], 60, batch_size=1)[0]
+    assert content.completion_of(base.tokenizer, steps[-1]) == completion
 
 
 def test_the_seed_decides_what_is_sampled(base):
-    _, model, tokenizer, tag_set = base
-    asked = kinds.MATH.prompt(ROW, prompts.TAG_SETS[tag_set])
-    first, again, other = (last(content.stream(model, tokenizer, asked, 20, 5.0, seed)) for seed in (3, 3, 4))
+    conversation = kinds.MATH.prompt(ROW, prompts.TAG_SETS[base.tag_set])
+    few = [app.Args(max_new_tokens=20, seed=seed) for seed in (3, 3, 4)]
+    first, again, other = (last(content.stream(base, conversation, args, 5.0)) for args in few)
     assert first == again != other
 
 
 def shown_rewards(base, script, text, row=ROW) -> dict:
-    _, model, tokenizer, tag_set = base
-    ids = tokenizer(text, add_special_tokens=False).input_ids + [tokenizer.eos_token_id]
-    rows = content.rewards(f"{script}.py", row, kinds.MATH, text, ids, model, tokenizer, tag_set)
+    ids = base.tokenizer(text, add_special_tokens=False).input_ids + [base.tokenizer.eos_token_id]
+    rows = content.rewards(f"{script}.py", row, kinds.MATH, text, ids, base)
     return {name: value for name, _, value, _ in rows[1:]}
 
 

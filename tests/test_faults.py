@@ -16,7 +16,7 @@ from pathlib import Path
 
 import fuzz
 import pytest
-from conftest import BASE, FEW, GRPO, SFT, call, one_line
+from conftest import BASE, FEW, SFT, call, one_line
 
 from common import data, evaluation, runs, training
 from SFT import sources
@@ -35,42 +35,6 @@ def refused(capsys, *words: str):
 
 def weights(folder: Path) -> str:
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-
-
-# Settings
-
-
-@pytest.mark.parametrize(
-    ("script", "words"),
-    [
-        (SFT, "--max_steps -5"),
-        (SFT, "--num_train_epochs 0"),
-        (SFT, "--per_device_train_batch_size 0"),
-        (SFT, "--gradient_accumulation_steps 0"),
-        (SFT, "--heldout_rows 0"),
-        (SFT, "--seed -1"),
-        (SFT, "--save_steps -2"),
-        (SFT, "--warmup_steps -1"),
-        (GRPO, "--num_generations 0"),
-        (GRPO, "--temperature -0.5"),
-        (GRPO, "--top_p 7"),
-        (GRPO, "--max_completion_length 0"),
-        (GRPO, "--reward_weights 1 1 1"),
-        ("GRPO_indomain/GRPO-1K-def.py", "--reward_weights 1 1"),
-        ("BFCL/GRPO_BFCL_v1.py", "--reward_weights nan 1 1 1 1"),
-        ("BFCL/GRPO_BFCL_v2.py", "--max_turn_steps 0"),
-        (TEST, "--temperature -1"),
-        (TEST, "--rows -1"),
-        (TEST, "--samples -1"),
-        (TEST, "--batch_size 0"),
-        (TEST, "--pass_k -1"),
-        (CREATE, "--terse 5"),
-        (CREATE, "--terse nan"),
-        (CREATE, "--sft_rows -5"),
-    ],
-)
-def test_a_value_out_of_range_is_refused(script, words):
-    one_line(call(script, *words.split()), words.split()[0])
 
 
 def test_more_problems_than_exist_are_refused(capsys, monkeypatch):

@@ -127,11 +127,14 @@ def test_the_card_has_command_base_data_limits_and_intervals(output, tmp_path):
     from huggingface_hub import ModelCard
 
     text = hub.card(output, repo="someone/mine")
-    assert ModelCard(text).data.to_dict()["pipeline_tag"] == "text-generation"
+    head = ModelCard(text).data
+    assert head.pipeline_tag == "text-generation"
+    (figure,) = head.eval_results
+    assert (figure.dataset_name, figure.dataset_split, figure.metric_value) == ("linear", "validation", 0.75)
     for words in (
         f"python {GRPO} --output GRPO-1K --dataset=linear --judge URL",
         "tiny-base -> GRPO-1K",
-        *("Base: tiny-base", "Data set: linear, fingerprint f00d", "Seed 5, commit abc1234", "5 minutes"),
+        *("Base: tiny-base. Data set: linear, fingerprint f00d", "Seed 5, commit abc1234", "300 seconds"),
         *("| 64 | 75.0% | 63.2% to 84.0% |", "50% of the last update", 'model="someone/mine"', "## Limits"),
     ):
         assert words in text, words
@@ -176,7 +179,8 @@ def test_bad_input_is_one_line(stand_in, output, tmp_path, monkeypatch):
     one_line(call(PUSH, output), "refuses (403)", "token")
     stand_in.refuse = "/create"
     one_line(call(PUSH, output), "refuses (403)")
-    one_line(call(PUSH, output, "--hub_model_id", "no name!"), "--hub_model_id")
+    for name in ("no name!", "a/b/c"):
+        one_line(call(PUSH, output, "--hub_model_id", name), "--hub_model_id")
     stand_in.server.shutdown()
     stand_in.server.server_close()
     one_line(call(PUSH, output), "cannot be reached")
@@ -187,6 +191,30 @@ def test_bad_input_is_one_line(stand_in, output, tmp_path, monkeypatch):
     one_line(call(PUSH, tmp_path / "nothing"), "does not exist")
     one_line(call(PUSH, BASE), "not the output of a training script")
     assert TOKEN not in call(PUSH, output).stderr
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_what_does_not_load_is_not_pushed(file, stand_in, output):
+    (output / file).write_text("")
+    one_line(call(PUSH, output), "cannot load", str(output))
+    assert not stand_in.seen
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [None, [], {"lineage": None, "base": None}, {"lineage": ["a"], "base": "b", "dataset": None, "final": None}],
+)
+def test_a_damaged_record_is_one_line(facts, output):
+    runs.write_json(output / "run.json", facts)
+    one_line(call(PUSH, output, "--dry_run"), str(output))
+
+
+@pytest.mark.parametrize("script", [PUSH, "GRPO_indomain/GRPO_test.py"])
+def test_results_have_to_be_a_file(script, output, tmp_path):
+    words = [output] if script == PUSH else []
+    one_line(call(script, *words, "--results", tmp_path), "is a folder")
+    if script == PUSH:
+        one_line(call(script, *words, "--results", tmp_path / "none.csv"), "no such file")
 
 
 @pytest.mark.parametrize("script", [SFT, GRPO, "ToolUse/SFT_tools.py", "ToolUse/DPO_tools.py", "BFCL/GRPO_BFCL_v2.py"])
@@ -209,7 +237,7 @@ def test_every_training_script_offers_the_hub_and_curves(script):
 def test_a_run_is_pushed_once_when_it_is_finished(script, stand_in, linear_data, sft, tmp_path):
     from transformers import AutoModelForCausalLM
 
-    words = ["--dataset", linear_data, "--output", tmp_path / "mine", *FEW[script], "--push_to_hub"]
+    words = ["--dataset", linear_data, "--output", tmp_path / "mine", *FEW[script], "--max_steps", 2, "--push_to_hub"]
     words += ["--base", sft] if script == GRPO else []
     done = call(script, *words)
     assert done.returncode == 0 and "pushed" in done.stdout, done.stderr
@@ -217,7 +245,7 @@ def test_a_run_is_pushed_once_when_it_is_finished(script, stand_in, linear_data,
     AutoModelForCausalLM.from_pretrained(stand_in.folder / "someone" / "mine")
     record = (tmp_path / "mine" / "run.json").read_text()
     assert json.loads(record)["hyperparameters"]["push_to_hub"] and TOKEN not in record
-    assert (tmp_path / "mine" / "README.md").read_text().startswith("---\nlibrary_name")
+    assert (tmp_path / "mine" / "README.md").read_text().startswith("---\n")
     assert ".partial" not in (tmp_path / "mine" / "README.md").read_text()
     assert "push_to_hub.py" in call(script, *words, "--resume").stdout and stand_in.commits() == 1
 

@@ -1,9 +1,9 @@
 """The LLM judge: scores, errors, malformed and missing responses, the cache, redirects and hostile completions."""
 
+import contextlib
 import json
 import threading
 import time
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -13,7 +13,7 @@ from common import judge
 COMPLETIONS = [{"question": f"{n}+{n}?", "truth": str(2 * n), "text": f"{n}+{n}={2 * n}"} for n in range(5)]
 
 
-@contextmanager
+@contextlib.contextmanager
 def server(answer):
     """A server on 127.0.0.1; answer(body) gives (status, bytes). Yields its address and the requests it has had."""
     had = []
@@ -26,6 +26,7 @@ def server(answer):
             self.send_response(status)
             if status == 302:
                 self.send_header("Location", "/elsewhere")
+            self.send_header("retry-after-ms", "1")  # the client waits no longer
             self.end_headers()
             self.wfile.write(sent)
 
@@ -50,7 +51,7 @@ def says(content) -> tuple[int, bytes]:
 
 
 def rate(url, tmp_path, completions=COMPLETIONS, **how):
-    return judge.rate(completions, url, "m", tmp_path / "cache.jsonl", **{"limit": 20.0, "pause": 0.0, **how})
+    return judge.rate(completions, url, "m", tmp_path / "cache.jsonl", **{"limit": 20.0, **how})
 
 
 def test_scores_and_requests(tmp_path, monkeypatch, capsys):
@@ -118,6 +119,7 @@ def test_some_fail_and_the_others_count(tmp_path, capsys):
 
 def test_a_judge_that_is_down_is_given_up(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(judge, "PARALLEL", 1)
+    monkeypatch.setattr(judge, "TRIES", 2)
     with server(lambda body: (500, b"")) as (url, had):
         assert rate(url, tmp_path, [{**COMPLETIONS[0], "text": str(n)} for n in range(50)]) == [None] * 50
     assert len(had) == judge.PATIENCE * judge.TRIES
@@ -137,22 +139,23 @@ def test_a_judge_that_never_responds_or_never_ends(tmp_path, monkeypatch):
         assert rate(url, tmp_path, limit=0.2) == [None] * 5
         release.set()
 
+
+def test_a_response_that_trickles_is_ended(tmp_path, monkeypatch):
+    """The client's own limit restarts with every byte."""
+
     class Trickle:
-        def open(self, request, timeout):
-            return self
+        chat = completions = with_streaming_response = property(lambda self: self)
 
-        def __enter__(self):
-            return self
+        def create(self, **words):
+            return contextlib.nullcontext(self)
 
-        def __exit__(self, *_):
-            pass
-
-        def read1(self, size):
-            time.sleep(0.05)
-            return b" "
+        def iter_bytes(self):
+            while True:
+                time.sleep(0.02)
+                yield b" "
 
     with pytest.raises(TimeoutError):
-        judge._read_response(Trickle(), None, 0.2)
+        judge.request(Trickle(), "", "m", 0.1)
 
 
 def test_no_redirect_is_followed_and_a_refusal_is_not_repeated(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import FEW, GRPO, ROOT
 
-from common import processes, runs, settings
+from common import runs, settings
 
 LAUNCH = "-m accelerate.commands.launch --multi_gpu --num_machines 1 --mixed_precision no --dynamo_backend no"
 LAUNCH = [sys.executable, *LAUNCH.split(), "--main_process_port", "0"]
@@ -27,13 +27,13 @@ def test_every_row_belongs_to_one_process_and_comes_back_in_its_place(monkeypatc
     import torch
 
     rows, parts = list(range(13)), []
-    monkeypatch.setattr(processes, "COUNT", count)
+    monkeypatch.setattr(runs, "PROCESSES", count)
     for index in range(count):
-        monkeypatch.setattr(processes, "INDEX", index)
-        parts.append(processes.mine(rows))
+        monkeypatch.setattr(runs, "RANK", index)
+        parts.append(runs.my_rows(rows))
     assert set(sum(parts, [])) == set(rows) and len({len(part) for part in parts}) == 1
     monkeypatch.setattr(torch.distributed, "all_gather_object", lambda into, _: into.__setitem__(slice(None), parts))
-    assert processes.together(parts[0], len(rows)) == rows
+    assert runs.gathered(parts[0], len(rows)) == rows
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_every_row_belongs_to_one_process_and_comes_back_in_its_place(monkeypatc
     [(2, 4, 8, (2, 8)), (4, 4, 8, (1, 8)), (8, 4, 8, (1, 4)), (2, 1, 64, (1, 32)), (6, 4, 9, (2, 3)), (3, 1, 64, None)],
 )
 def test_an_update_keeps_its_examples(monkeypatch, capsys, count, steps, size, divided):
-    monkeypatch.setattr(processes, "COUNT", count)
+    monkeypatch.setattr(runs, "PROCESSES", count)
     args = settings.RunArgs.__new__(settings.RunArgs)
     args.gradient_accumulation_steps, args.per_device_train_batch_size = steps, size
     if divided is None:

@@ -1,43 +1,52 @@
-"""README's commands are those of the scripts as they are, and its example of a reward of one's own trains."""
+"""The commands and links of the pages hold: scripts take those options, recipes fit, a reward of one's own trains."""
 
 import re
 import shlex
 import shutil
+import textwrap
 
 import pytest
-from conftest import FEW, GRPO, ROOT, call, load_script
-from test_pipeline import parser_of
+from conftest import FEW, GRPO, ROOT, SFT, call, load_script
 
 from common import settings
 
-PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")}
+PATHS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
+PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in PATHS}
 TARGETS = set(re.findall(r"^([a-z-]+): ", (ROOT / "Makefile").read_text(), re.M))
+RECIPES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("recipes/*/*.yaml"))
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGES["README.md"], re.M | re.S)
+def blocks(text: str, language: str) -> list[str]:
+    return [textwrap.dedent(block) for block in re.findall(rf"^ *```{language}\n(.*?)^ *```", text, re.M | re.S)]
 
 
 def commands() -> list[str]:
-    lines = [line.partition("  #")[0].strip() for block in blocks("bash") for line in block.splitlines()]
-    inline = [text.replace("\n", " ") for page in PAGES.values() for text in re.findall(r"`(python [^`]*)`", page)]
-    return sorted({line for line in [*lines, *inline] if line.startswith("python ") and "GRPO-short" not in line})
+    lines = []
+    for text in PAGES.values():
+        for block in blocks(text, "bash"):
+            lines += [line.partition("  #")[0].strip() for line in block.splitlines()]
+        lines += [code.replace("\n", " ") for code in re.findall(r"`(python [^`]*)`", text)]
+    return sorted({line for line in lines if line.startswith("python ") and "GRPO-short" not in line})
 
 
 @pytest.mark.parametrize("command", commands())
 def test_a_command_is_one_that_its_script_takes(command):
     _, script, *words = shlex.split(command)
-    assert (ROOT / script).is_file()
     module = load_script(script)
     if not hasattr(module, "Args"):
         return
     if script == "demo/push_to_hub.py":
         words = ["--folder", *words]
-    args, unknown = parser_of(script, "tiny").parse_known_args([word for word in words if word != "N"])
-    assert not unknown
-    for name, field in settings.settings_of(module.Args).items():
-        value = getattr(args, name)
-        assert not field.choices or set(value if isinstance(value, list) else [value]) <= {*field.choices}
+    settings.parse(module.Args, "", argv=["--profile", "tiny", *(word for word in words if word != "N")])
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_fits_its_scripts(recipe):
+    for script in [SFT] if recipe.endswith("sft.yaml") else [GRPO, "GRPO_indomain/GRPO-GSM8K.py"]:
+        argv = ["--profile", "tiny", "--config", str(ROOT / recipe)]
+        args = settings.parse(load_script(script).Args, "", argv=argv)
+        for name, value in settings.read_config(str(ROOT / recipe)).items():
+            assert getattr(args, name) == value
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -50,16 +59,18 @@ def test_targets_and_links_are_there(page):
 
 @pytest.mark.slow
 def test_a_reward_of_ones_own(tmp_path, linear_data, sft):
-    """The copy that README describes, in a folder of its own beside the others, trains and logs the new reward."""
-    weights, _, rewards = next(block for block in blocks("python") if "def short" in block).partition("...\n")
+    """The copy that docs/rewards.md describes, in a folder of its own, trains and logs the new reward."""
+    (block,) = [block for block in blocks(PAGES["docs/rewards.md"], "python") if "def short" in block]
+    weights, _, rewards = block.partition("...\n")
     text = (ROOT / GRPO).read_text()
-    text = re.sub(r"^    reward_weights: .*\n", lambda _: weights, text, flags=re.M)
+    text = re.sub(r"^    reward_weights: .*\n", lambda _: textwrap.indent(weights.lstrip(), "    "), text, flags=re.M)
     text = re.sub(r"^REWARDS = .*\n", lambda _: rewards, text, flags=re.M)
     for name in ("common", "resources/tiny-base"):
         shutil.copytree(ROOT / name, tmp_path / name)
     (tmp_path / "GRPO_indomain").mkdir()
     script = tmp_path / "GRPO_indomain" / "GRPO-short.py"
     script.write_text(text)
-    done = call(script, "--dataset", linear_data, "--base", sft, *FEW[GRPO], "--output", tmp_path / "out")
+    words = ["--dataset", linear_data, "--base", sft, *FEW[GRPO], "--max_steps", 2, "--output", tmp_path / "out"]
+    done = call(script, *words)
     assert done.returncode == 0, done.stderr
     assert '"rewards/short/mean"' in (tmp_path / "out" / "metrics.jsonl").read_text()

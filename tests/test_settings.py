@@ -7,20 +7,22 @@ import subprocess
 import sys
 
 import pytest
-from conftest import GRPO, ROOT, SFT, call, load_script, one_line, run_script
+from conftest import GRPO, ROOT, SFT, call, load_script, one_line
 
 from common import runs, settings
 
 SCRIPTS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("[SGB]*/*.py"))
 CREATE, INTUITOR = "SFT/dataset_creation.py", "GRPO_outdomain/GRPO-Intuitor.py"
 TESTS = ["GRPO_indomain/GRPO_test.py", "GRPO_outdomain/GRPO_outdomain_test.py"]
+OTHERS = ["ToolUse/SFT_tools.py", "ToolUse/DPO_tools.py", "ToolUse/tools_evaluate.py", "ToolUse/run_examples.py"]
+OTHERS += ["demo/app.py", "resources/make_tables.py", "tiny/make_base.py"]
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "sympy", "matplotlib"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_help_works_from_the_root_and_from_the_folder(script):
-    done = run_script(script, "--help")
+    done = call(script, "--help")
     assert done.returncode == 0, done.stderr
     folder, name = os.path.split(ROOT / script)
     command = [sys.executable, "-X", "importtime", name, "--help"]
@@ -38,16 +40,13 @@ def test_help_works_from_the_root_and_from_the_folder(script):
     assert "Command: python" in done.stdout
 
 
-def test_help_is_in_groups_and_shows_the_values_of_both_profiles():
+def test_help_shows_the_values_of_both_profiles_and_first_those_of_the_script():
     text = call(GRPO, "--help").stdout
-    headings = [line for line in text.splitlines()[1:] if line in ("rewards and learning", *settings.GROUPS)]
-    assert headings == ["rewards and learning", *settings.GROUPS]
-    groups = dict(zip(headings, re.split("|".join(f"\n{heading}\n" for heading in headings), text)[1:]))
-    assert re.search(r"--learning_rate +3e-05 \| 0\.0001 +\S", groups["rewards and learning"])
-    assert re.search(r"--reward_weights +0\.6 0\.4 +\S", groups["rewards and learning"])
-    assert "--temperature" in groups["sampling"] and "--use_vllm" in groups["memory and engine"]
-    assert re.search(r"--bf16 +true \| false +\S", groups["memory and engine"])
-    assert "--heldout_every" in groups["logging and checkpoints"] and "--output" in groups["folders"]
+    own, shared = text.split("\nof other scripts too\n")
+    for line in (r"--learning_rate +3e-05 \| 0\.0001 +\S", r"--reward_weights +0\.6 0\.4 +\S", "--temperature "):
+        assert re.search(line, own)
+    for line in (r"--bf16 +true \| false +\S", "--use_vllm ", "--heldout_every ", "--output ", "--config "):
+        assert re.search(line, shared)
     assert call(GRPO, "--help", "--profile", "gpu").stdout == text
     assert "--adam_beta1" not in text and "--adam_beta1" in call(GRPO, "--help_all").stdout
 
@@ -64,6 +63,23 @@ def test_a_profile_has_the_values_on_the_line_of_the_setting(script):
             value = fields[name].default_factory() if default is dataclasses.MISSING else default
             wanted = reason.tiny if profile == "tiny" and reason.tiny is not None else value
             assert name in ("profile", "output", "dataloader_pin_memory") or getattr(args, name) == wanted, name
+
+
+def test_a_file_of_settings_is_overridden_by_the_command_line(tmp_path):
+    Args = load_script(GRPO).Args
+    (tmp_path / "a.yaml").write_text("training:\n  learning_rate: 1e-5\n  reward_weights: [0.5, 0.5]\nbf16: true\n")
+    (tmp_path / "a.json").write_text(
+        '{"learning_rate": 1e-5, "training": {"reward_weights": [0.5, 0.5], "bf16": true}}'
+    )
+    for name in ("a.yaml", "a.json"):
+        args = settings.parse(Args, "", argv=["--config", str(tmp_path / name), "--reward_weights", "1", "2"])
+        assert (args.learning_rate, args.reward_weights, args.bf16) == (1e-5, [1.0, 2.0], True)
+
+
+@pytest.mark.parametrize("script", [*SCRIPTS, *OTHERS])
+def test_every_script_takes_a_file_of_settings_and_names_an_unknown_key(script, tmp_path):
+    (tmp_path / "a.yaml").write_text("profil: tiny\n")
+    one_line(call(script, "--config", tmp_path / "a.yaml"), "unknown key profil", "did you mean profile?")
 
 
 def test_an_edited_value_is_used_by_its_profile_and_the_command_line_wins(tmp_path):
@@ -84,6 +100,13 @@ def test_an_edited_value_is_used_by_its_profile_and_the_command_line_wins(tmp_pa
     "script, words, said",
     [
         (GRPO, ["--learning_rate", "nan"], "--learning_rate nan: choose more than 0"),
+        (GRPO, ["--gradient_accumulation_steps", 0], "--gradient_accumulation_steps 0: choose at least 1"),
+        (GRPO, ["--save_steps", -2], "--save_steps -2.0: choose more than 0"),
+        (SFT, ["--num_train_epochs", 0], "--num_train_epochs 0.0: choose more than 0"),
+        (SFT, ["--warmup_steps", -1], "--warmup_steps -1.0: choose at least 0"),
+        ("BFCL/GRPO_BFCL_v1.py", ["--reward_weights", "nan", 1, 1, 1, 1], "--reward_weights nan"),
+        ("BFCL/GRPO_BFCL_v2.py", ["--max_turn_steps", 0], "--max_turn_steps 0"),
+        (TESTS[0], ["--pass_k", -1], "--pass_k -1"),
         (GRPO, ["--learning_rate", 0], "--learning_rate 0.0"),
         (GRPO, ["--learning_rate", -0.1], "--learning_rate -0.1"),
         (GRPO, ["--weight_decay", "nan"], "--weight_decay nan"),
@@ -102,7 +125,7 @@ def test_an_edited_value_is_used_by_its_profile_and_the_command_line_wins(tmp_pa
         (GRPO, ["--vllm_gpu_memory_utilization", 1.5], "at most 1"),
         (GRPO, ["--profile", "huge"], "tiny or gpu"),
         (GRPO, ["--no_such_option", 1], "--no_such_option"),
-        (GRPO, ["--learning", 0.1], "--learning"),
+        (GRPO, ["--learning_rat", 0.1], "--learning_rat; did you mean learning_rate?"),
         (SFT, ["--max_length", 0], "--max_length 0: choose at least 1"),
         (INTUITOR, ["--reward", "gut"], "--reward gut: choose intuitor, self_certainty"),
         ("GRPO_indomain/GRPO-Control.py", ["--reward", "gut"], "--reward gut: choose random, format"),

@@ -1,4 +1,4 @@
-"""Data sets of tool calls: public layouts with rows at fault, teacher mode, recipes, missing and damaged input."""
+"""Data sets of tool calls: public layouts with rows at fault, teacher mode, missing and damaged input."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT, load_script
 from tooluse import create, error_of, executor, parse, play_one
 
-from common import calls, data, recipes, runs, settings
+from common import calls, data, runs, settings
 from ToolUse.tooluse import conversations, layouts, teacher
 
 EXAMPLES = load_script("ToolUse/run_examples.py")
@@ -165,8 +165,8 @@ def test_a_recipe_gives_values_and_the_command_line_overrides_them(tmp_path):
         ({"unavailable": 2}, "at most 1"),
         ({"a": {"seed": 1}, "seed": 2}, "has seed twice"),
         ({"a": {"b": {"seed": 1}}}, "unknown key b"),
-        ([], "no JSON object"),
-        ("{", "cannot be read as JSON"),
+        ([], "no object"),
+        ("{", "cannot be read as YAML or JSON"),
         ('{"seed": NaN}', "seed"),
     ],
 )
@@ -186,7 +186,7 @@ def test_the_recipes_of_the_repo_fit_their_scripts(name, script):
     args = settings.parse(
         args_class, "", argv=["--profile", "tiny", "--config", str(ROOT / f"ToolUse/configs/{name}.json")]
     )
-    for key, value in recipes.read(str(ROOT / f"ToolUse/configs/{name}.json")).items():
+    for key, value in settings.read_config(str(ROOT / f"ToolUse/configs/{name}.json")).items():
         assert getattr(args, key) == value
 
 

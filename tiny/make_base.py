@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from BFCL.bfcl.vocabulary import spoken, words
-from common import data, generation, processes, prompts, runs, settings
+from common import data, generation, prompts, runs, settings
 from common.settings import setting
 from tiny import problems
 
@@ -481,7 +481,7 @@ def main(args):
     started = time.time()
     partial = runs.start(args)
     torch.set_num_threads(args.threads)
-    processes.keep_memory()
+    runs.keep_memory()
     tokenizer = build_tokenizer(args.seed)
     model, figures = pretrain(tokenizer, args)
     figures |= {
