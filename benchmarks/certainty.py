@@ -98,16 +98,20 @@ def compare(base: str, tokenizer, tag_set: str, rows: list[dict], config, args) 
     torch.manual_seed(1)
     ids, states = written(model, tokenizer, asked, config.max_completion_length)
     rendered = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=True, return_dict=True)
-    given = model.eval(), tokenizer, config, asked, ids, [tag_set] * len(ids)
-    found, ways = (
-        {},
-        {
-            "kept states": lambda: certainty.measure(*given, {"ids": ids, "states": states}),
-            "one batch": lambda: certainty.measure(*given),
-            "one at a time": lambda: one_at_a_time(model, tokenizer, rendered["input_ids"], ids, tag_set),
-            "three times": lambda: one_at_a_time(model, tokenizer, rendered["input_ids"], ids, tag_set, 3),
-        },
-    )
+    model.eval()
+    prompt_ids, tag_sets, size = rendered["input_ids"], [tag_set] * len(ids), config.per_device_train_batch_size
+
+    def from_states() -> list:
+        figures = certainty.state_figures(model, states, ids)
+        return certainty.of_figures(model, tokenizer, figures, ids, tag_sets)
+
+    found = {}
+    ways = {
+        "kept states": from_states,
+        "one batch": lambda: certainty.measure(model, tokenizer, prompt_ids, ids, tag_sets, size),
+        "one at a time": lambda: one_at_a_time(model, tokenizer, prompt_ids, ids, tag_set),
+        "three times": lambda: one_at_a_time(model, tokenizer, prompt_ids, ids, tag_set, 3),
+    }
     if states is None:
         del ways["kept states"]
     took = {name: [] for name in ways}
@@ -163,17 +167,17 @@ def script_and_config(name: str, folder: str, args):
 def share(name: str, base: str, tokenizer, dataset, args) -> dict:
     """Seconds of each step of a real run, and the fraction of them that common/certainty.py takes."""
     from transformers import PrinterCallback, ProgressCallback, TrainerCallback
-    from trl import GRPOTrainer
 
-    from common import decode
+    from common.trainer import GRPOTrainer
 
-    measured, took = certainty.measure, {"certainty": [], "step": []}
+    took = {"certainty": [], "step": []}
 
-    def measure(*given):
-        started = now()
-        found = measured(*given)
-        took["certainty"].append(now() - started)
-        return found
+    class Timed(GRPOTrainer):
+        def certainties(self, *given):
+            started = now()
+            values = super().certainties(*given)
+            took["certainty"].append(now() - started)
+            return values
 
     class Steps(TrainerCallback):
         def on_step_begin(self, *_, **__):
@@ -187,9 +191,9 @@ def share(name: str, base: str, tokenizer, dataset, args) -> dict:
         rewards = script.REWARDS if isinstance(script.REWARDS, list) else [script.REWARDS[config.reward]]
         model = models.load_model(base, config)
         models.set_stop_tokens(config, tokenizer, model)
-        trainer = GRPOTrainer(
+        trainer = Timed(
             model=model,
-            reward_funcs=certainty.informed(rewards, model, tokenizer, config),
+            reward_funcs=rewards,
             args=config,
             train_dataset=dataset,
             processing_class=tokenizer,
@@ -198,12 +202,7 @@ def share(name: str, base: str, tokenizer, dataset, args) -> dict:
         )
         trainer.remove_callback(ProgressCallback)
         trainer.remove_callback(PrinterCallback)
-        certainty.measure = measure
-        decode.install(trainer, config.skip_no_signal)
-        try:
-            trainer.train()
-        finally:
-            certainty.measure = measured
+        trainer.train()
     shares = [spent / step for spent, step in zip(took["certainty"][1:], took["step"][1:], strict=True)]
     return {"share": statistics.median(shares), "seconds": took, "completions": config.generation_batch_size}
 

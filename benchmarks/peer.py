@@ -1,6 +1,6 @@
 """One training with its times taken, in a process of its own: ours, or what a user of TRL alone would write.
 
-ours: the real script, first line to last; only trl.GRPOTrainer is replaced, by a subclass of it that takes times.
+ours: the real script, first line to last; only its trainer is replaced, by a subclass of it that takes times.
 plain: TRL's trainer on the same base, problems and rewards, with the settings that the script itself lists (learning
 rate, batch, group size, lengths, updates) and TRL's defaults for everything else, apart from what the caller changes.
 
@@ -186,10 +186,16 @@ def main() -> None:
     sys.argv = [setup["script"], *setup["words"]]
     import trl
 
-    trl.GRPOTrainer = timed(trl.GRPOTrainer, setup, lambda facts: pipe.write(json.dumps(facts) + "\n"))
+    from common import trainer
+
+    def say(facts: dict) -> None:
+        pipe.write(json.dumps(facts) + "\n")
+
     if setup["plain"] is None:
+        trainer.GRPOTrainer = timed(trainer.GRPOTrainer, setup, say)
         runpy.run_path(setup["script"], run_name="__main__")
     else:
+        trl.GRPOTrainer = timed(trl.GRPOTrainer, setup, say)
         plain(setup)
 
 

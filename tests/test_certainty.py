@@ -1,6 +1,7 @@
 """Certainty: the batched figures against one sample at a time, where the solution's tokens stand, and what it leaves
 untouched."""
 
+import contextlib
 import copy
 import functools
 import math
@@ -9,13 +10,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import BASE, CORRECT, call, load_script
-from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from common import answers, certainty, decode, models, prompts, runs
+from common import answers, certainty, decode, generation, grpo, models, prompts, runs
 
 A, B, C, D = prompts.THESIS
 one_at_a_time = load_script("benchmarks/certainty.py").one_at_a_time
-SETTINGS = SimpleNamespace(chat_template_kwargs=None, per_device_train_batch_size=3, bf16=False, fp16=False)
 
 # What was asked (of different lengths, one of them holding a solution of its own) and what was written.
 BATCH = [
@@ -59,18 +59,22 @@ def random_model(tokenizer, seed: int = 0, **changes):
     return Qwen3ForCausalLM(Qwen3Config(**config | sizes | heads | changes)).eval()
 
 
+def prompt_tokens(tokenizer, conversations) -> list[list[int]]:
+    return generation.token_ids(tokenizer, generation.rendered(tokenizer, conversations))
+
+
 def batch(tokenizer, rows=BATCH):
-    """(conversations, completion_ids) of the rows, an end token after each completion that comes to its end."""
-    conversations = [prompts.build_prompt(question) for question, _ in rows]
+    """(prompt_ids, completion_ids) of the rows, an end token after each completion that comes to its end."""
+    asked = prompt_tokens(tokenizer, [prompts.build_prompt(question) for question, _ in rows])
     ids = [tokenizer(text, add_special_tokens=False).input_ids for _, text in rows]
-    return conversations, [row + [tokenizer.eos_token_id] * text.endswith(D) for row, (_, text) in zip(ids, rows)]
+    return asked, [row + [tokenizer.eos_token_id] * text.endswith(D) for row, (_, text) in zip(ids, rows)]
 
 
-def reference(model, tokenizer, conversations, ids):
-    asked = [
-        tokenizer.apply_chat_template(c, add_generation_prompt=True, tokenize=True, return_dict=True)["input_ids"]
-        for c in conversations
-    ]
+def measured(model, tokenizer, asked, ids, batch_size=3):
+    return certainty.measure(model, tokenizer, asked, ids, ["thesis"] * len(ids), batch_size)
+
+
+def reference(model, tokenizer, asked, ids):
     return one_at_a_time(model, tokenizer, asked, ids, "thesis")
 
 
@@ -86,10 +90,9 @@ def close(ours, theirs, tolerance=1e-5):
 def test_equal_to_one_sample_at_a_time(kind, size):
     tokenizer = tokenizer_of(kind)
     model = random_model(tokenizer)
-    conversations, ids = batch(tokenizer)
-    settings = SimpleNamespace(**vars(SETTINGS) | {"per_device_train_batch_size": size})
-    found = certainty.measure(model, tokenizer, settings, conversations, ids, ["thesis"] * len(ids))
-    close(found, reference(model, tokenizer, conversations, ids))
+    asked, ids = batch(tokenizer)
+    found = measured(model, tokenizer, asked, ids, size)
+    close(found, reference(model, tokenizer, asked, ids))
     assert [row.solution is None for row in found] == [False, False, True, False, True, True, True, True]
     for row in found:
         assert 0 < row.response < 1 and 0 < row.entropy < 1 and row.self_certainty > 0
@@ -98,12 +101,12 @@ def test_equal_to_one_sample_at_a_time(kind, size):
 def test_the_logits_in_many_pieces_are_the_same(monkeypatch):
     tokenizer = tokenizer_of("one")
     model = random_model(tokenizer)
-    conversations, ids = batch(tokenizer)
-    whole = certainty.measure(model, tokenizer, SETTINGS, conversations, ids, ["thesis"] * len(ids))
+    asked, ids = batch(tokenizer)
+    whole = measured(model, tokenizer, asked, ids)
     monkeypatch.setattr(certainty, "MAX_LOGITS", 5 * len(tokenizer))
     sizes = []
     model.lm_head.register_forward_hook(lambda module, given, logits: sizes.append(logits.numel()))
-    close(certainty.measure(model, tokenizer, SETTINGS, conversations, ids, ["thesis"] * len(ids)), whole, 1e-6)
+    close(measured(model, tokenizer, asked, ids), whole, 1e-6)
     assert sum(sizes) == len(tokenizer) * sum(map(len, ids)) and max(sizes) == 5 * len(tokenizer)
 
 
@@ -113,8 +116,8 @@ def test_figures_of_a_known_distribution():
     model = random_model(tokenizer)
     for weight in model.parameters():
         weight.data.zero_()
-    conversations, ids = batch(tokenizer, BATCH[:1])
-    (found,) = certainty.measure(model, tokenizer, SETTINGS, conversations, ids, ["thesis"])
+    asked, ids = batch(tokenizer, BATCH[:1])
+    (found,) = measured(model, tokenizer, asked, ids)
     assert found == pytest.approx((1 / len(tokenizer), 1 / len(tokenizer), 1, 0), abs=1e-6)
 
 
@@ -163,8 +166,8 @@ def test_the_other_tag_set_is_read():
 
 def test_a_completion_of_no_tokens_is_nan():
     tokenizer = tokenizer_of("one")
-    conversations, ids = batch(tokenizer, BATCH[:2])
-    found = certainty.measure(random_model(tokenizer), tokenizer, SETTINGS, conversations, [[], ids[1]], ["thesis"] * 2)
+    asked, ids = batch(tokenizer, BATCH[:2])
+    found = measured(random_model(tokenizer), tokenizer, asked, [[], ids[1]])
     assert found[0].solution is None and all(math.isnan(figure) for figure in found[0][1:])
     assert found[1].solution is not None
 
@@ -174,84 +177,45 @@ def test_nothing_is_left_changed():
     tokenizer = tokenizer_of("one")
     model = random_model(tokenizer, attention_dropout=0.5).train()
     model.gradient_checkpointing_enable()
-    conversations, ids = batch(tokenizer)
+    asked, ids = batch(tokenizer)
     state = torch.random.get_rng_state()
-    found = certainty.measure(model, tokenizer, SETTINGS, conversations, ids, ["thesis"] * len(ids))
+    found = measured(model, tokenizer, asked, ids)
     assert model.training and torch.equal(state, torch.random.get_rng_state())
-    close(found, reference(model.eval(), tokenizer, conversations, ids))
+    close(found, reference(model.eval(), tokenizer, asked, ids))
     assert all(weight.grad is None and weight.requires_grad for weight in model.parameters())
     model.train()
     with pytest.raises(IndexError):
-        certainty.measure(model, tokenizer, SETTINGS, conversations[:1], [[len(tokenizer)]], ["thesis"])
+        measured(model, tokenizer, asked[:1], [[len(tokenizer)]])
     assert model.training
     loss = model(torch.tensor([ids[0]]), labels=torch.tensor([ids[0]])).loss
     loss.backward()  # no tensor of the forward without gradients is left in the model
     assert model.model.embed_tokens.weight.grad is not None
 
 
-def test_rewards_share_one_forward_and_let_go_of_it(monkeypatch):
-    tokenizer, calls, got = tokenizer_of("one"), [], []
-    model = random_model(tokenizer)
-    monkeypatch.setattr(certainty, "measure", lambda *given: calls.append(given[4]) or [len(calls)])
-
-    def first(certainties, **columns):
-        return got.append(certainties) or [0.0]
-
-    def second(certainties, completion_ids, prompts, tags, answer, **columns):
-        return got.append(certainties) or [1.0]
-
-    ours = certainty.informed([first, second], model, tokenizer, SETTINGS)
-    assert [reward.__name__ for reward in ours] == ["first", "second"]
-    batches = [[[1]], [[1]]]  # equal, but not the same
-    for ids in (*batches, batches[0]):
-        for reward in ours:
-            reward(prompts=["?"], completion_ids=ids, tags=["thesis"], answer="42")
-    assert len(calls) == 3 and got == [[1], [1], [2], [2], [3], [3]]
-
-
-def written(model, tokenizer, questions):
-    """(conversations, kept) of completions that the model samples: kept as decode.install() does it."""
-    conversations = [prompts.build_prompt(question) for question in questions]
-    texts = tokenizer.apply_chat_template(conversations, add_generation_prompt=True, tokenize=False)
-    asked = tokenizer(texts, add_special_tokens=False).input_ids
-    found = decode.decode(model, asked, 20, list(range(4, 104)), (1.0,))
-    return conversations, {"ids": [one.ids for one in found], "states": [one.states for one in found]}
-
-
-def test_what_the_model_generated_needs_no_forward(monkeypatch):
+def test_states_that_are_known_need_no_forward():
     tokenizer = tokenizer_of("one")
     model = random_model(tokenizer)
-    conversations, kept = written(model, tokenizer, ["1+1?", f"{CORRECT} Is this right?", "2?", "2?", "3?", "4?"])
-    ids = kept["ids"]
+    questions = ["1+1?", f"{CORRECT} Is this right?", "2?", "2?", "3?", "4?"]
+    asked = prompt_tokens(tokenizer, [prompts.build_prompt(question) for question in questions])
+    written = decode.decode(model, asked, 20, list(range(4, 104)), (1.0,))
+    ids = [one.ids for one in written]
     assert len(set(map(len, ids))) > 1
-    with monkeypatch.context() as patch:
-        patch.setattr(certainty, "token_figures", None)
-        found = certainty.measure(model, tokenizer, SETTINGS, conversations, ids, ["thesis"] * len(ids), kept)
-    close(found, reference(model, tokenizer, conversations, ids))
-
-
-def test_states_of_other_tokens_are_not_used():
-    tokenizer = tokenizer_of("one")
-    model = random_model(tokenizer)
-    conversations, kept = written(model, tokenizer, ["1+1?", "2+2?", "3+3?"])
-    ids = kept["ids"]
-    for other in ([*ids[:2], [*ids[2][:-1], ids[2][-1] + 1]], [ids[1], ids[0], ids[2]], [*ids[:2], ids[2] + [5] * 30]):
-        found = certainty.measure(model, tokenizer, SETTINGS, conversations, other, ["thesis"] * 3, kept)
-        close(found, reference(model, tokenizer, conversations, other))
+    figures = certainty.state_figures(model, [one.states for one in written], ids)
+    found = certainty.of_figures(model, tokenizer, figures, ids, ["thesis"] * len(ids))
+    close(found, reference(model, tokenizer, asked, ids))
 
 
 def test_a_fault_is_raised_and_not_rewarded():
     tokenizer = tokenizer_of("one")
-    (reward,) = certainty.informed([lambda **columns: [0.0]], random_model(tokenizer), tokenizer, SETTINGS)
-    conversations, ids = batch(tokenizer)
+    model, (asked, ids) = random_model(tokenizer), batch(tokenizer)
     with pytest.raises(IndexError):
-        reward(prompts=conversations[:1], completion_ids=[[10**6]], tags=["thesis"])
+        measured(model, tokenizer, asked[:1], [[10**6]])
     with pytest.raises(ValueError):
-        reward(prompts=conversations, completion_ids=ids, tags=["thesis"])
-    capped = random_model(tokenizer)
-    capped.config.final_logit_softcapping = 30.0
+        certainty.measure(model, tokenizer, asked, ids, ["thesis"], 3)
+    certainty.check_model(model)
+    model.config.final_logit_softcapping = 30.0
     with pytest.raises(ValueError, match="final_logit_softcapping"):
-        certainty.informed([lambda **columns: [0.0]], capped, tokenizer, SETTINGS)
+        certainty.check_model(model)
 
 
 @pytest.mark.slow
@@ -261,44 +225,81 @@ def test_a_fault_is_raised_and_not_rewarded():
 def test_in_the_trainer_it_is_the_policy_of_the_moment(tmp_path, lora_r, checkpointing, four_bit, monkeypatch):
     """The real trainer: at each step what a reward is told is what the trained model says one sample at a time."""
     from datasets import Dataset
-    from trl import GRPOConfig, GRPOTrainer
+
+    from common.trainer import GRPOTrainer
 
     if not lora_r:
         monkeypatch.setattr(certainty, "token_figures", None)  # the states of generation are enough
     tokenizer = copy.deepcopy(tokenizer_of("several"))
     random_model(tokenizer, hidden_size=64).save_pretrained(tmp_path / "base")
-    how = dict(max_steps=3, learning_rate=0.05, per_device_train_batch_size=4, num_generations=2, report_to="none")
+    how = dict(max_steps=3, learning_rate=0.05, per_device_train_batch_size=4, num_generations=2, use_vllm=False)
     how |= dict(max_completion_length=16, bf16=False, gradient_checkpointing=checkpointing, save_strategy="no")
-    how |= dict(dataloader_pin_memory=False)
-    args = GRPOConfig(output_dir=str(tmp_path / "out"), **how)
-    args.lora_r, args.lora_alpha, args.load_in_4bit = lora_r, 2 * lora_r, four_bit
+    how |= dict(dataloader_pin_memory=False, skip_no_signal=True, load_in_4bit=four_bit)
+    args = grpo.Args(output_dir=str(tmp_path / "out"), **how)
+    args.lora_r, args.lora_alpha = lora_r, 2 * lora_r
     seen = []
 
-    def responses(prompts, completion_ids, certainties, **columns):
+    def responses(prompts, completion_ids, certainties, row, **columns):
         assert model.training
-        held = reference(trainer.model.eval(), tokenizer, prompts, completion_ids)
+        asked = prompt_tokens(tokenizer, prompts)
+        held = reference(trainer.model.eval(), tokenizer, asked, completion_ids)
         close(certainties, held, 0.05 if four_bit else 1e-5)  # a 4-bit layer calculates in bfloat16
         if lora_r and seen:
             with trainer.model.disable_adapter():
-                without = reference(trainer.model, tokenizer, prompts, completion_ids)
+                without = reference(trainer.model, tokenizer, asked, completion_ids)
             assert any(abs(a.response - b.response) > 1e-3 * a.response for a, b in zip(held, without))
         trainer.model.train()
-        seen.append([row.response for row in certainties])
+        seen.append(certainties)
+        assert row == trainer.batch_rows
         return [-row.entropy for row in certainties]
 
-    rows = [{"prompt": prompts.build_prompt(question), "tags": "thesis"} for question, _ in BATCH]
+    def shares_the_measurement(certainties, **columns):
+        assert certainties == seen[-1]
+        return [0.0] * len(certainties)
+
+    rows = [
+        {"prompt": prompts.build_prompt(question), "tags": "thesis", "row": place}
+        for place, (question, _) in enumerate(BATCH)
+    ]
     model = models.load_model(str(tmp_path / "base"), args)
     trainer = GRPOTrainer(
         model=model,
-        reward_funcs=certainty.informed([responses], model, tokenizer, args),
+        reward_funcs=[responses, shares_the_measurement],
         args=args,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         peft_config=models.lora_config(args),
     )
-    decode.install(trainer, True)
+    calls, measure = [], trainer.certainties
+    trainer.certainties = lambda *given: calls.append(len(trainer.batch_completions)) or measure(*given)
     trainer.train()
-    assert len(seen) == 3 and trainer.state.log_history[0]["rewards/responses/mean"] < 0
+    assert calls == [4 if trainer.decodes else 0] * 3 and len(seen) == 3 and trainer.batch_completions == []
+    assert trainer.state.log_history[0]["rewards/responses/mean"] < 0
+    rollouts = trainer.rollouts()
+    assert len(rollouts) == 4 and all(BATCH[one["row"]][0] == one["prompt"][-1]["content"] for one in rollouts)
+
+
+@pytest.mark.parametrize("other", ["another token", "another order", "a longer completion"])
+def test_states_of_other_tokens_are_not_used(other, monkeypatch):
+    from common.trainer import GRPOTrainer
+
+    tokenizer = tokenizer_of("one")
+    model = random_model(tokenizer)
+    conversations = [prompts.build_prompt(question) for question in ("1+1?", "2+2?", "3+3?")]
+    asked = prompt_tokens(tokenizer, conversations)
+    trainer = GRPOTrainer.__new__(GRPOTrainer)
+    trainer.batch_completions = decode.decode(model, asked, 20, list(range(4, 104)), (1.0,))
+    trainer.model, trainer.processing_class = model, tokenizer
+    trainer.accelerator = SimpleNamespace(unwrap_model=lambda model: model, autocast=contextlib.nullcontext)
+    trainer.args = SimpleNamespace(per_device_train_batch_size=3)
+    monkeypatch.setattr(trainer, "_tokenize_prompts", lambda conversations: (prompt_tokens(tokenizer, conversations),))
+    ids = [one.ids for one in trainer.batch_completions]
+    ids = {
+        "another token": [*ids[:2], [*ids[2][:-1], ids[2][-1] + 1]],
+        "another order": [ids[1], ids[0], ids[2]],
+        "a longer completion": [*ids[:2], ids[2] + [5] * 30],
+    }[other]
+    close(trainer.certainties(conversations, ids, ["thesis"] * 3), reference(model, tokenizer, asked, ids))
 
 
 @pytest.mark.slow
@@ -312,22 +313,3 @@ def test_the_scripts_run_and_log_their_parts(script, linear_data, tmp_path):
     parts = {"GRPO-Hybrid": "process", "GRPO-Intuitor": "response", "GRPO-DualHead": "format"}
     assert len(rows) == 2 and all(f"parts/{parts[script]}" in row for row in rows)
     assert (tmp_path / "out" / "run.json").exists()
-
-
-def test_prompts_are_those_of_the_trainer():
-    """The ids that the trainer generates from, with its own call, and ours."""
-    from trl import GRPOTrainer
-
-    tokenizer = AutoTokenizer.from_pretrained(BASE)
-    conversations = [prompts.build_prompt(question) for question, _ in BATCH]
-    fields = dict(processing_class=tokenizer, tools=None, chat_template=None, chat_template_kwargs={})
-    fields |= dict(_is_vlm=False, environment_factories=None)
-    theirs = GRPOTrainer._tokenize_prompts(SimpleNamespace(**fields), conversations)[0]
-    seen = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            certainty, "token_figures", lambda model, ids, *_: seen.extend(ids) or [torch.ones(1, 3)] * len(ids)
-        )
-        model = random_model(tokenizer)
-        certainty.measure(model, tokenizer, SETTINGS, conversations, [[5]] * len(BATCH), ["thesis"] * len(BATCH))
-    assert seen == theirs

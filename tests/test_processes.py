@@ -7,13 +7,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from conftest import FEW, GRPO, ROOT
+from conftest import BASE, FEW, GRPO, ROOT
 
-from common import runs, settings
+from common import data, models, runs, settings
 
 LAUNCH = "-m accelerate.commands.launch --multi_gpu --num_machines 1 --mixed_precision no --dynamo_backend no"
+ARGS = SimpleNamespace(lora_r=0, bf16=False, load_in_4bit=False)
 LAUNCH = [sys.executable, *LAUNCH.split(), "--main_process_port", "0"]
 
 
@@ -54,6 +56,14 @@ def test_an_update_keeps_its_examples(monkeypatch, capsys, count, steps, size, d
         assert count * divided[0] * divided[1] == steps * size
 
 
+@pytest.mark.parametrize("load", [models.load_for_generation, lambda base: models.load_model(base, ARGS)])
+def test_whoever_loads_a_model_keeps_freed_memory(monkeypatch, load):
+    calls = []
+    monkeypatch.setattr(processes, "keep_memory", lambda: calls.append(True))
+    load(str(BASE))
+    assert calls == [True]
+
+
 def figures(output) -> tuple:
     """The weights, and the log without its times."""
     rows = runs.read_jsonl(output / "metrics.jsonl")
@@ -81,6 +91,9 @@ def test_two_processes_make_one_output_and_resume(tmp_path, linear_data, sft):
     assert (record["num_processes"], record["per_device_train_batch_size"]) == (2, 4)
     log = figures(tmp_path / "whole")[1]
     assert [row[0] for row in log if row[1] is not None] == [1, 2, 3, 4, 5, 6]
+    solutions = {row["question"]: row["solution"] for row in data.read_split(str(linear_data), "train")[0]}
+    samples = runs.read_jsonl(tmp_path / "whole" / "samples.jsonl")
+    assert samples and all(sample["truth"] == solutions[sample["question"]] for sample in samples)
 
     command = [*LAUNCH, "--num_processes", "2", str(ROOT / GRPO), *map(str, words), "--output", str(tmp_path / "cut")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
