@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from BFCL.bfcl import entries
+from BFCL.bfcl import official
 from BFCL.bfcl.synthetic import LEVELS, multi, single
 from common import data, runs, settings
 from common.settings import setting
@@ -47,10 +47,14 @@ class Args(settings.RunArgs):
 
 def synthetic_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
     """The splits of tasks made by code; those of SFT and GRPO are different tasks."""
-    make, how = KINDS[args.kind], {"level": LEVELS[args.level], "python": args.python}
-    made = {name: problems.draw(make, name, sizes[name], args.seed, **how) for name in ("validation", "test")}
-    trained = problems.draw(make, "train", sizes["sft"] + sizes["train"], args.seed, **how)
-    return made | {"sft": trained[: sizes["sft"]], "train": trained[sizes["sft"] :]}
+    options = {"level": LEVELS[args.level], "python": args.python}
+    splits = {}
+    for name in ("validation", "test"):
+        splits[name] = problems.draw(KINDS[args.kind], name, sizes[name], args.seed, **options)
+    rows = problems.draw(KINDS[args.kind], "train", sizes["sft"] + sizes["train"], args.seed, **options)
+    splits["sft"] = rows[: sizes["sft"]]
+    splits["train"] = rows[sizes["sft"] :]
+    return splits
 
 
 def group_of(row: dict) -> str:
@@ -64,19 +68,27 @@ def is_short(row: dict, limit: int) -> bool:
 
 def split_entries(rows: list[dict], sizes: dict[str, int], args) -> dict[str, list[dict]]:
     """Disjoint splits of whole groups of entries; sft and validation take only those with a gold completion."""
-    groups, limit = {}, args.max_characters or (12000 if args.kind == "single" else 40000)
+    limit = args.max_characters or (12000 if args.kind == "single" else 40000)
+    groups = {}
     for row in rows:
         groups.setdefault(group_of(row), []).append(row)
     order = sorted(groups)
     random.Random(args.seed).shuffle(order)
-    tested = round(args.test_share * len(order))
-    splits = {"sft": [], "train": [], "validation": [], "test": [row for key in order[:tested] for row in groups[key]]}
-    for key in order[tested:]:
+    tests = round(args.test_share * len(order))
+    splits = {"sft": [], "train": [], "validation": [], "test": []}
+    for key in order[:tests]:
+        splits["test"] += groups[key]
+    for key in order[tests:]:
         group = [row for row in groups[key] if is_short(row, limit)]
         gold = all("completion" in row or "turns" in row for row in group)
-        wanted = [name for name in ("validation", "sft") if gold and len(splits[name]) < sizes[name]]
-        splits[(wanted or ["train"])[0]] += group
-    return splits | {"train": splits["train"][: sizes["train"]]}
+        name = "train"
+        if gold and len(splits["validation"]) < sizes["validation"]:
+            name = "validation"
+        elif gold and len(splits["sft"]) < sizes["sft"]:
+            name = "sft"
+        splits[name] += group
+    splits["train"] = splits["train"][: sizes["train"]]
+    return splits
 
 
 def main(args):
@@ -86,9 +98,11 @@ def main(args):
     if args.source == "synthetic":
         splits = synthetic_splits(args, sizes)
     else:
-        categories = entries.SINGLE if args.kind == "single" else entries.MULTI
-        sizes["sft"] *= args.kind == "single"
-        rows = [row for category in categories for row in entries.rows_of(category)]
+        categories = official.SINGLE
+        if args.kind == "multi":  # entries without a gold completion
+            categories = official.MULTI
+            sizes["sft"] = 0
+        rows = [row for category in categories for row in official.rows_of(category)]
         splits = split_entries(rows, sizes, args)
         sizes["test"] = len(splits["test"])
 

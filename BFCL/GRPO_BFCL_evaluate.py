@@ -5,7 +5,8 @@ reward = that of GRPO_BFCL_v1.py with its default weights, of several turns that
 Wilson. Beside the checkpoints stands what a model gets that never calls: on irrelevance that is everything. A prompt
 that does not fit into the context counts as incorrect. The scores of groups are calculated as officially; of a sample
 (--rows) they are estimates. --official leaves our scorer out: it serves each checkpoint and drives BFCL's own command
-line against it.
+line against it; with --use_vllm a 16-bit LoRA is served as adapter/ on its root (--enable-lora --lora-modules), since
+merged 16-bit weights lose small updates.
 
 Input: checkpoints, outputs/data/<dataset>/, the data of the installed bfcl-eval. Output: rows of resources/results.csv
 and items.csv, each completion in outputs/tests/*.jsonl; with --official outputs/bfcl/<checkpoint>/ (result, score).
@@ -26,7 +27,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 import GRPO_BFCL_v1
 import GRPO_BFCL_v2
 
-from BFCL.bfcl import dialogues, entries, official_cli, scoring
+from BFCL.bfcl import dialogues, official, official_cli, scoring
 from BFCL.bfcl.sandbox import Sandbox
 from common import data, evaluation, generation, models, results, runs, settings
 from common.settings import setting
@@ -35,9 +36,9 @@ GROUPS = {  # the official ones, without Java and JavaScript apart
     "non_live": ("simple_python", "simple_java", "simple_javascript", "multiple", "parallel", "parallel_multiple"),
     "live": ("live_simple", "live_multiple", "live_parallel", "live_parallel_multiple"),
     "irrelevance": ("irrelevance", "live_irrelevance"),
-    "multi_turn": entries.MULTI,
+    "multi_turn": official.MULTI,
 }
-CATEGORIES = (*entries.SINGLE, *entries.MULTI)
+CATEGORIES = (*official.SINGLE, *official.MULTI)
 
 
 @dataclass
@@ -82,48 +83,59 @@ class Args(settings.ProfileArgs):
 
 def main(args):
     models.check_device(args)
-    categories = chosen(args.categories)
     folders, loaded = evaluation.checkpoints_of(args)
-    drawn = {name: sample(entries.rows_of(name), args.rows, args.draw) for name in categories}
+    categories = {name: sample(official.rows_of(name), args) for name in categories_of(args.categories)}
     if args.official:
-        if not categories:
-            runs.fail("--official tests categories; name some with --categories")
-        ids = {name: [row["id"] for row in rows] for name, rows in drawn.items()}
-        for folder in folders:
-            results.save(official_cli.test(folder, ids, args), results.path_of(args))
+        test_officially(folders, categories, args)
         return
-    names = [name for name in args.dataset if name != "none"]
-    sets = [(data.dataset_folder(name).name, args.split, data.read_split(name, args.split)[0]) for name in names]
-    sets = [(name, split, sample(rows, args.rows, args.draw)) for name, split, rows in sets]
-    sets += [(f"bfcl_{name}", "official", rows) for name, rows in drawn.items()]
+    sets = []
+    for name in args.dataset:
+        if name != "none":
+            rows, _ = data.read_split(name, args.split)
+            sets.append((data.dataset_folder(name).name, args.split, sample(rows, args)))
+    for name, rows in categories.items():
+        sets.append((f"bfcl_{name}", "official", rows))
     with Sandbox() as sandbox:
-        floor, few = {"script": "never-calls", "seed": 0, "base": "none"}, dataclasses.replace(args, show=0, samples=0)
-        test_checkpoint("never-calls", floor, lambda: silent, sets, sandbox, few)
+        floor = {"script": "never-calls", "seed": 0, "base": "none"}
+        short = dataclasses.replace(args, show=0, samples=0)
+        test_checkpoint("never-calls", floor, lambda: never_calls, sets, sandbox, short)
         for folder, (tokenizer, _) in zip(folders, loaded):
-            load = functools.partial(loaded_model, folder, tokenizer, args)
+            load = functools.partial(load_model, folder, tokenizer, args)
             test_checkpoint(folder, evaluation.checkpoint_facts(folder, args), load, sets, sandbox, args)
             gc.collect()  # the model, before the next one takes its memory
 
 
-def chosen(names: list[str]) -> list[str]:
-    """The categories of a list of categories and groups."""
-    groups = GROUPS | {"all": CATEGORIES, "none": ()} | {name: (name,) for name in CATEGORIES}
-    return list(dict.fromkeys(category for name in names for category in groups[name]))
+def test_officially(folders: list[str], categories: dict[str, list[dict]], args) -> None:
+    if not categories:
+        runs.fail("--official tests categories; name some with --categories")
+    ids = {name: [row["id"] for row in rows] for name, rows in categories.items()}
+    for folder in folders:
+        results.save(official_cli.test(folder, ids, args), results.path_of(args))
 
 
-def sample(rows: list[dict], n: int, seed: int) -> list[dict]:
-    """n of the rows, drawn with the seed, in their order; all of them for 0."""
-    if not 0 < n < len(rows):
+def categories_of(names: list[str]) -> list[str]:
+    """The categories of a list of categories and groups, none twice."""
+    groups = GROUPS | {"all": CATEGORIES, "none": ()}
+    categories = {}
+    for name in names:
+        categories |= dict.fromkeys(groups.get(name, (name,)))
+    return list(categories)
+
+
+def sample(rows: list[dict], args) -> list[dict]:
+    """--rows of the rows, drawn with --draw, in their order; all of them for 0."""
+    if not 0 < args.rows < len(rows):
         return rows
-    return [rows[place] for place in sorted(random.Random(seed).sample(range(len(rows)), n))]
+    places = random.Random(args.draw).sample(range(len(rows)), args.rows)
+    return [rows[place] for place in sorted(places)]
 
 
-def silent(asked: list, **how) -> list[dict]:
+def never_calls(conversations: list, **sampling) -> list[dict]:
     """The completions of a model that never calls."""
-    return [{"text": "", "tokens": 1, "truncated": False} for _ in asked]
+    return [{"text": "", "tokens": 1, "truncated": False} for _ in conversations]
 
 
-def loaded_model(folder: str, tokenizer, args) -> Callable:
+def load_model(folder: str, tokenizer, args) -> Callable:
     """From conversations to completions of a checkpoint; an empty one where the context leaves no room for any."""
     room = generation.context_length(folder, args) - args.max_new_tokens
     return generation.within(generation.generator(folder, tokenizer, args), tokenizer, room)
@@ -131,33 +143,43 @@ def loaded_model(folder: str, tokenizer, args) -> Callable:
 
 def test_checkpoint(folder: str, facts: dict, load: Callable, sets: list, sandbox: Sandbox, args) -> None:
     """Test one checkpoint on every set, save the rows, print the scores of the groups. load: gives its answer()."""
-    answer, keys, path = None, [], results.path_of(args)
+    path = results.path_of(args)
+    answer = None
+    official_keys = []
     for name, split, rows in sets:
         for plan in evaluation.plans(args):
             if split == "official" and plan.decoding != "greedy":
                 continue
             key = evaluation.key_of(facts, name, split, plan)
-            keys += [key] * (split == "official")
+            if split == "official":
+                official_keys.append(key)
             if args.resume and evaluation.is_tested(key, folder, args):
                 print(f"{facts['script']} on {name}, {plan.decoding}: already tested, skipped")
                 continue
             answer = answer or load()
-            repeated = [row for row in rows for _ in range(plan.samples)]
-            how = functools.partial(play, answer, repeated, sandbox, args) if "turns" in rows[0] else answer
-            results.save([evaluation.test(how, key, rows, args.tags, plan, args, score)], path)
+            complete = answer
+            if "turns" in rows[0]:
+                repeated = [row for row in rows for _ in range(plan.samples)]
+                complete = functools.partial(play, answer, repeated, sandbox, args)
+            results.save([evaluation.test(complete, key, rows, args.tags, plan, args, score)], path)
             lines = runs.read_jsonl(evaluation.completions_file(key, args))
             print(f"  {sum(line.get('too_long', False) for line in lines)} prompts do not fit into the context")
+    measured = {}  # the row of results.csv of each category, also where --resume skipped it
     saved = {tuple(row[name] for name in results.KEY): row for row in results.read(path)}
-    found = {key["dataset"].removeprefix("bfcl_"): saved[tuple(map(str, key.values()))] for key in keys}
-    for group, value in group_scores(found).items():
-        print(f"{facts['script']:24} {group} {value:.1%}{' (estimated from a sample)' if args.rows else ''}")
+    for key in official_keys:
+        measured[key["dataset"].removeprefix("bfcl_")] = saved[tuple(map(str, key.values()))]
+    note = " (estimated from a sample)" if args.rows else ""
+    for group, value in group_scores(measured).items():
+        print(f"{facts['script']:24} {group} {value:.1%}{note}")
 
 
-def play(answer: Callable, rows: list[dict], sandbox: Sandbox, args, asked: list, **how) -> list[dict]:
-    """answer(asked, **how) for rows of several turns: all of them are played at once, and scored."""
-    return dialogues.play(
-        rows, lambda going: answer([dialogue.messages for dialogue in going], **how), sandbox, args.max_turn_steps
-    )
+def play(answer: Callable, rows: list[dict], sandbox: Sandbox, args, conversations: list, **sampling) -> list[dict]:
+    """The scored dialogues of rows of several turns, whose completions come from answer(); all are played at once."""
+
+    def complete(active: list[dialogues.Dialogue]) -> list[dict]:
+        return answer([dialogue.messages for dialogue in active], **sampling)
+
+    return dialogues.play(rows, complete, sandbox, args.max_turn_steps)
 
 
 def score(completion: dict, row: dict, tags) -> dict:
@@ -167,26 +189,19 @@ def score(completion: dict, row: dict, tags) -> dict:
     return GRPO_BFCL_v1.score(completion, row, tags)
 
 
-def group_scores(found: dict[str, dict]) -> dict[str, float]:
+def group_scores(measured: dict[str, dict]) -> dict[str, float]:
     """The official score of each group whose categories were all tested: means over categories, live's over entries."""
-
-    def mean(values):
-        return sum(values) / len(values)
-
-    def accuracies(names):
-        return [float(found[name]["accuracy"]) for name in names]
-
     scores = {}
     for group, names in GROUPS.items():
-        if not all(name in found for name in names):
+        if not all(name in measured for name in names):
             continue
+        values = [float(measured[name]["accuracy"]) for name in names]
+        weights = [1] * len(names)
         if group == "live":
-            sizes = [int(found[name]["n"]) for name in names]
-            scores[group] = sum(value * n for value, n in zip(accuracies(names), sizes)) / sum(sizes)
-        elif group == "non_live":
-            scores[group] = mean([mean(accuracies(names[:3])), *accuracies(names[3:])])
-        else:
-            scores[group] = mean(accuracies(names))
+            weights = [int(measured[name]["n"]) for name in names]
+        if group == "non_live":  # the three languages count as one category
+            weights = [1, 1, 1, 3, 3, 3]
+        scores[group] = sum(value * weight for value, weight in zip(values, weights)) / sum(weights)
     return scores
 
 

@@ -1,6 +1,6 @@
 """What safe tool calls cost: scored completions a second for single-turn, replayed episodes a second for multi-turn.
 
-Single-turn: the official decoder and checker alone, beside decode() and score_single() of common/tools/, which add the
+Single-turn: the official decoder and checker alone, beside our decode() and score_single(), which add the
 kind of completion and the graded parts. Multi-turn: BFCL's own executor, which evals the text of a call in this
 process, beside our worker process, live (open, execute turn by turn, close) and as a verdict on a whole episode, for
 which ours remembers the results of a ground truth: the episodes of a group share it. Both of a pair take turns, so
@@ -21,8 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from BFCL.bfcl import entries, scoring
-from BFCL.bfcl.official import MODEL, bfcl
+from BFCL.bfcl import scoring
+from BFCL.bfcl.official import MODEL, bfcl, rows_of
 from BFCL.bfcl.sandbox import Sandbox
 from common import calls, runs
 
@@ -43,7 +43,7 @@ def completions() -> list[tuple]:
     """(text, documents, truth, category) of entries, every other one with its first argument's name spelt wrong."""
     made = []
     for category in SINGLE_TURN:
-        for i, row in enumerate(entries.rows_of(category)[:ENTRIES]):
+        for i, row in enumerate(rows_of(category)[:ENTRIES]):
             text = row["completion"][0]["content"].replace('"arguments": {"', '"arguments": {"x', i % 2)
             made.append((text, json.loads(row["functions"]), json.loads(row["solution"]), category))
     return made

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from BFCL.bfcl import worker
-from BFCL.bfcl.official import MODEL, bfcl
+from BFCL.bfcl.official import MODEL, MULTI, bfcl
 from BFCL.bfcl.sandbox import Sandbox
 from BFCL.bfcl.scoring import score_multi, score_single
 
-MULTI_TURN = ("multi_turn_base", "multi_turn_miss_func", "multi_turn_miss_param", "multi_turn_long_context")
 SINGLE_TURN = {  # entries with a ground truth
     **{"simple_python": 400, "simple_java": 100, "simple_javascript": 50, "multiple": 200, "parallel": 200},
     **{"parallel_multiple": 200, "live_simple": 258, "live_multiple": 1053, "live_parallel": 16},
@@ -126,38 +124,36 @@ def test_single_turn_truths_score_as_valid(category):
         assert scored["valid"] == (entry["id"] not in REFUSED) == (set(scored.values()) == {1.0}), entry["id"]
 
 
-@pytest.mark.parametrize("category", MULTI_TURN)
+@pytest.mark.parametrize("category", MULTI)
 def test_multi_turn_truths_replay_alike(category, sandbox, fresh):
-    """All 800: valid by the official checker and by ours, with the same results and the same last state."""
+    """Every fourth: valid by the official checker and by ours, with the same results."""
     from bfcl_eval.eval_checker.multi_turn_eval.multi_turn_checker import multi_turn_checker
     from bfcl_eval.eval_checker.multi_turn_eval.multi_turn_utils import execute_multi_turn_func_call
 
     rows, long = entries(category), "long_context" in category
     assert len(rows) == 200
-    for entry, truth in rows:
+    for entry, truth in rows[::4]:
         steps = [[calls] if calls else [] for calls in truth]
         assert multi_turn_checker(steps, truth, entry, category, fresh())["valid"], entry["id"]
         assert score_multi(sandbox, entry, truth, truth) == {
-            **{"valid": True, "turns": 1, "prefix": 1, "state": 1, "responses": 1, "extra": 0}
+            **{"valid": True, "turns": 1, "prefix": 1, "responses": 1, "extra": 0}
         }, entry["id"]
         scenario = entry["initial_config"], entry["involved_classes"]
         name, episode = fresh(), sandbox.open(*scenario, long_context=long)
         for calls in truth:
-            results, instances = execute_multi_turn_func_call(calls, *scenario, name, entry["id"], long)
+            results, _ = execute_multi_turn_func_call(calls, *scenario, name, entry["id"], long)
             assert sandbox.execute(episode, calls) == results, entry["id"]
-        state = sandbox.state(episode)
-        assert state is not None and state == worker.public_state(instances), entry["id"]
         sandbox.close(episode)
     assert sandbox.restarts == 0
 
 
-@pytest.mark.parametrize("category", MULTI_TURN)
+@pytest.mark.parametrize("category", MULTI)
 def test_multi_turn_verdicts_agree_on_changed_episodes(category, sandbox, fresh):
     """A call dropped, repeated, moved or changed, or a turn left out: valid exactly where the official checker is."""
     from bfcl_eval.eval_checker.multi_turn_eval.multi_turn_checker import multi_turn_checker
 
     rng, verdicts = random.Random(7), []
-    for entry, truth in entries(category):
+    for entry, truth in entries(category)[::3]:
         turns = [list(calls) for calls in truth]
         turn = rng.choice([i for i, calls in enumerate(turns) if calls])
         at, change = rng.randrange(len(turns[turn])), rng.randrange(5)
@@ -176,4 +172,4 @@ def test_multi_turn_verdicts_agree_on_changed_episodes(category, sandbox, fresh)
         scored = score_multi(sandbox, entry, truth, turns)
         assert scored["valid"] == official == (scored["turns"] == 1), entry["id"]
         verdicts.append(official)
-    assert 10 < sum(verdicts) < 150
+    assert 3 < sum(verdicts) < 50
