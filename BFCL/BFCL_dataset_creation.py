@@ -47,14 +47,10 @@ class Args(settings.RunArgs):
 
 def synthetic_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
     """The splits of tasks made by code; those of SFT and GRPO are different tasks."""
-    options = {"level": LEVELS[args.level], "python": args.python}
-    splits = {}
-    for name in ("validation", "test"):
-        splits[name] = problems.draw(KINDS[args.kind], name, sizes[name], args.seed, **options)
-    rows = problems.draw(KINDS[args.kind], "train", sizes["sft"] + sizes["train"], args.seed, **options)
-    splits["sft"] = rows[: sizes["sft"]]
-    splits["train"] = rows[sizes["sft"] :]
-    return splits
+    make, how = KINDS[args.kind], {"level": LEVELS[args.level], "python": args.python}
+    made = {name: problems.draw(make, name, sizes[name], args.seed, **how) for name in ("validation", "test")}
+    trained = problems.draw(make, "train", sizes["sft"] + sizes["train"], args.seed, **how)
+    return made | {"sft": trained[: sizes["sft"]], "train": trained[sizes["sft"] :]}
 
 
 def group_of(row: dict) -> str:
@@ -68,27 +64,19 @@ def is_short(row: dict, limit: int) -> bool:
 
 def split_entries(rows: list[dict], sizes: dict[str, int], args) -> dict[str, list[dict]]:
     """Disjoint splits of whole groups of entries; sft and validation take only those with a gold completion."""
-    limit = args.max_characters or (12000 if args.kind == "single" else 40000)
-    groups = {}
+    groups, limit = {}, args.max_characters or (12000 if args.kind == "single" else 40000)
     for row in rows:
         groups.setdefault(group_of(row), []).append(row)
     order = sorted(groups)
     random.Random(args.seed).shuffle(order)
-    tests = round(args.test_share * len(order))
-    splits = {"sft": [], "train": [], "validation": [], "test": []}
-    for key in order[:tests]:
-        splits["test"] += groups[key]
-    for key in order[tests:]:
+    tested = round(args.test_share * len(order))
+    splits = {"sft": [], "train": [], "validation": [], "test": [row for key in order[:tested] for row in groups[key]]}
+    for key in order[tested:]:
         group = [row for row in groups[key] if is_short(row, limit)]
         gold = all("completion" in row or "turns" in row for row in group)
-        name = "train"
-        if gold and len(splits["validation"]) < sizes["validation"]:
-            name = "validation"
-        elif gold and len(splits["sft"]) < sizes["sft"]:
-            name = "sft"
-        splits[name] += group
-    splits["train"] = splits["train"][: sizes["train"]]
-    return splits
+        wanted = [name for name in ("validation", "sft") if gold and len(splits[name]) < sizes[name]]
+        splits[(wanted or ["train"])[0]] += group
+    return splits | {"train": splits["train"][: sizes["train"]]}
 
 
 def main(args):
@@ -98,10 +86,8 @@ def main(args):
     if args.source == "synthetic":
         splits = synthetic_splits(args, sizes)
     else:
-        categories = official.SINGLE
-        if args.kind == "multi":  # entries without a gold completion
-            categories = official.MULTI
-            sizes["sft"] = 0
+        categories = official.SINGLE if args.kind == "single" else official.MULTI
+        sizes["sft"] *= args.kind == "single"
         rows = [row for category in categories for row in official.rows_of(category)]
         splits = split_entries(rows, sizes, args)
         sizes["test"] = len(splits["test"])

@@ -83,59 +83,53 @@ class Args(settings.ProfileArgs):
 
 def main(args):
     models.check_device(args)
+    categories = chosen(args.categories)
     folders, loaded = evaluation.checkpoints_of(args)
-    categories = {name: sample(official.rows_of(name), args) for name in categories_of(args.categories)}
+    drawn = {name: sample(official.rows_of(name), args.rows, args.draw) for name in categories}
     if args.official:
-        test_officially(folders, categories, args)
+        if not categories:
+            runs.fail("--official tests categories; name some with --categories")
+        ids = {name: [row["id"] for row in rows] for name, rows in drawn.items()}
+        for folder in folders:
+            results.save(official_cli.test(folder, ids, args), results.path_of(args))
         return
-    sets = []
-    for name in args.dataset:
-        if name != "none":
-            rows, _ = data.read_split(name, args.split)
-            sets.append((data.dataset_folder(name).name, args.split, sample(rows, args)))
-    for name, rows in categories.items():
-        sets.append((f"bfcl_{name}", "official", rows))
+    names = [name for name in args.dataset if name != "none"]
+    sets = [(data.dataset_folder(name).name, args.split, data.read_split(name, args.split)[0]) for name in names]
+    sets = [(name, split, sample(rows, args.rows, args.draw)) for name, split, rows in sets]
+    sets += [(f"bfcl_{name}", "official", rows) for name, rows in drawn.items()]
     with Sandbox() as sandbox:
-        floor = {"script": "never-calls", "seed": 0, "base": "none"}
-        short = dataclasses.replace(args, show=0, samples=0)
-        test_checkpoint("never-calls", floor, lambda: never_calls, sets, sandbox, short)
+        floor, few = {"script": "never-calls", "seed": 0, "base": "none"}, dataclasses.replace(args, show=0, samples=0)
+        test_checkpoint("never-calls", floor, lambda: silent, sets, sandbox, few)
         for folder, (tokenizer, _) in zip(folders, loaded):
-            load = functools.partial(load_model, folder, tokenizer, args)
+            load = functools.partial(loaded_model, folder, tokenizer, args)
             test_checkpoint(folder, evaluation.checkpoint_facts(folder, args), load, sets, sandbox, args)
             gc.collect()  # the model, before the next one takes its memory
 
 
-def test_officially(folders: list[str], categories: dict[str, list[dict]], args) -> None:
-    if not categories:
-        runs.fail("--official tests categories; name some with --categories")
-    ids = {name: [row["id"] for row in rows] for name, rows in categories.items()}
-    for folder in folders:
-        results.save(official_cli.test(folder, ids, args), results.path_of(args))
-
-
-def categories_of(names: list[str]) -> list[str]:
+def chosen(names: list[str]) -> list[str]:
     """The categories of a list of categories and groups, none twice."""
     groups = GROUPS | {"all": CATEGORIES, "none": ()}
     categories = {}
     for name in names:
-        categories |= dict.fromkeys(groups.get(name, (name,)))
+        members = (name,) if name in CATEGORIES else groups[name]  # irrelevance is the category alone
+        categories |= dict.fromkeys(members)
     return list(categories)
 
 
-def sample(rows: list[dict], args) -> list[dict]:
-    """--rows of the rows, drawn with --draw, in their order; all of them for 0."""
-    if not 0 < args.rows < len(rows):
+def sample(rows: list[dict], n: int, seed: int) -> list[dict]:
+    """n of the rows, drawn with the seed, in their order; all of them for 0."""
+    if not 0 < n < len(rows):
         return rows
-    places = random.Random(args.draw).sample(range(len(rows)), args.rows)
+    places = random.Random(seed).sample(range(len(rows)), n)
     return [rows[place] for place in sorted(places)]
 
 
-def never_calls(conversations: list, **sampling) -> list[dict]:
+def silent(conversations: list, **sampling) -> list[dict]:
     """The completions of a model that never calls."""
     return [{"text": "", "tokens": 1, "truncated": False} for _ in conversations]
 
 
-def load_model(folder: str, tokenizer, args) -> Callable:
+def loaded_model(folder: str, tokenizer, args) -> Callable:
     """From conversations to completions of a checkpoint; an empty one where the context leaves no room for any."""
     room = generation.context_length(folder, args) - args.max_new_tokens
     return generation.within(generation.generator(folder, tokenizer, args), tokenizer, room)
@@ -143,34 +137,26 @@ def load_model(folder: str, tokenizer, args) -> Callable:
 
 def test_checkpoint(folder: str, facts: dict, load: Callable, sets: list, sandbox: Sandbox, args) -> None:
     """Test one checkpoint on every set, save the rows, print the scores of the groups. load: gives its answer()."""
-    path = results.path_of(args)
-    answer = None
-    official_keys = []
+    answer, keys, path = None, [], results.path_of(args)
     for name, split, rows in sets:
         for plan in evaluation.plans(args):
             if split == "official" and plan.decoding != "greedy":
                 continue
             key = evaluation.key_of(facts, name, split, plan)
-            if split == "official":
-                official_keys.append(key)
+            keys += [key] * (split == "official")
             if args.resume and evaluation.is_tested(key, folder, args):
                 print(f"{facts['script']} on {name}, {plan.decoding}: already tested, skipped")
                 continue
             answer = answer or load()
-            complete = answer
-            if "turns" in rows[0]:
-                repeated = [row for row in rows for _ in range(plan.samples)]
-                complete = functools.partial(play, answer, repeated, sandbox, args)
-            results.save([evaluation.test(complete, key, rows, args.tags, plan, args, score)], path)
+            repeated = [row for row in rows for _ in range(plan.samples)]
+            how = functools.partial(play, answer, repeated, sandbox, args) if "turns" in rows[0] else answer
+            results.save([evaluation.test(how, key, rows, args.tags, plan, args, score)], path)
             lines = runs.read_jsonl(evaluation.completions_file(key, args))
             print(f"  {sum(line.get('too_long', False) for line in lines)} prompts do not fit into the context")
-    measured = {}  # the row of results.csv of each category, also where --resume skipped it
     saved = {tuple(row[name] for name in results.KEY): row for row in results.read(path)}
-    for key in official_keys:
-        measured[key["dataset"].removeprefix("bfcl_")] = saved[tuple(map(str, key.values()))]
-    note = " (estimated from a sample)" if args.rows else ""
-    for group, value in group_scores(measured).items():
-        print(f"{facts['script']:24} {group} {value:.1%}{note}")
+    found = {key["dataset"].removeprefix("bfcl_"): saved[tuple(map(str, key.values()))] for key in keys}
+    for group, value in group_scores(found).items():
+        print(f"{facts['script']:24} {group} {value:.1%}{' (estimated from a sample)' if args.rows else ''}")
 
 
 def play(answer: Callable, rows: list[dict], sandbox: Sandbox, args, conversations: list, **sampling) -> list[dict]:

@@ -41,12 +41,12 @@ def official_decoder(text: str) -> list[dict]:
 
 def completions() -> list[tuple]:
     """(text, documents, truth, category) of entries, every other one with its first argument's name spelt wrong."""
-    made = []
+    rows = []
     for category in SINGLE_TURN:
         for i, row in enumerate(rows_of(category)[:ENTRIES]):
             text = row["completion"][0]["content"].replace('"arguments": {"', '"arguments": {"x', i % 2)
-            made.append((text, json.loads(row["functions"]), json.loads(row["solution"]), category))
-    return made
+            rows.append((text, json.loads(row["functions"]), json.loads(row["solution"]), category))
+    return rows
 
 
 def episodes(category: str) -> list[tuple]:

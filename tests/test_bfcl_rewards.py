@@ -169,9 +169,9 @@ def test_a_prompt_that_does_not_fit_is_incorrect(monkeypatch):
     """Also where no call is wanted, and in a later turn; what fits is answered."""
     tokenizer, _ = models.load_tokenizer(str(BASE))
     monkeypatch.setattr(generation, "context_length", lambda folder, args: 100)
-    monkeypatch.setattr(generation, "generator", lambda *what: EVALUATE.never_calls)
+    monkeypatch.setattr(generation, "generator", lambda *what: EVALUATE.silent)
     asked = [[{"role": "user", "content": "1+1"}], [{"role": "user", "content": "1+1 " * 200}]]
-    completions = EVALUATE.load_model("", tokenizer, EVALUATE.Args(max_new_tokens=50))(asked)
+    completions = EVALUATE.loaded_model("", tokenizer, EVALUATE.Args(max_new_tokens=50))(asked)
     assert ["too_long" in one for one in completions] == [False, True]
     row = COLUMNS | {"solution": "[]", "category": "irrelevance"}
     scored = [EVALUATE.score(one, row, prompts.THESIS) for one in completions]
@@ -200,7 +200,7 @@ class Stub:
     def __init__(self):
         self.asked, self.single, self.multi = 0, {}, []
         for category in CATEGORIES:
-            rows = EVALUATE.sample(official.rows_of(category), EVALUATE.Args(rows=ROWS, draw=DRAW))
+            rows = EVALUATE.sample(official.rows_of(category), ROWS, DRAW)
             for place, row in enumerate(rows):
                 prompt = self.rendered(row["prompt"])
                 if category == "multi_turn_base":
@@ -279,7 +279,7 @@ def test_the_official_command_line_says_the_same(server, tmp_path, monkeypatch):
     for category in CATEGORIES:
         score = next((tmp_path / "bfcl").rglob(f"BFCL_v4_{category}_score.json"))
         incorrect = {json.loads(line)["id"] for line in score.read_text().splitlines()[1:]}
-        rows = EVALUATE.sample(official.rows_of(category), EVALUATE.Args(rows=ROWS, draw=DRAW))
+        rows = EVALUATE.sample(official.rows_of(category), ROWS, DRAW)
 
         def answer(asked, **how):
             return [{"text": stub.complete(stub.rendered(one)), "tokens": 1, "truncated": False} for one in asked]
@@ -333,6 +333,6 @@ def test_bad_input(capsys):
     with pytest.raises(SystemExit):
         settings.parse(EVALUATE.Args, "", argv=["--categories", "sonnets"])
     assert "choose all, none, non_live" in capsys.readouterr().err
-    assert EVALUATE.categories_of(["irrelevance"]) == ["irrelevance"]
-    assert EVALUATE.categories_of(["live", "live_simple"]) == list(EVALUATE.GROUPS["live"])
-    assert len(EVALUATE.categories_of(["all"])) == 17 and EVALUATE.categories_of(["none"]) == []
+    assert EVALUATE.chosen(["irrelevance"]) == ["irrelevance"]
+    assert EVALUATE.chosen(["live", "live_simple"]) == list(EVALUATE.GROUPS["live"])
+    assert len(EVALUATE.chosen(["all"])) == 17 and EVALUATE.chosen(["none"]) == []
