@@ -146,10 +146,12 @@ def test_gold_completions_in_pythons_syntax_hold_the_same_calls_and_are_refused(
     assert seen >= 40
 
 
-def test_most_official_truths_make_a_gold_completion(rows_by_kind):
-    wanted = [row for row in rows_by_kind["single"] if row["category"] != "live_relevance"]
-    gold = [row for row in wanted if "completion" in row]
-    assert len(wanted) == 3625 and len(gold) > 0.98 * len(wanted)
+@pytest.mark.parametrize("category", official.SINGLE[:-1])
+def test_official_truths_make_a_gold_completion(category):
+    """Of Java 77 of 100, whose first possible values are not source text, of the others nearly all."""
+    rows = official.rows_of(category)
+    gold = [row for row in rows if "completion" in row]
+    assert len(gold) >= (0.77 if category == "simple_java" else 0.99) * len(rows)
     for row in gold:
         assert scored(row["completion"][0]["content"], row)["correct"]
 

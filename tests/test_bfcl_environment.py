@@ -11,73 +11,13 @@ import pytest
 
 from BFCL.bfcl.official import MODEL, MULTI, bfcl
 from BFCL.bfcl.sandbox import Sandbox
-from BFCL.bfcl.scoring import score_multi, score_single
-
-SINGLE_TURN = {  # entries with a ground truth
-    **{"simple_python": 400, "simple_java": 100, "simple_javascript": 50, "multiple": 200, "parallel": 200},
-    **{"parallel_multiple": 200, "live_simple": 258, "live_multiple": 1053, "live_parallel": 16},
-    "live_parallel_multiple": 24,
-}
-# Entries whose ground truth the official checker itself refuses: truths without the values, the argument or the
-# function's own parameters that the documents demand, and Java lists and maps that its converter reads as text.
-REFUSED = {
-    *("live_simple_106-63-0", "live_simple_112-68-0", "live_multiple_862-181-3", "live_multiple_964-207-0"),
-    *("simple_java_36", "simple_java_64", "simple_java_65"),
-}
+from BFCL.bfcl.scoring import score_multi
 
 
 def entries(category: str) -> list[tuple[dict, list]]:
-    """Each entry of a category, with the documents that its checker reads, and its ground truth."""
+    """Each entry of a category and its ground truth."""
     truths = [row["ground_truth"] for row in bfcl().load_ground_truth_entry(category)]
-    return list(zip(bfcl().load_dataset_entry(category, include_language_specific_hint=False), truths))
-
-
-def true_calls(possible_answer: list[dict], functions: list[dict], category: str) -> list[dict]:
-    """What a correct completion decodes to: the first allowed value of every argument that may not be left out.
-
-    Arguments of Java and JavaScript functions are source text.
-    """
-    calls = []
-    for name, values in ((name, values) for answer in possible_answer for name, values in answer.items()):
-        parameters, given = bfcl().find_description(functions, name)["parameters"], {}
-        for key, allowed in values.items():
-            if allowed and ("" not in allowed or key in parameters["required"]):
-                value, document = first(allowed), parameters["properties"].get(key, {})
-                given[key] = source(value, document, category == "simple_java") if "java" in category else value
-        calls.append({name: given})
-    return calls
-
-
-def first(allowed: list):
-    """The first allowed value that is not "" (left out); dictionaries hold lists of allowed values again."""
-    value = next((value for value in allowed if value != ""), "")
-    if isinstance(value, dict):
-        return {k: first(v) if isinstance(v, list) else v for k, v in value.items() if v != [""]}
-    return [first([item]) for item in value] if isinstance(value, list) else value
-
-
-def source(value, document: dict, java: bool) -> str:
-    """A value as Java or JavaScript text, in a form that the official converters of the two read."""
-    kind = document.get("type")
-    if isinstance(value, (bool, str)):
-        return value if isinstance(value, str) else str(value).lower()
-    if isinstance(value, (int, float)):
-        return f"{value}{({'float': 'f', 'long': 'L'} if java else {'Bigint': 'n'}).get(kind, '')}"
-
-    def item(value) -> str:
-        text = source(value, document.get("items", {}), java)
-        return f'"{text}"' if isinstance(value, str) and kind != "Array" else text  # its quotes would stay in the value
-
-    if isinstance(value, dict):
-        if java:
-            return f"new HashMap<>() {{{{ {' '.join(f'put({item(k)}, {item(v)});' for k, v in value.items())} }}}}"
-        return f"{{{', '.join(f'{k}: {item(v)}' for k, v in value.items())}}}"
-    items = ", ".join(map(item, value))
-    if not java:
-        return f"[{items}]"
-    if kind == "Array":
-        return f"new Object[]{{{items}}}"
-    return f"new ArrayList<>(Arrays.asList({items}))" if items else "new ArrayList<>()"
+    return list(zip(bfcl().load_dataset_entry(category), truths))
 
 
 @pytest.fixture(scope="module")
@@ -112,16 +52,6 @@ def test_its_folders_are_not_among_the_packages():
     from bfcl_eval.constants.eval_config import PACKAGE_ROOT, PROJECT_ROOT
 
     assert PROJECT_ROOT.is_dir() and PROJECT_ROOT != PACKAGE_ROOT.parent
-
-
-@pytest.mark.parametrize("category", SINGLE_TURN)
-def test_single_turn_truths_score_as_valid(category):
-    rows = entries(category)
-    assert len(rows) == SINGLE_TURN[category]
-    for entry, truth in rows:
-        calls = true_calls(truth, entry["function"], category)
-        scored = score_single(calls, entry["function"], truth, category)
-        assert scored["valid"] == (entry["id"] not in REFUSED) == (set(scored.values()) == {1.0}), entry["id"]
 
 
 @pytest.mark.parametrize("category", MULTI)
