@@ -209,31 +209,17 @@ HOSTILE_CALLS = [
     *("round_number(number=5, decimal_places=-1000000000)", "mean(numbers=[" + "1," * 10**4 + "])", "add(1e300, 1)"),
     *("touch(file_name='" + "x" * 10**6 + "')", "ls(" * 5000 + ")" * 5000, "cd(folder=" + "[" * 200 + "]" * 200 + ")"),
     *("edit_ticket(1, {(1, 2): 3})", "edit_ticket(1, {1: 2})", "edit_ticket(1, ...)", "cd(folder=...)"),
-    *(
-        "-" * 10**4 + "1",
-        "(" * 10**4,
-        "cd(folder=" + "-" * 10**4 + "1)",
-        "cd(folder=" + "(" * 90 + "'a'" + ")" * 89 + ")",
-    ),
+    *("-" * 10**4 + "1", "(" * 10**4, "cd(folder=" + "-" * 10**4 + "1)"),
+    "cd(folder=" + "(" * 90 + "'a'" + ")" * 89 + ")",
     *({}, {"cd": {"folder": "old"}, "rm": {"file_name": "notes.txt"}}, {"cd": None}, {"cd": ["old"]}, {"cd": "old"}),
     *({None: {}}, {1: {}}, {"": {}}, {"open": {"file": "pwned", "mode": "w"}}, {"__import__": {"name": "os"}}),
-    *(
-        {"_load_scenario": {"scenario": {}}},
-        {"cd.__call__": {"folder": "old"}},
-        {"__class__": {}},
-        {"__eq__": {"a": 1}},
-    ),
-    *(
-        {"GorillaFileSystem.cd": {"folder": "old"}},
-        {"cd(folder='old') or cd": {"folder": "old"}},
-        {"ｃｄ": {"folder": "old"}},
-    ),
+    *({"_load_scenario": {"scenario": {}}}, {"cd.__call__": {"folder": "old"}}, {"__class__": {}}),
+    {"__eq__": {"a": 1}},
+    *({"GorillaFileSystem.cd": {"folder": "old"}}, {"cd(folder='old') or cd": {"folder": "old"}}),
+    {"ｃｄ": {"folder": "old"}},
     *({"power": {"base": 10, "exponent": 10**9}}, {"power": {"base": 10, "exponent": -1e9}}),
-    *(
-        {"square_root": {"number": 2, "precision": 1e7}},
-        {"add": {"a": math.nan, "b": 1}},
-        {"add": {"a": math.inf, "b": 1}},
-    ),
+    *({"square_root": {"number": 2, "precision": 1e7}}, {"add": {"a": math.nan, "b": 1}}),
+    {"add": {"a": math.inf, "b": 1}},
     *({"touch": {"file_name": "x" * 10**6}}, {"mean": {"numbers": [1] * 10**5}}, {"add": {"a": 10**400, "b": 1}}),
     *({"mean": {"numbers": json.loads("[" * 900 + "]" * 900)}}, {"x" * 10**6: {}}, {"touch": {"x" * 10**6: 1}}),
     *({"cd": {"folder": object()}}, None, 5, ["cd", {"folder": "old"}], b"cd(folder='old')", object()),
@@ -241,11 +227,8 @@ HOSTILE_CALLS = [
 # Allowed, and wrong in a way that Python or the class itself reports.
 HARMLESS = [
     *({"cd": {}}, {"cd": {"folder": 5}}, {"cd": {"dir": "old"}}, {"cd": {"self": "old"}}, {"ls": {"größe": 2}}),
-    *(
-        {"get_stock_info": {"symbol": "AAPL"}},
-        {"power": {"base": 10**18, "exponent": 1000}},
-        {"touch": {"file_name": 5}},
-    ),
+    *({"get_stock_info": {"symbol": "AAPL"}}, {"power": {"base": 10**18, "exponent": 1000}}),
+    {"touch": {"file_name": 5}},
     *({"power": {"base": 2.5, "exponent": 1000}}, {"mention": {"tweet_id": [], "mentioned_usernames": []}}),
 ]
 
