@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from BFCL.bfcl import entries
+from BFCL.bfcl import official
 from BFCL.bfcl.synthetic import LEVELS, multi, single
 from common import data, runs, settings
 from common.settings import setting
@@ -95,11 +95,11 @@ def main(args):
     if args.source == "synthetic":
         splits = synthetic_splits(args, sizes)
     else:
-        categories = entries.SINGLE
+        categories = official.SINGLE
         if args.kind == "multi":
-            categories = entries.MULTI
+            categories = official.MULTI
             sizes["sft"] = 0
-        rows = [row for category in categories for row in entries.rows_of(category)]
+        rows = [row for category in categories for row in official.rows_of(category)]
         splits = split_entries(rows, sizes, args)
         sizes["test"] = len(splits["test"])
     data.save(args, "calls" if args.kind == "single" else "dialogue", splits, sizes)

@@ -5,7 +5,8 @@ reward = that of GRPO_BFCL_v1.py with its default weights, of several turns that
 Wilson. Beside the checkpoints stands what a model gets that never calls: on irrelevance that is everything. A prompt
 that does not fit into the context counts as incorrect. The scores of groups are calculated as officially; of a sample
 (--rows) they are estimates. --official leaves our scorer out: it serves each checkpoint and drives BFCL's own command
-line against it.
+line against it; with --use_vllm a 16-bit LoRA is served as adapter/ on its root (--enable-lora --lora-modules), since
+merged 16-bit weights lose small updates.
 
 Input: checkpoints, outputs/data/<dataset>/, the data of the installed bfcl-eval. Output: rows of resources/results.csv
 and items.csv, each completion in outputs/tests/*.jsonl; with --official outputs/bfcl/<checkpoint>/ (result, score).
@@ -26,7 +27,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 import GRPO_BFCL_v1
 import GRPO_BFCL_v2
 
-from BFCL.bfcl import dialogues, entries, kinds, official_cli, scoring
+from BFCL.bfcl import dialogues, kinds, official, official_cli, scoring
 from BFCL.bfcl.sandbox import Sandbox
 from common import data, evaluation, generation, models, runs, settings
 from common.settings import setting
@@ -35,9 +36,9 @@ GROUPS = {  # the official ones, without Java and JavaScript apart
     "non_live": ("simple_python", "simple_java", "simple_javascript", "multiple", "parallel", "parallel_multiple"),
     "live": ("live_simple", "live_multiple", "live_parallel", "live_parallel_multiple"),
     "irrelevance": ("irrelevance", "live_irrelevance"),
-    "multi_turn": entries.MULTI,
+    "multi_turn": official.MULTI,
 }
-CATEGORIES = (*entries.SINGLE, *entries.MULTI)
+CATEGORIES = (*official.SINGLE, *official.MULTI)
 
 
 @dataclass
@@ -84,7 +85,7 @@ def main(args):
     models.check_device(args)
     categories = chosen(args.categories)
     folders, loaded = evaluation.checkpoints_of(args)
-    drawn = {name: sample(entries.rows_of(name), args.rows, args.draw) for name in categories}
+    drawn = {name: sample(official.rows_of(name), args.rows, args.draw) for name in categories}
     if args.official:
         if not categories:
             runs.fail("--official tests categories; name some with --categories")
@@ -94,7 +95,7 @@ def main(args):
         return
     sets = [test_set(name, args) for name in args.dataset if name != "none"]
     for name, rows in drawn.items():
-        kind = kinds.DIALOGUE if name in entries.MULTI else kinds.CALLS
+        kind = kinds.DIALOGUE if name in official.MULTI else kinds.CALLS
         sets.append(evaluation.TestSet(official_name(name), "official", rows, kind))
     with Sandbox() as sandbox:
         floor = {"script": "never-calls", "seed": 0, "base": "none", "start": ""}
@@ -107,16 +108,21 @@ def main(args):
 
 
 def chosen(names: list[str]) -> list[str]:
-    """The categories of a list of categories and groups."""
-    groups = GROUPS | {"all": CATEGORIES, "none": ()} | {name: (name,) for name in CATEGORIES}
-    return list(dict.fromkeys(category for name in names for category in groups[name]))
+    """The categories of a list of categories and groups, none twice."""
+    groups = GROUPS | {"all": CATEGORIES, "none": ()}
+    categories = {}
+    for name in names:
+        members = (name,) if name in CATEGORIES else groups[name]  # irrelevance is the category alone
+        categories |= dict.fromkeys(members)
+    return list(categories)
 
 
 def sample(rows: list[dict], n: int, seed: int) -> list[dict]:
     """n of the rows, drawn with the seed, in their order; all of them for 0."""
     if not 0 < n < len(rows):
         return rows
-    return [rows[place] for place in sorted(random.Random(seed).sample(range(len(rows)), n))]
+    places = random.Random(seed).sample(range(len(rows)), n)
+    return [rows[place] for place in sorted(places)]
 
 
 def test_set(name: str, args) -> evaluation.TestSet:
@@ -131,9 +137,9 @@ def official_name(category: str) -> str:
     return f"bfcl_{category}"
 
 
-def silent(asked: list, **how) -> list[dict]:
+def silent(conversations: list, **sampling) -> list[dict]:
     """The completions of a model that never calls."""
-    return [{"text": "", "tokens": 1, "truncated": False} for _ in asked]
+    return [{"text": "", "tokens": 1, "truncated": False} for _ in conversations]
 
 
 def loaded_model(folder: str, tokenizer, args) -> Callable:
@@ -177,11 +183,13 @@ def test_checkpoint(
         print(f"{facts['script']:24} {group} {value:.1%}{' (estimated from a sample)' if args.rows else ''}")
 
 
-def play(answer: Callable, rows: list[dict], sandbox: Sandbox, args, asked: list, **how) -> list[dict]:
-    """answer(asked, **how) for rows of several turns: all of them are played at once, and scored."""
-    return dialogues.play(
-        rows, lambda going: answer([dialogue.messages for dialogue in going], **how), sandbox, args.max_turn_steps
-    )
+def play(answer: Callable, rows: list[dict], sandbox: Sandbox, args, conversations: list, **sampling) -> list[dict]:
+    """The scored dialogues of rows of several turns, whose completions come from answer(); all are played at once."""
+
+    def complete(active: list[dialogues.Dialogue]) -> list[dict]:
+        return answer([dialogue.messages for dialogue in active], **sampling)
+
+    return dialogues.play(rows, complete, sandbox, args.max_turn_steps)
 
 
 def score_dialogue(verdict: dict, row: dict, tags) -> dict:
@@ -189,26 +197,19 @@ def score_dialogue(verdict: dict, row: dict, tags) -> dict:
     return scoring.with_reward(verdict, GRPO_BFCL_v2.WEIGHTS)
 
 
-def group_scores(found: dict[str, dict]) -> dict[str, float]:
+def group_scores(measured: dict[str, dict]) -> dict[str, float]:
     """The official score of each group whose categories were all tested: means over categories, live's over entries."""
-
-    def mean(values):
-        return sum(values) / len(values)
-
-    def accuracies(names):
-        return [float(found[name]["accuracy"]) for name in names]
-
     scores = {}
     for group, names in GROUPS.items():
-        if not all(name in found for name in names):
+        if not all(name in measured for name in names):
             continue
+        values = [float(measured[name]["accuracy"]) for name in names]
+        weights = [1] * len(names)
         if group == "live":
-            sizes = [int(found[name]["n"]) for name in names]
-            scores[group] = sum(value * n for value, n in zip(accuracies(names), sizes)) / sum(sizes)
-        elif group == "non_live":
-            scores[group] = mean([mean(accuracies(names[:3])), *accuracies(names[3:])])
-        else:
-            scores[group] = mean(accuracies(names))
+            weights = [int(measured[name]["n"]) for name in names]
+        if group == "non_live":  # the three languages count as one category
+            weights = [1, 1, 1, 3, 3, 3]
+        scores[group] = sum(value * weight for value, weight in zip(values, weights)) / sum(weights)
     return scores
 
 

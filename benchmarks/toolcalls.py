@@ -1,6 +1,6 @@
 """What safe tool calls cost: scored completions a second for single-turn, replayed episodes a second for multi-turn.
 
-Single-turn: the official decoder and checker alone, beside decode() and score_single() of ours, which add the
+Single-turn: the official decoder and checker alone, beside our decode() and score_single(), which add the
 kind of completion and the graded parts. Multi-turn: BFCL's own executor, which evals the text of a call in this
 process, beside our worker process, live (open, execute turn by turn, close) and as a verdict on a whole episode, for
 which ours remembers the results of a ground truth: the episodes of a group share it. Both of a pair take turns, so
@@ -21,8 +21,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 from certainty import machine
 
-from BFCL.bfcl import entries, scoring
-from BFCL.bfcl.official import MODEL, bfcl
+from BFCL.bfcl import scoring
+from BFCL.bfcl.official import MODEL, bfcl, rows_of
 from BFCL.bfcl.sandbox import Sandbox
 from common import calls, runs
 
@@ -41,14 +41,14 @@ def official_decoder(text: str) -> list[dict]:
 
 def completions() -> list[tuple]:
     """(text, documents, truth, category) of entries, every other one with its first argument's name spelt wrong."""
-    items = []
+    rows = []
     for category in SINGLE_TURN:
-        for number, row in enumerate(entries.rows_of(category)[:ENTRIES]):
+        for number, row in enumerate(rows_of(category)[:ENTRIES]):
             text = row["completion"][0]["content"]
             if number % 2:
                 text = text.replace('"arguments": {"', '"arguments": {"x', 1)
-            items.append((text, json.loads(row["functions"]), json.loads(row["solution"]), category))
-    return items
+            rows.append((text, json.loads(row["functions"]), json.loads(row["solution"]), category))
+    return rows
 
 
 def episodes(category: str) -> list[tuple]:

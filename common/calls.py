@@ -23,34 +23,45 @@ def decode(text: str) -> tuple[list[dict], str]:
     if not isinstance(text, str):
         return [], "not_text"
     text = text.rpartition("</think>")[2]
-    blocks, around, at = [], [], 0
-    while (start := text.find(OPEN, at)) >= 0 and (end := text.find(CLOSE, start + len(OPEN))) >= 0:
-        around.append(text[at:start])
-        blocks.append(text[start + len(OPEN) : end])
-        at = end + len(CLOSE)
+    blocks, around = _blocks(text)
     if not blocks:
         return [], "unclosed" if "<tool_call>" in text else "no_call"
-    found = []
+    values = []
     for block in blocks:
         try:
-            found.append(json.loads(block))
+            values.append(json.loads(block))
         except (ValueError, RecursionError):
             pass
-    if not all(isinstance(call, dict) for call in found):
+    if not all(isinstance(value, dict) for value in values):
         return [], "not_a_dict"
     try:
-        calls = [{call["name"]: dict(call["arguments"].items())} for call in found]
+        calls = [{value["name"]: dict(value["arguments"].items())} for value in values]
     except (KeyError, TypeError, AttributeError):
         return [], "bad_call"
-    if len(found) < len(blocks):
+    if len(values) < len(blocks):
         return calls, "bad_json"
-    return calls, "text_around" if "".join(around).strip() or text[at:].strip() else "call"
+    return calls, "text_around" if around.strip() else "call"
+
+
+def _blocks(text: str) -> tuple[list[str], str]:
+    """What stands between each pair of tags, and the text outside of them."""
+    blocks = []
+    around = []
+    place = 0
+    while True:
+        start = text.find(OPEN, place)
+        end = text.find(CLOSE, start + len(OPEN))
+        if start < 0 or end < 0:
+            return blocks, "".join([*around, text[place:]])
+        around.append(text[place:start])
+        blocks.append(text[start + len(OPEN) : end])
+        place = end + len(CLOSE)
 
 
 def call_text(calls: list[tuple[str, dict]], ascii_only: bool = False) -> str:
     """Calls, each a name and arguments, as the official decoder wants them; its conversations hold ASCII alone."""
-    made = [json.dumps({"name": name, "arguments": args}, ensure_ascii=ascii_only) for name, args in calls]
-    return "\n".join(f"{OPEN}{call}{CLOSE}" for call in made)
+    texts = [json.dumps({"name": name, "arguments": args}, ensure_ascii=ascii_only) for name, args in calls]
+    return "\n".join(f"{OPEN}{text}{CLOSE}" for text in texts)
 
 
 def python_text(calls: list[tuple[str, dict]]) -> str:
@@ -60,7 +71,8 @@ def python_text(calls: list[tuple[str, dict]]) -> str:
 
 def call_string(name: str, args: dict) -> str:
     """A call as an official multi-turn ground truth writes it."""
-    return f"{name}({', '.join(f'{key}={value!r}' for key, value in args.items())})"
+    arguments = ", ".join(f"{key}={value!r}" for key, value in args.items())
+    return f"{name}({arguments})"
 
 
 def call_key(name: str, args: dict) -> str:
@@ -72,11 +84,14 @@ def offer(turn: list[dict], functions: list[dict]) -> list[dict]:
     """The messages of a first turn with the functions offered in the system prompt, as the official handler does."""
     if not functions:
         return turn
-    offered = prompts.tools_prompt([json.dumps(function) for function in functions])
-    own, rest = (turn[0]["content"] + "\n\n", turn[1:]) if turn[0]["role"] == "system" else ("", turn)
-    return [{"role": "system", "content": own + offered}, *rest]
+    tools = prompts.tools_prompt([json.dumps(function) for function in functions])
+    if turn[0]["role"] == "system":
+        own, *turn = turn
+        tools = f"{own['content']}\n\n{tools}"
+    return [{"role": "system", "content": tools}, *turn]
 
 
 def tool_message(results: list[str]) -> dict:
     """The results of a completion's calls as Qwen's template writes them: one user message."""
-    return {"role": "user", "content": "\n".join(f"<tool_response>\n{result}\n</tool_response>" for result in results)}
+    responses = [f"<tool_response>\n{result}\n</tool_response>" for result in results]
+    return {"role": "user", "content": "\n".join(responses)}

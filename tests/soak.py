@@ -319,7 +319,6 @@ def sandbox(work: Path, args, until: float) -> Iterator[Row]:
                     results = box.execute(episode, calls)
                     if len(results) != len(calls) or not all(isinstance(text, str) for text in results):
                         faults.append(f"not one text a call: {results!r:.200}")
-                    json.dumps(box.state(episode))
                     parts = scoring.score_multi(box, entry, truths[entry["id"]], [calls, calls]) if calls[5:] else {}
                     if not all(0 <= value <= 1 for value in parts.values()):
                         faults.append(f"{parts} for {calls!r:.300}")

@@ -62,7 +62,7 @@ HOSTILE = {
 def sandbox():
     with Sandbox() as sandbox:
         yield sandbox
-        assert not sandbox._scenarios  # every episode was closed
+        assert not sandbox.episodes  # every episode was closed
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_an_endless_dialogue_ends(sandbox):
 def test_an_error_closes_the_episodes(sandbox):
     with pytest.raises(ZeroDivisionError):
         dialogues.play([ROW, ROW], lambda going: 1 / 0, sandbox, 3)
-    assert not sandbox._scenarios
+    assert not sandbox.episodes
 
 
 def scripted(tokenizer, *scripts: list[str]) -> types.SimpleNamespace:

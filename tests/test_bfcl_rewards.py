@@ -3,17 +3,17 @@
 import csv
 import json
 import random
+import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from conftest import ROOT, load_script, run_script
+from conftest import HOSTILE, ROOT, load_script, run_script
 
-from BFCL.bfcl import entries, official_cli
-from BFCL.bfcl.parse import parse_call
-from BFCL.bfcl.sandbox import Sandbox
+from BFCL.bfcl import official, official_cli
+from BFCL.bfcl.sandbox import Sandbox, parse_call
 from BFCL.bfcl.scoring import score_single
-from common import generation, models, prompts, runs, settings
+from common import generation, lora, models, prompts, runs, settings
 from common.calls import KINDS, call_text, decode
 
 V1 = load_script("BFCL/GRPO_BFCL_v1.py")
@@ -40,27 +40,6 @@ def written(name: str = "send_message", **arguments) -> str:
 
 
 RIGHT = written()
-HOSTILE = {
-    "empty": "",
-    "words": "I would send a message.",
-    "no line ends": RIGHT.replace("\n", ""),
-    "unclosed": RIGHT.removesuffix("</tool_call>"),
-    "not JSON": RIGHT.replace("{", "{{"),
-    "a list": "<tool_call>\n[1, 2]\n</tool_call>",
-    "null": "<tool_call>\nnull\n</tool_call>",
-    "no arguments": '<tool_call>\n{"name": "send_message"}\n</tool_call>',
-    "arguments as text": '<tool_call>\n{"name": "send_message", "arguments": "a"}\n</tool_call>',
-    "name as list": '<tool_call>\n{"name": [], "arguments": {}}\n</tool_call>',
-    "nan": written(message=float("nan")),
-    "nested": written(message={"a": [{"b": {}}]}),
-    "deep": "<tool_call>\n" + "[" * 10**5 + "\n</tool_call>",
-    "big number": '<tool_call>\n{"name": "send_message", "arguments": {"message": ' + "9" * 10**4 + "}}\n</tool_call>",
-    "many": RIGHT * 500,
-    "many tags": "<tool_call>\n" * 10**4,
-    "code": written(message="__import__('os').system('touch pwned')"),
-    "nul and surrogate": "\0\ud800" + RIGHT,
-    "think first": "<think>" + RIGHT,
-}
 
 
 def rated(text: str, **columns) -> dict[str, float]:
@@ -73,8 +52,7 @@ def rated(text: str, **columns) -> dict[str, float]:
 def test_bounded_and_silent_on_hostile_text(kind):
     rewards = rated(HOSTILE[kind])
     assert all(0 <= value <= 1 for value in rewards.values())
-    if kind != "think first" and "surrogate" not in kind:
-        assert rewards["valid"] == 0
+    assert rewards["valid"] == 0
 
 
 def test_random_edits_are_bounded():
@@ -113,7 +91,7 @@ def test_one_incorrect_argument_costs_less_than_calling_everything(wanted, offer
 
 
 def test_kinds_of_completions_are_logged():
-    logged, texts = {}, [RIGHT, "no", HOSTILE["not JSON"], HOSTILE["unclosed"]]
+    logged, texts = {}, [RIGHT, "no", HOSTILE["call that is not JSON"], HOSTILE["unclosed call"]]
     columns = {name: [value] * 4 for name, value in COLUMNS.items()}
     V1.valid(completions=texts, **columns, log_metric=logged.__setitem__)
     assert set(logged) == {f"completions/{kind}" for kind in KINDS} and sum(logged.values()) == 1
@@ -202,7 +180,7 @@ def test_a_prompt_that_does_not_fit_is_incorrect(monkeypatch):
 
 
 def test_group_scores_are_the_official_means():
-    found = {name: {"accuracy": 0.0, "n": 100} for name in (*entries.SINGLE, *entries.MULTI)}
+    found = {name: {"accuracy": 0.0, "n": 100} for name in (*official.SINGLE, *official.MULTI)}
     found["simple_java"]["accuracy"] = 0.9
     found["parallel"]["accuracy"] = 0.4
     found["live_simple"] = {"accuracy": 1.0, "n": 300}
@@ -222,7 +200,7 @@ class Stub:
     def __init__(self):
         self.asked, self.single, self.multi = 0, {}, []
         for category in CATEGORIES:
-            rows = EVALUATE.sample(entries.rows_of(category), ROWS, DRAW)
+            rows = EVALUATE.sample(official.rows_of(category), ROWS, DRAW)
             for place, row in enumerate(rows):
                 prompt = self.rendered(row["prompt"])
                 if category == "multi_turn_base":
@@ -296,26 +274,26 @@ def test_the_official_command_line_says_the_same(server, tmp_path, monkeypatch):
     words = {"profile": "tiny", "checkpoints": [str(BASE)], "dataset": [], "categories": list(CATEGORIES)}
     args = EVALUATE.Args(**words, rows=ROWS, draw=DRAW, official=True, server=url, minutes=10, results=str(results))
     EVALUATE.main(args)
-    official = {row["dataset"]: row for row in csv.DictReader(open(results))}
+    measured = {row["dataset"]: row for row in csv.DictReader(open(results))}
     assert stub.asked > ROWS * len(CATEGORIES)
     for category in CATEGORIES:
         score = next((tmp_path / "bfcl").rglob(f"BFCL_v4_{category}_score.json"))
         incorrect = {json.loads(line)["id"] for line in score.read_text().splitlines()[1:]}
-        rows = EVALUATE.sample(entries.rows_of(category), ROWS, DRAW)
+        rows = EVALUATE.sample(official.rows_of(category), ROWS, DRAW)
 
         def answer(asked, **how):
             return [{"text": stub.complete(stub.rendered(one)), "tokens": 1, "truncated": False} for one in asked]
 
         rows_asked = [row["prompt"] for row in rows]
         with Sandbox() as sandbox:
-            turns = category in entries.MULTI
+            turns = category in official.MULTI
             made = EVALUATE.play(answer, rows, sandbox, args, rows_asked) if turns else answer(rows_asked)
         score = EVALUATE.score_dialogue if turns else V1.score
         scored = [score(one, row, prompts.THESIS) for one, row in zip(made, rows)]
         verdicts = [one["correct"] for one in scored]
         assert {row["id"] for row, correct in zip(rows, verdicts) if not correct} == incorrect, category
-        assert float(official[f"bfcl_{category}"]["accuracy"]) == pytest.approx(sum(verdicts) / ROWS, abs=1e-4)
-        assert official[f"bfcl_{category}"]["n"] == str(ROWS)
+        assert float(measured[f"bfcl_{category}"]["accuracy"]) == pytest.approx(sum(verdicts) / ROWS, abs=1e-4)
+        assert measured[f"bfcl_{category}"]["n"] == str(ROWS)
         assert 0 < sum(verdicts) < ROWS or category == "irrelevance"
 
 
@@ -332,6 +310,24 @@ def test_a_server_that_dies_ends_the_script(tmp_path, monkeypatch, capsys):
         EVALUATE.main(args)
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
     assert len(errors) == 1 and "ended with code 3" in errors[0]
+
+
+def test_the_server_has_the_update_of_a_16_bit_lora(tmp_path, capsys):
+    """vLLM takes root and adapter/; transformers takes the merged weights, and a line says so."""
+    root, folder = tmp_path / "root", tmp_path / "out"
+    shutil.copytree(BASE, root)
+    (folder / "adapter").mkdir(parents=True)
+    shutil.copy(BASE / "config.json", folder)
+    runs.write_json(folder / "adapter" / "adapter_config.json", {"r": 12})
+    runs.write_json(folder / "run.json", {"root": str(root), "root_made": lora.made(str(root)), "update_kept": 0.6})
+    words = official_cli.server_command(str(folder), EVALUATE.Args(profile="gpu", use_vllm=True))
+    assert words[2] == str(root) and words[words.index("--max-lora-rank") + 1] == "16" and "--enable-lora" in words
+    assert words[words.index("--lora-modules") + 1] == f"{folder}={folder / 'adapter'}"
+    assert not capsys.readouterr().out
+    words = official_cli.server_command(str(folder), EVALUATE.Args())
+    assert words[2] == str(folder) and "merged weights" in capsys.readouterr().out
+    words = official_cli.server_command(str(BASE), EVALUATE.Args(use_vllm=True))
+    assert words[2] == str(BASE) and "--enable-lora" not in words and not capsys.readouterr().out
 
 
 def test_bad_input(capsys):

@@ -59,7 +59,7 @@ def test_an_update_keeps_its_examples(monkeypatch, capsys, count, steps, size, d
 @pytest.mark.parametrize("load", [models.load_for_generation, lambda base: models.load_model(base, ARGS)])
 def test_whoever_loads_a_model_keeps_freed_memory(monkeypatch, load):
     calls = []
-    monkeypatch.setattr(processes, "keep_memory", lambda: calls.append(True))
+    monkeypatch.setattr(runs, "keep_memory", lambda: calls.append(True))
     load(str(BASE))
     assert calls == [True]
 

@@ -7,8 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from BFCL.bfcl.official import documented
-from BFCL.bfcl.parse import ERROR, MAX_COST, MAX_NUMBER, parse_call
-from BFCL.bfcl.sandbox import KILLED, Sandbox
+from BFCL.bfcl.sandbox import ERROR, KILLED, MAX_COST, MAX_NUMBER, Sandbox, parse_call
 from BFCL.bfcl.scoring import score_multi, score_single
 from common import runs
 from common.calls import decode
@@ -56,6 +55,13 @@ SCENARIO = {
     "TwitterAPI": {"username": "ann", "password": "pw", "authenticated": True, "tweet_counter": 0},
 }
 CLASSES = ["GorillaFileSystem", "TwitterAPI", "MathAPI"]
+LOOK = [
+    "pwd()",
+    "find()",
+    "cat('notes.txt')",
+    "posting_get_login_status()",
+    "get_user_tweets('ann')",
+]  # changes nothing
 TRUTH = [["ls()", "mv(source='notes.txt', destination='old')"], ["cd(folder='old')", "cat(file_name='notes.txt')"], []]
 
 
@@ -203,31 +209,17 @@ HOSTILE_CALLS = [
     *("round_number(number=5, decimal_places=-1000000000)", "mean(numbers=[" + "1," * 10**4 + "])", "add(1e300, 1)"),
     *("touch(file_name='" + "x" * 10**6 + "')", "ls(" * 5000 + ")" * 5000, "cd(folder=" + "[" * 200 + "]" * 200 + ")"),
     *("edit_ticket(1, {(1, 2): 3})", "edit_ticket(1, {1: 2})", "edit_ticket(1, ...)", "cd(folder=...)"),
-    *(
-        "-" * 10**4 + "1",
-        "(" * 10**4,
-        "cd(folder=" + "-" * 10**4 + "1)",
-        "cd(folder=" + "(" * 90 + "'a'" + ")" * 89 + ")",
-    ),
+    *("-" * 10**4 + "1", "(" * 10**4, "cd(folder=" + "-" * 10**4 + "1)"),
+    "cd(folder=" + "(" * 90 + "'a'" + ")" * 89 + ")",
     *({}, {"cd": {"folder": "old"}, "rm": {"file_name": "notes.txt"}}, {"cd": None}, {"cd": ["old"]}, {"cd": "old"}),
     *({None: {}}, {1: {}}, {"": {}}, {"open": {"file": "pwned", "mode": "w"}}, {"__import__": {"name": "os"}}),
-    *(
-        {"_load_scenario": {"scenario": {}}},
-        {"cd.__call__": {"folder": "old"}},
-        {"__class__": {}},
-        {"__eq__": {"a": 1}},
-    ),
-    *(
-        {"GorillaFileSystem.cd": {"folder": "old"}},
-        {"cd(folder='old') or cd": {"folder": "old"}},
-        {"ｃｄ": {"folder": "old"}},
-    ),
+    *({"_load_scenario": {"scenario": {}}}, {"cd.__call__": {"folder": "old"}}, {"__class__": {}}),
+    {"__eq__": {"a": 1}},
+    *({"GorillaFileSystem.cd": {"folder": "old"}}, {"cd(folder='old') or cd": {"folder": "old"}}),
+    {"ｃｄ": {"folder": "old"}},
     *({"power": {"base": 10, "exponent": 10**9}}, {"power": {"base": 10, "exponent": -1e9}}),
-    *(
-        {"square_root": {"number": 2, "precision": 1e7}},
-        {"add": {"a": math.nan, "b": 1}},
-        {"add": {"a": math.inf, "b": 1}},
-    ),
+    *({"square_root": {"number": 2, "precision": 1e7}}, {"add": {"a": math.nan, "b": 1}}),
+    {"add": {"a": math.inf, "b": 1}},
     *({"touch": {"file_name": "x" * 10**6}}, {"mean": {"numbers": [1] * 10**5}}, {"add": {"a": 10**400, "b": 1}}),
     *({"mean": {"numbers": json.loads("[" * 900 + "]" * 900)}}, {"x" * 10**6: {}}, {"touch": {"x" * 10**6: 1}}),
     *({"cd": {"folder": object()}}, None, 5, ["cd", {"folder": "old"}], b"cd(folder='old')", object()),
@@ -235,11 +227,8 @@ HOSTILE_CALLS = [
 # Allowed, and wrong in a way that Python or the class itself reports.
 HARMLESS = [
     *({"cd": {}}, {"cd": {"folder": 5}}, {"cd": {"dir": "old"}}, {"cd": {"self": "old"}}, {"ls": {"größe": 2}}),
-    *(
-        {"get_stock_info": {"symbol": "AAPL"}},
-        {"power": {"base": 10**18, "exponent": 1000}},
-        {"touch": {"file_name": 5}},
-    ),
+    *({"get_stock_info": {"symbol": "AAPL"}}, {"power": {"base": 10**18, "exponent": 1000}}),
+    {"touch": {"file_name": 5}},
     *({"power": {"base": 2.5, "exponent": 1000}}, {"mention": {"tweet_id": [], "mentioned_usernames": []}}),
 ]
 
@@ -274,7 +263,6 @@ def test_calls_are_executed(sandbox):
         ERROR + "name 'fly' is not defined",
         ERROR + "GorillaFileSystem.cd() missing 1 required positional argument: 'folder'",
     ]
-    assert sandbox.state(episode)["GorillaFileSystem"]["root"] == {"notes.txt": "one\ntwo", "old": {}, "a\ud800": ""}
     sandbox.close(episode)
     with pytest.raises(ValueError, match="MemoryAPI_kv"):
         sandbox.open({}, ["MemoryAPI_kv"])
@@ -282,16 +270,19 @@ def test_calls_are_executed(sandbox):
 
 def test_hostile_calls_are_refused(sandbox):
     """None gets through, none hangs, none kills the worker, and no state changes, of this episode or of another."""
+    assert multi(sandbox, [[*HOSTILE_CALLS, *HARMLESS, *TRUTH[0]], *TRUTH[1:]]) == multi(sandbox, TRUTH) | {
+        "extra": (len(HOSTILE_CALLS) + len(HARMLESS)) / (len(HOSTILE_CALLS) + len(HARMLESS) + 4)
+    }
     mine, other = opened(sandbox), opened(sandbox)
     sandbox.execute(other, [{"cd": {"folder": "old"}}, {"post_tweet": {"content": "hello"}}])
-    before = sandbox.state(mine), sandbox.state(other), sandbox.restarts
+    before = sandbox.execute(mine, LOOK), sandbox.execute(other, LOOK), sandbox.restarts
     for call in HOSTILE_CALLS:
         assert isinstance(parse_call(call), str), str(call)[:200]
         (result,) = sandbox.execute(mine, [call])
         assert result.startswith(ERROR) and len(result) < 300, str(call)[:200]
     for call in HARMLESS:
         assert sandbox.execute(mine, [call])[0].startswith(ERROR), call
-    assert (sandbox.state(mine), sandbox.state(other), sandbox.restarts) == before
+    assert (sandbox.execute(mine, LOOK), sandbox.execute(other, LOOK), sandbox.restarts) == before
     assert not (runs.ROOT / "pwned").exists()
     assert sandbox.execute(other, [{"pwd": {}}]) == ['{"current_working_directory": "/home/old"}']
 
@@ -332,14 +323,14 @@ def doubling(times: int) -> list[dict]:
 def test_a_hang_ends_its_own_episode_alone(sandbox):
     mine, other, third, before = opened(sandbox), opened(sandbox), opened(sandbox), sandbox.restarts
     sandbox.execute(other, [{"cd": {"folder": "old"}}, {"touch": {"file_name": "b"}}, "post_tweet('x')"])
-    state = sandbox.state(other)
+    state = sandbox.execute(other, LOOK)
     results = sandbox.execute(mine, [*doubling(26), {"du": {}}, {"ls": {}}])
     assert sandbox.restarts == before + 1 and results[-2:] == [KILLED] * 2
     assert not any(result.startswith(ERROR) for result in results[:-2])
-    assert sandbox.execute(mine, [{"pwd": {}}]) == [KILLED] and sandbox.state(mine) is None
-    assert sandbox.state(other) == state
+    assert sandbox.execute(mine, [{"pwd": {}}]) == [KILLED]
+    assert sandbox.execute(other, LOOK) == state
     assert sandbox.execute(other, [{"pwd": {}}]) == ['{"current_working_directory": "/home/old"}']
-    assert sandbox.state(third) == sandbox.state(opened(sandbox)) and sandbox.restarts == before + 1
+    assert sandbox.execute(third, LOOK) == sandbox.execute(opened(sandbox), LOOK) and sandbox.restarts == before + 1
     for episode in (mine, other, third):
         sandbox.close(episode)
     turns = [[*doubling(26), {"du": {}}], [], []]
@@ -350,12 +341,12 @@ def test_a_hang_ends_its_own_episode_alone(sandbox):
 def test_a_worker_that_someone_kills_is_replaced(sandbox):
     episode = opened(sandbox)
     sandbox.execute(episode, ["cd('old')", "touch('b')"])
-    state = sandbox.state(episode)
+    state = sandbox.execute(episode, LOOK)
     for _ in range(2):
         sandbox._worker.kill()
         sandbox._worker.wait()
         assert sandbox.execute(episode, ["ls()"]) == ['{"current_directory_content": ["b"]}']
-        assert sandbox.state(episode) == state
+        assert sandbox.execute(episode, LOOK) == state
     sandbox._worker.kill()
     sandbox.close(episode)
 
@@ -366,8 +357,7 @@ def test_a_tree_that_holds_itself(sandbox):
     call = {"cp": {"source": "old", "destination": "old"}}
     results = sandbox.execute(episode, [call, {"find": {}}, {"du": {}}, {"ls": {}}])
     assert results[1].startswith(ERROR) and results[3].startswith("{")
-    assert sandbox.state(episode) is None
-    assert multi(sandbox, [[call]])["state"] == multi(sandbox, [[*TRUTH[0], call], *TRUTH[1:]])["turns"] == 0
+    assert multi(sandbox, [[*TRUTH[0], call], *TRUTH[1:]])["turns"] == 0
     sandbox.close(episode)
 
 
@@ -376,30 +366,32 @@ def test_nothing_is_left_behind_for_the_next_episode(sandbox):
     calls = [{"post_tweet": {"content": "x"}}, {"mention": {"tweet_id": 0, "mentioned_usernames": ["@eve"]}}]
     first, second = opened(sandbox), opened(sandbox)
     sandbox.execute(first, calls)
-    assert sandbox.state(first)["TwitterAPI"]["tweets"]["0"]["mentions"] == ["@eve"]
+    assert json.loads(sandbox.execute(first, ["get_tweet(0)"])[0])["mentions"] == ["@eve"]
     assert json.loads(sandbox.execute(second, calls[:1])[0])["mentions"] == []
 
     scenario = {"TravelAPI": {"access_token": "1", "token_expires_in": 2}}
     first, second = (sandbox.open(scenario, ["TravelAPI"], long_context=True) for _ in range(2))
-    cards = sandbox.state(first)["TravelAPI"]["credit_card_list"]
-    card = max(cards, key=lambda name: cards[name]["balance"])
+    look = [{"get_all_credit_cards": {}}]
+    cards = sandbox.execute(first, look)
+    balances = json.loads(cards[0])["credit_card_list"]
+    card = max(balances, key=lambda name: balances[name]["balance"])
     booking = {"card_id": card, "travel_from": "SFO", "travel_to": "LAX", "travel_date": "2024-01-01"}
     booking |= {"access_token": "1", "travel_class": "economy"}
     booked = sandbox.execute(first, [{"book_flight": booking}])[0]
-    assert '"booking_status": true' in booked and sandbox.state(first)["TravelAPI"]["credit_card_list"] != cards
-    assert sandbox.state(second)["TravelAPI"]["credit_card_list"] == cards
+    assert '"booking_status": true' in booked and sandbox.execute(first, look) != cards
+    assert sandbox.execute(second, look) == cards
 
 
 def multi(sandbox, turns, truth=TRUTH) -> dict:
     entry = {"id": "multi_turn_base_0", "initial_config": SCENARIO, "involved_classes": CLASSES}
     scored = score_multi(sandbox, entry, truth, turns)
-    assert set(scored) == {"valid", "turns", "prefix", "state", "responses", "extra"}
+    assert set(scored) == {"valid", "turns", "prefix", "responses", "extra"}
     assert all(0 <= value <= 1 for value in scored.values())
     return scored
 
 
 def test_score_multi_counts_states_and_responses(sandbox):
-    perfect = {"valid": True, "turns": 1, "prefix": 1, "state": 1, "responses": 1, "extra": 0}
+    perfect = {"valid": True, "turns": 1, "prefix": 1, "responses": 1, "extra": 0}
     ls, mv, cat = {"ls": {}}, {"mv": {"source": "notes.txt", "destination": "old"}}, {"cat": {"file_name": "notes.txt"}}
     cd = {"cd": {"folder": "old"}}
     assert multi(sandbox, TRUTH) == multi(sandbox, [[ls, mv], [cd, cat], []]) == perfect
@@ -412,14 +404,13 @@ def test_score_multi_counts_states_and_responses(sandbox):
     assert multi(sandbox, [[ls, mv], [], []]) == perfect | half
     late = multi(sandbox, [[mv], [cd, cat], []])
     assert late["turns"] == 1 / 2 and late["prefix"] == 0
-    assert multi(sandbox, [[ls], [], []])["state"] == 0
 
 
 def test_progress_cannot_be_farmed(sandbox):
     """Repeating, undoing and calling at random never score more than the same episode without them."""
     ls, mv = {"ls": {}}, {"mv": {"source": "notes.txt", "destination": "old"}}
     undo = [{"cd": {"folder": "old"}}, {"mv": {"source": "notes.txt", "destination": "x"}}, {"rm": {"file_name": "x"}}]
-    parts = ("turns", "prefix", "state", "responses")
+    parts = ("turns", "prefix", "responses")
     base = multi(sandbox, [[ls, mv], [], []])
     for turns in ([[ls, mv] * 9], [[ls, mv, ls, ls, ls]], [[ls, mv], [ls] * 50], [[ls, mv], [], [ls] * 50]):
         scored = multi(sandbox, turns)

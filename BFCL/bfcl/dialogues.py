@@ -16,47 +16,63 @@ from common import calls
 class Dialogue:
     """A task of several turns while it is played: the conversation so far and the calls of each turn.
 
-    news: the messages since the last completion, at the start the prompt; going: whether a completion is wanted.
+    news: the messages since the last completion, at the start the prompt; done: whether no completion is wanted.
     """
 
     def __init__(self, row: dict, sandbox: Sandbox):
-        loaded = ("turns", "initial_config", "involved_classes", "solution")
-        self.turns, config, classes, self.truth = (json.loads(row[name]) for name in loaded)
+        self.turns = json.loads(row["turns"])
+        self.truth = json.loads(row["solution"])
+        config = json.loads(row["initial_config"])
+        classes = json.loads(row["involved_classes"])
         self.entry = {"id": row["id"], "initial_config": config, "involved_classes": classes}
-        self.sandbox, self.episode = sandbox, sandbox.open(config, classes, "long_context" in row["id"])
-        self.messages, self.news = list(row["prompt"]), row["prompt"]
-        self.calls, self.steps, self.going = [[]], 0, True
-        self.tokens, self.truncated, self.kinds, self.too_long = 0, False, [], False
+        self.sandbox = sandbox
+        self.episode = sandbox.open(config, classes, "long_context" in row["id"])
+        self.messages = list(row["prompt"])
+        self.news = row["prompt"]
+        self.calls = [[]]  # of each turn
+        self.steps = 0  # completions with calls in this turn
+        self.done = False
+        self.tokens = 0
+        self.truncated = False
+        self.too_long = False
+        self.kinds = []
 
     def step(self, completion: dict, max_steps: int) -> None:
         """Go on by one completion, {"text", "tokens", "truncated"}; one with "too_long" ends the episode unread."""
-        found, kind = calls.decode(completion["text"])
-        self.tokens, self.truncated = self.tokens + completion["tokens"], self.truncated or completion["truncated"]
+        text = completion["text"]
+        self.tokens += completion["tokens"]
+        self.truncated = self.truncated or completion["truncated"]
         if "too_long" in completion:
-            self.too_long, self.going = True, False
+            self.too_long = True
+            self.done = True
             return
+        new_calls, kind = calls.decode(text)
         self.kinds.append(kind)
-        if found:
-            pairs = [(name, arguments) for call in found for name, arguments in call.items()]
-            said = calls.call_text(pairs, ascii_only=True)
-            self.news = [calls.tool_message(self.sandbox.execute(self.episode, found))]
-            self.calls[-1] += found
+        if new_calls:
+            pairs = [next(iter(call.items())) for call in new_calls]
+            content = calls.call_text(pairs, ascii_only=True)
+            self.news = [calls.tool_message(self.sandbox.execute(self.episode, new_calls))]
+            self.calls[-1] += new_calls
             self.steps += 1
-            self.going = self.steps <= max_steps
+            self.done = self.steps > max_steps
         else:
-            said = completion["text"].rpartition("</think>")[2].lstrip("\n")
-            turn, self.steps = len(self.calls), 0
-            self.going = turn < len(self.turns)
-            self.news = self.turns[turn] if self.going else []
-            self.calls += [[]] * self.going
-        self.messages += [{"role": "assistant", "content": said}, *self.news]
+            content = text.rpartition("</think>")[2].lstrip("\n")
+            turn = len(self.calls)
+            self.steps = 0
+            if turn < len(self.turns):
+                self.news = self.turns[turn]
+                self.calls.append([])
+            else:
+                self.news = []
+                self.done = True
+        self.messages += [{"role": "assistant", "content": content}, *self.news]
 
     def verdict(self) -> dict:
         """The scored episode as evaluation.test() takes it, with the `parts` of its reward (each from 0 to 1, all of
         them 1 for a perfect episode) and the `kinds` of its completions. One that is cut or unfinished is incorrect,
         as officially."""
-        found = scoring.score_multi(self.sandbox, self.entry, self.truth, self.calls)
-        correct = found["valid"] and not self.too_long
+        scores = scoring.score_multi(self.sandbox, self.entry, self.truth, self.calls)
+        correct = scores["valid"] and not self.too_long
         return {
             "text": "\n".join(f"{message['role']}: {message['content']}" for message in self.messages[1:]),
             "tokens": self.tokens,
@@ -67,8 +83,10 @@ class Dialogue:
             "well_formed": "call" in self.kinds and set(self.kinds) <= {"call", "no_call"},
             "parts": {
                 "valid": float(correct),
-                **{name: float(found[name]) for name in ("prefix", "turns", "responses")},
-                "concise": correct * (1 - found["extra"]),
+                "prefix": float(scores["prefix"]),
+                "turns": float(scores["turns"]),
+                "responses": float(scores["responses"]),
+                "concise": float(1 - scores["extra"]) if correct else 0.0,
             },
             "kinds": self.kinds,
         }
@@ -80,13 +98,14 @@ def play(rows: list[dict], answer: Callable, sandbox: Sandbox, max_steps: int) -
     answer: from the dialogues that go on to one completion each. max_steps: completions with calls in one turn; the one
     that exceeds it ends the episode, which is incorrect then.
     """
-    played = []
+    dialogues = []
     try:
-        played += (Dialogue(row, sandbox) for row in rows)
-        while going := [dialogue for dialogue in played if dialogue.going]:
-            for dialogue, completion in zip(going, answer(going), strict=True):
+        for row in rows:
+            dialogues.append(Dialogue(row, sandbox))
+        while active := [dialogue for dialogue in dialogues if not dialogue.done]:
+            for dialogue, completion in zip(active, answer(active), strict=True):
                 dialogue.step(completion, max_steps)
-        return [dialogue.verdict() for dialogue in played]
+        return [dialogue.verdict() for dialogue in dialogues]
     finally:
-        for dialogue in played:
+        for dialogue in dialogues:
             sandbox.close(dialogue.episode)

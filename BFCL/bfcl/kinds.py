@@ -3,7 +3,7 @@
 import json
 
 from BFCL.bfcl import scoring
-from BFCL.bfcl.parse import parse_call
+from BFCL.bfcl.sandbox import parse_call
 from common import prompts
 from common.kinds import Kind, own_completion, own_prompt
 

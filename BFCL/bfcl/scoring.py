@@ -2,18 +2,14 @@
 
 import functools
 import json
-import re
 from collections.abc import Callable
 
-from BFCL.bfcl.official import MODEL, bfcl
+from BFCL.bfcl.official import MODEL, bfcl, is_checkable, is_valid, language_of
 from BFCL.bfcl.sandbox import Sandbox
 from common import prompts
 from common.calls import KINDS, decode
 
-# Bounds of a Java or JavaScript argument, which the official checker takes apart with regular expressions that
-# backtrack: the worst text that we found takes 0.2 s with these, without them for ever. The longest truth has 160.
-MAX_CODE_CHARS, MAX_CODE_BRACKETS = 300, 12
-LONG_GAP = re.compile(r"\s{9}")
+PARTS = ("call", "name", "arguments", "no_extra")  # of the verdict on one turn
 
 
 def score_single(decoded: list[dict], functions: list[dict], possible_answer: list[dict] | None, category: str) -> dict:
@@ -31,75 +27,65 @@ def score_single(decoded: list[dict], functions: list[dict], possible_answer: li
     so that one incorrect argument costs less than calling every function offered. Without a call they are 0.0; a valid
     completion has 1.0 in every part. Never raises, whatever is in `decoded`.
     """
-    decoded = [call for call in decoded if isinstance(call, dict)] if isinstance(decoded, list) else []
+    calls = []
+    if isinstance(decoded, list):
+        calls = [call for call in decoded if isinstance(call, dict)]
     if not possible_answer:
-        valid = bool(decoded) == ("irrelevance" not in category)
-        return {"valid": valid} | dict.fromkeys(("call", "name", "arguments", "no_extra"), float(valid))
-    if _is_valid(decoded, functions, possible_answer, category):
-        return {"valid": True} | dict.fromkeys(("call", "name", "arguments", "no_extra"), 1.0)
-    scores, language = [], _language(category)
-    left = [pair for call in decoded[: 4 * len(possible_answer) + 4] for pair in list(call.items())[:1]]
+        valid = bool(calls) == ("irrelevance" not in category)
+        return {"valid": valid} | dict.fromkeys(PARTS, float(valid))
+    if is_valid(calls, functions, possible_answer, category):
+        return {"valid": True} | dict.fromkeys(PARTS, 1.0)
+    if not calls:
+        return {"valid": False} | dict.fromkeys(PARTS, 0.0)
+    wanted = len(possible_answer)
+    scores = _call_scores(calls[: 4 * wanted + 4], functions, possible_answer, language_of(category))
+    no_extra = min(1.0, wanted / len(calls))
+    return {
+        "valid": False,
+        "call": no_extra,
+        "name": len(scores) / wanted * no_extra,
+        "arguments": sum(scores) / wanted * no_extra,
+        "no_extra": no_extra,
+    }
+
+
+def _call_scores(calls: list[dict], functions: list[dict], possible_answer: list[dict], language) -> list[float]:
+    """For each wanted call whose function is called: the fraction of correct arguments in the best call of it."""
+    candidates = [next(iter(call.items())) for call in calls if call]
+    scores = []
     for answer in possible_answer:
         name, values = next(iter(answer.items()))
         function = bfcl().find_description(functions, name)
-        rated = [(_arguments(p[1], name, values, function, language), p) for p in left if p[0] == name]
-        if rated:
-            score, best = max(rated, key=lambda pair: pair[0])
-            scores.append(score)
-            left.remove(best)
-    wanted = len(possible_answer)
-    no_extra = min(1.0, wanted / len(decoded)) if decoded else 0.0
-    parts = {"call": 1.0, "name": len(scores) / wanted, "arguments": sum(scores) / wanted, "no_extra": 1.0}
-    return {"valid": False} | {name: value * no_extra for name, value in parts.items()}
+        best = None
+        for place, (called, arguments) in enumerate(candidates):
+            if called == name:
+                score = _argument_score(arguments, values, function, language)
+                if best is None or score > best[0]:
+                    best = score, place
+        if best:
+            scores.append(best[0])
+            del candidates[best[1]]
+    return scores
 
 
-def _language(category: str):
-    """The language whose literals the arguments are, as the official runner takes it from the category."""
-    languages = bfcl().Language
-    if "javascript" in category:
-        return languages.JAVASCRIPT
-    return languages.JAVA if "java" in category else languages.PYTHON
-
-
-def _is_checkable(arguments, language) -> bool:
-    """Whether the checker ends soon: Java and JavaScript text is bounded before its expressions see it."""
-    if language == bfcl().Language.PYTHON or not isinstance(arguments, dict):
-        return True
-    texts = [value for value in arguments.values() if isinstance(value, str)]
-    return all(
-        len(text) <= MAX_CODE_CHARS and text.count("[") <= MAX_CODE_BRACKETS and not LONG_GAP.search(text)
-        for text in texts
-    )
-
-
-def _is_valid(decoded: list[dict], functions: list[dict], possible_answer: list[dict], category: str) -> bool:
-    """The verdict of the official checker; False where it raises."""
-    language = _language(category)
-    if not all(len(call) == 1 and _is_checkable(next(iter(call.values())), language) for call in decoded):
-        return False
-    try:
-        return bfcl().ast_checker(functions, decoded, possible_answer, language, category, MODEL)["valid"]
-    except Exception:  # noqa: BLE001  it indexes what a model gave without looking: whatever it raises is not valid
-        return False
-
-
-def _arguments(given, name: str, values: dict, function: dict | None, language) -> float:
+def _argument_score(arguments, values: dict, function: dict | None, language) -> float:
     """Fraction of correct arguments among those given or needed, each by the official checker; 1.0 for none needed."""
-    if not isinstance(given, dict) or function is None or not _is_checkable(given, language):
+    if not isinstance(arguments, dict) or function is None or not is_checkable(arguments, language):
         return 0.0
-    needed = set(function["parameters"]["required"]) | {key for key, allowed in values.items() if "" not in allowed}
+    name = function["name"]
+    document = {"name": name, "parameters": {**function["parameters"], "required": []}}
     correct = 0
-    for key in given.keys() & values.keys():
-        document = {"name": name, "parameters": {**function["parameters"], "required": []}}
+    for key in arguments.keys() & values.keys():
+        call = {name: {key: arguments[key]}}
+        truth = {name: {key: values[key]}}
         try:
-            found = bfcl().simple_function_checker(
-                document, {name: {key: given[key]}}, {name: {key: values[key]}}, language, MODEL
-            )
-            correct += found["valid"]
-        except Exception:  # noqa: BLE001  as in _is_valid
+            if bfcl().simple_function_checker(document, call, truth, language, MODEL)["valid"]:
+                correct += 1
+        except Exception:  # noqa: BLE001  as in is_valid
             pass
-    asked = len(needed | given.keys())
-    return correct / asked if asked else 1.0
+    needed = set(function["parameters"]["required"])
+    needed |= {key for key, allowed in values.items() if "" not in allowed}
+    return _fraction(correct, len(needed | arguments.keys()))
 
 
 def score_multi(sandbox: Sandbox, entry: dict, ground_truth: list[list[str]], turns: list[list]) -> dict:
@@ -112,34 +98,32 @@ def score_multi(sandbox: Sandbox, entry: dict, ground_truth: list[list[str]], tu
     As officially, only turns in whose ground truth there is a call are checked: there must be a call, every public
     attribute must equal the ground truth's after the turn, and its results must be among the results so far.
     Returns {"valid": bool, official; "turns": fraction of the checked turns that are correct, each for itself;
-    "prefix": fraction before the first incorrect one; "state": fraction of the turns that change the state after which
-    it is correct (1.0 for none such, if valid, else 0.0); "responses": fraction of the ground truth's results that were
+    "prefix": fraction before the first incorrect one; "responses": fraction of the ground truth's results that were
     seen, counted in turns with the correct state; "extra": fraction of the calls beyond the number in the ground
     truth}. All in [0, 1]. Read off states and results, so repeating or undoing calls earns nothing. Never raises,
     whatever the calls are.
     """
-    complete, wanted = len(turns) == len(ground_truth), sum(map(bool, ground_truth))
-    turns = [list(calls) for calls in turns[: len(ground_truth)]]
-    turns += [[]] * (len(ground_truth) - len(turns))
-    rows = sandbox.score(entry, ground_truth, turns)
+    played = [list(calls) for calls in turns[: len(ground_truth)]]
+    while len(played) < len(ground_truth):
+        played.append([])
+    rows = sandbox.score(entry, ground_truth, played)
     if rows is None:
-        return {"valid": False} | dict.fromkeys(("turns", "prefix", "state", "responses"), 0.0) | {"extra": 1.0}
+        return {"valid": False, "turns": 0.0, "prefix": 0.0, "responses": 0.0, "extra": 1.0}
     correct = [row["called"] and row["state"] and row["responses"] == 1 for row in rows]
-    valid = complete and all(correct)
-    moved = [row["state"] for row in rows if row["moved"]]
-    calls, true_calls = sum(map(len, turns)), sum(map(len, ground_truth))
+    before = correct.index(False) if False in correct else len(correct)
+    calls = sum(map(len, played))
+    extra = max(0, calls - sum(map(len, ground_truth)))
     return {
-        "valid": valid,
-        "turns": _fraction(correct, wanted),
-        "prefix": _fraction(correct[: correct.index(False)] if False in correct else correct, wanted),
-        "state": _fraction(moved, len(moved)) if moved else float(valid),
-        "responses": _fraction([row["responses"] for row in rows if row["called"] and row["state"]], wanted),
-        "extra": max(0, calls - true_calls) / calls if calls else 0.0,
+        "valid": len(turns) == len(ground_truth) and all(correct),
+        "turns": _fraction(sum(correct), len(rows)),
+        "prefix": _fraction(before, len(rows)),
+        "responses": _fraction(sum(row["responses"] for row in rows if row["called"] and row["state"]), len(rows)),
+        "extra": extra / calls if calls else 0.0,
     }
 
 
-def _fraction(values: list, of: int) -> float:
-    return sum(values) / of if of else 1.0
+def _fraction(value: float, of: int) -> float:
+    return value / of if of else 1.0
 
 
 @functools.lru_cache(maxsize=4096)  # a task has several completions, and a completion several rewards
@@ -159,14 +143,16 @@ def score_calls(completion: dict, row: dict, tags: prompts.Tags) -> dict:
 
     A completion that is "too_long" stands for a prompt that does not fit: incorrect, also where no call is wanted.
     """
-    (calls, kind), fits = decode(completion["text"]), "too_long" not in completion
+    calls, kind = decode(completion["text"])
     parts = verdict(completion["text"], row["functions"], row["solution"], row["category"])
+    if "too_long" in completion:
+        parts = dict.fromkeys(parts, False)
     return {
         **completion,
         "solution": json.dumps(calls) if calls else None,
-        "correct": parts["valid"] and fits,
+        "correct": parts["valid"],
         "well_formed": kind == "call",
-        "parts": {name: float(value * fits) for name, value in parts.items()},
+        "parts": {name: float(value) for name, value in parts.items()},
     }
 
 
@@ -182,5 +168,6 @@ def kinds_of(completions: list) -> list[str]:
 
 def log_kinds(log_metric: Callable | None, kinds: list[str]) -> None:
     """Log the fraction of each kind of completion: calls alone, calls among other text, each way of being malformed."""
-    for kind in KINDS if log_metric else ():
-        log_metric(f"completions/{kind}", kinds.count(kind) / max(1, len(kinds)))
+    if log_metric:
+        for kind in KINDS:
+            log_metric(f"completions/{kind}", kinds.count(kind) / max(1, len(kinds)))

@@ -19,9 +19,9 @@ import zlib
 from typing import NamedTuple
 
 from BFCL.bfcl import official
-from BFCL.bfcl.entries import NOTE, official_calls
-from BFCL.bfcl.vocabulary import REQUESTS, VALUES, Request, requests, say
-from common import data
+from BFCL.bfcl.sandbox import parse_call
+from BFCL.bfcl.vocabulary import VALUES, Request, requests_of, say, texts_by_class
+from common import data, runs
 from common.calls import call_key, call_string, call_text, offer, python_text, tool_message
 
 DONE = {"role": "assistant", "content": "Done."}  # a completion without a call ends a turn
@@ -30,7 +30,7 @@ DONE = {"role": "assistant", "content": "Done."}  # a completion without a call 
 class Level(NamedTuple):
     """How hard a task is."""
 
-    shown: tuple[int, ...]  # numbers of tools in the prompt to draw from; 0 shows all of the class
+    tools: tuple[int, ...]  # numbers of tools in the prompt to draw from; 0 offers all of the class
     characters: int  # of their descriptions together, at most
     arguments: int  # of a call, at most
     calls: int  # in one request, at most
@@ -47,67 +47,94 @@ LEVELS = {
 }
 
 
+@functools.cache
+def official_calls() -> frozenset[str]:
+    """The key of every call in a ground truth of BFCL's multi-turn categories."""
+    keys = set()
+    for category in official.MULTI:
+        path = data.bfcl_folder() / "possible_answer" / official.FILE.format(category)
+        for row in runs.read_jsonl(path):
+            calls = [call for turn in row["ground_truth"] for call in turn]
+            keys |= {call_key(*parse_call(call)) for call in calls}
+    return frozenset(keys)
+
+
 def scene(owner: str, calls: list[tuple[str, dict]]) -> dict:
     """A start for the class, as BFCL configures one, in which the things that the calls speak of exist."""
+    functions = {name for name, _ in calls}
 
-    def said(argument: str, *names: str) -> list:
-        values = [args[argument] for name, args in calls if argument in args and (not names or name in names)]
-        return list(dict.fromkeys(v for value in values for v in (value if isinstance(value, list) else [value])))
+    def values_of(argument: str, *names: str) -> list:
+        """The different values of an argument, in the calls of these functions or of all; of a list, its parts."""
+        values = {}
+        for name, arguments in calls:
+            if argument in arguments and (not names or name in names):
+                value = arguments[argument]
+                values |= dict.fromkeys(value if isinstance(value, list) else [value])
+        return list(values)
 
-    called = {name for name, _ in calls}
+    def first(argument: str, default, *names: str):
+        return [*values_of(argument, *names), default][0]
+
     if owner == "TicketAPI":
-        about = {"title": "request", "description": "", "status": "Open", "priority": 1, "created_by": "ana"}
-        queue = [{"id": number, **about} for number in said("ticket_id")]
+        ticket = {"title": "request", "description": "", "status": "Open", "priority": 1, "created_by": "ana"}
+        queue = [{"id": number, **ticket} for number in values_of("ticket_id")]
         return {"current_user": "ana", "ticket_counter": 10001, "ticket_queue": queue}
     if owner == "TwitterAPI":
-        about = {"username": "ana", "content": "good morning", "tags": [], "mentions": []}
+        tweet = {"username": "ana", "content": "good morning", "tags": [], "mentions": []}
         return {
-            "username": [*said("username", "authenticate_twitter"), "ana"][0],
-            "password": [*said("password"), "secret"][0],
-            "authenticated": "authenticate_twitter" not in called,
-            "tweets": {str(number): {"id": number, **about} for number in said("tweet_id")},
-            "following_list": said("username_to_unfollow"),
+            "username": first("username", "ana", "authenticate_twitter"),
+            "password": first("password", "secret"),
+            "authenticated": "authenticate_twitter" not in functions,
+            "tweets": {str(number): {"id": number, **tweet} for number in values_of("tweet_id")},
+            "following_list": values_of("username_to_unfollow"),
             "tweet_counter": 10001,
         }
     if owner == "MessageAPI":
-        ids = dict.fromkeys([*said("receiver_id"), *said("user_id"), "USR900"])
+        ids = dict.fromkeys([*values_of("receiver_id"), *values_of("user_id"), "USR900"])
         users = {f"User {number[3:]}": number for number in ids}
-        users |= {name: f"USR0{place:02}" for place, name in enumerate(said("user"))}
-        inbox = [{number: "good morning"} for number in said("receiver_id", "delete_message")]
+        users |= {name: f"USR0{place:02}" for place, name in enumerate(values_of("user"))}
+        inbox = [{number: "good morning"} for number in values_of("receiver_id", "delete_message")]
         return {"user_map": users, "user_count": 900, "inbox": inbox, "current_user": "USR900"}
     if owner == "TradingBot":
-        price = {"price": 25.5, "percent_change": 1.5, "volume": 2.5, "MA(5)": 25.0, "MA(20)": 24.5}
+        stock = {"price": 25.5, "percent_change": 1.5, "volume": 2.5, "MA(5)": 25.0, "MA(20)": 24.5}
         order = {"order_type": "Buy", "symbol": "ABC", "price": 25.5, "amount": 2, "status": "Pending"}
+        symbols = [*values_of("symbol"), *values_of("stock"), *values_of("stocks")]
         return {
-            "authenticated": "trading_login" not in called,
+            "authenticated": "trading_login" not in functions,
             "market_status": "Open",
             "order_counter": 10001,
             "account_info": {"account_id": 1, "balance": 50000.0, "binding_card": 1},
-            "orders": {str(number): {"id": number, **order} for number in said("order_id")},
-            "stocks": {name: price for name in (*said("symbol"), *said("stock"), *said("stocks"))},
-            "watch_list": said("symbol", "remove_stock_from_watchlist"),
+            "orders": {str(number): {"id": number, **order} for number in values_of("order_id")},
+            "stocks": dict.fromkeys(symbols, stock),
+            "watch_list": values_of("symbol", "remove_stock_from_watchlist"),
         }
     if owner == "TravelAPI":
         flight = {"travel_from": "SFO", "travel_to": "LAX", "travel_date": "2026-05-05", "travel_class": "economy"}
         flight |= {"card_id": "100000000000", "travel_cost": 200.0, "transaction_id": "10000000"}
         return {
-            "access_token": [*said("access_token"), "none"][0],
+            "access_token": first("access_token", "none"),
             "token_expires_in": 3600,
-            "user_first_name": [*said("first_name"), "Ana"][0],
-            "user_last_name": [*said("last_name"), "Lamp"][0],
-            "credit_card_list": {card: {"balance": 50000.0} for card in (*said("card_id"), flight["card_id"])},
-            "booking_record": {number: flight for number in said("booking_id")},
+            "user_first_name": first("first_name", "Ana"),
+            "user_last_name": first("last_name", "Lamp"),
+            "credit_card_list": {card: {"balance": 50000.0} for card in [*values_of("card_id"), flight["card_id"]]},
+            "booking_record": dict.fromkeys(values_of("booking_id"), flight),
         }
     if owner == "VehicleControlAPI":
         return {"fuelLevel": 10.5}
     if owner == "GorillaFileSystem":
-        written = "\n".join(["first line", *said("pattern"), "last line"])
-        files = [*said("file_name1"), *said("file_name2"), *said("source")]
-        files += said("file_name", *(called - {"touch"})) if called - {"touch"} else []
-        contents = {name: {"type": "file", "content": written} for name in files}
-        contents |= {n: {"type": "directory", "contents": {}} for n in (*said("folder"), *said("dir_name", "rmdir"))}
+        text = "\n".join(["first line", *values_of("pattern"), "last line"])
+        files = [*values_of("file_name1"), *values_of("file_name2"), *values_of("source")]
+        if functions - {"touch"}:
+            files += values_of("file_name", *(functions - {"touch"}))
+        contents = {name: {"type": "file", "content": text} for name in files}
+        for name in [*values_of("folder"), *values_of("dir_name", "rmdir")]:
+            contents[name] = {"type": "directory", "contents": {}}
         return {"root": {"home": {"type": "directory", "contents": contents}}}
     return {}  # MathAPI has no state
+
+
+def public_state(instance) -> dict:
+    return copy.deepcopy({name: value for name, value in vars(instance).items() if not name.startswith("_")})
 
 
 def execute(owner: str, config: dict, calls: list[tuple[str, dict]]) -> list[tuple[str, bool]] | None:
@@ -115,130 +142,169 @@ def execute(owner: str, config: dict, calls: list[tuple[str, dict]]) -> list[tup
 
     None when a call fails. Only for calls that are made here: what a model writes needs a Sandbox.
     """
-    instance, results = official.executable(owner)(), []
+    instance = official.executable(owner)()
     if owner != "MathAPI":
         instance._load_scenario(copy.deepcopy(config))
-
-    def state():
-        return copy.deepcopy({name: value for name, value in vars(instance).items() if not name.startswith("_")})
-
-    for name, args in calls:
-        before = state()
+    results = []
+    for name, arguments in calls:
+        before = public_state(instance)
         try:
-            result = getattr(instance, name)(**copy.deepcopy(args))
-            shown = json.dumps(result) if isinstance(result, dict) else str(result)
+            result = getattr(instance, name)(**copy.deepcopy(arguments))
+            text = json.dumps(result) if isinstance(result, dict) else str(result)
         except Exception:  # whatever the class raises, the call is not one to learn from
             return None
-        if "error" in shown.lower() or re.search(r'"(success|\w+_status)": false', shown):
+        if "error" in text.lower() or re.search(r'"(success|\w+_status)": false', text):
             return None
-        results.append((shown, state() != before))
+        results.append((text, public_state(instance) != before))
     return results
 
 
-def possible(function: dict, args: dict) -> dict:
+def possible_answer(function: dict, arguments: dict) -> dict:
     """The call as a possible answer: each argument with its one value; an optional one may be left at its default."""
     answer = {}
-    for name, about in function["parameters"]["properties"].items():
-        if name in args:
-            answer[name] = [float(args[name]) if about["type"] == "float" else args[name]]
+    for name, description in function["parameters"]["properties"].items():
+        if name not in arguments:
+            default = description.get("default")
+            answer[name] = [""] if default in (None, "None") else [default, ""]
+        elif description["type"] == "float":
+            answer[name] = [float(arguments[name])]
         else:
-            answer[name] = [about["default"], ""] if about.get("default") not in (None, "None") else [""]
+            answer[name] = [arguments[name]]
     return {function["name"]: answer}
 
 
-def draw_call(rng: random.Random, request: Request, shared: dict) -> tuple[str, dict]:
-    """(name, arguments); an access token, once said, stays the same for the whole task."""
-    args = {name: VALUES.get(f"{request.name}.{name}", VALUES.get(name))(rng) for name in request.arguments}
-    args |= {name: shared.setdefault(name, args[name]) for name in args if name == "access_token"}
-    return request.name, args
+def draw_call(rng: random.Random, request: Request, tokens: dict) -> tuple[str, dict]:
+    """(name, arguments); the access token, kept in `tokens`, stays the same for the whole task."""
+    arguments = {}
+    for name in request.arguments:
+        kind = VALUES.get(f"{request.name}.{name}") or VALUES[name]
+        arguments[name] = kind(rng)
+        if name == "access_token":
+            arguments[name] = tokens.setdefault(name, arguments[name])
+    return request.name, arguments
 
 
 @functools.cache
-def fitting(owner: str, arguments: int, moving: bool) -> list[Request]:
-    """The requests with at most so many arguments; moving: those alone whose call changes the state of the class."""
-
-    def moves(request: Request) -> bool:
-        call = draw_call(random.Random(0), request, {})
-        return any(changed for _, changed in execute(owner, scene(owner, [call]), [call]) or ())
-
-    return [r for r in requests(owner) if len(r.arguments) <= arguments and (not moving or moves(r))]
+def fitting(owner: str, limit: int, changing: bool) -> list[Request]:
+    """The requests with at most `limit` arguments; changing: those alone whose call changes the state of the class."""
+    requests = []
+    for request in requests_of(owner):
+        if len(request.arguments) > limit:
+            continue
+        if changing:
+            call = draw_call(random.Random(0), request, {})
+            results = execute(owner, scene(owner, [call]), [call])
+            if not results or not results[0][1]:
+                continue
+        requests.append(request)
+    return requests
 
 
 @functools.cache
-def lengths(owner: str) -> dict[str, int]:
+def lengths_of(owner: str) -> dict[str, int]:
     """The characters of each description."""
     return {name: len(json.dumps(function)) for name, function in official.described(owner).items()}
 
 
-def show(rng: random.Random, owner: str, needed: list[str], level: Level) -> list[dict] | None:
+def draw_tools(rng: random.Random, owner: str, needed: list[str], level: Level) -> list[dict] | None:
     """The tools of a prompt, the needed ones among others of the class in random order; None if they are too long."""
-    length, chosen = lengths(owner), list(dict.fromkeys(needed))
-    wanted, total = rng.choice(level.shown) or len(length), sum(length[name] for name in chosen)
-    for name in rng.sample(list(length), len(length)):
-        if len(chosen) < wanted and name not in chosen and total + length[name] <= level.characters:
-            chosen.append(name)
-            total += length[name]
-    if len(chosen) < wanted or total > level.characters:
+    lengths = lengths_of(owner)
+    names = list(dict.fromkeys(needed))
+    count = rng.choice(level.tools) or len(lengths)
+    total = sum(lengths[name] for name in names)
+    for name in rng.sample(list(lengths), len(lengths)):
+        if len(names) < count and name not in names and total + lengths[name] <= level.characters:
+            names.append(name)
+            total += lengths[name]
+    if len(names) < count or total > level.characters:
         return None
-    return [official.described(owner)[name] for name in rng.sample(chosen, len(chosen))]
+    return [official.described(owner)[name] for name in rng.sample(names, len(names))]
 
 
-class Draw(NamedTuple):
-    """What a task is made of: for each turn its calls, the sentences that ask for them, and their results."""
+class Turn(NamedTuple):
+    """The user asks for some calls."""
 
-    owner: str
-    calls: list[list[tuple[str, dict]]]
-    said: list[str]
-    results: list[list[str]]
-    tools: list[dict]
-    config: dict
+    question: str
+    calls: list[tuple[str, dict]]
+    results: list[str]
 
 
-def draw(rng: random.Random, split: str, level: Level, turns: int) -> Draw:
+class Task(NamedTuple):
+    owner: str  # the class
+    tools: list[dict]  # descriptions
+    config: dict  # the start of the class
+    turns: list[Turn]
+
+    @property
+    def question(self) -> str:
+        return "\n".join(turn.question for turn in self.turns)
+
+
+def draw_task(rng: random.Random, split: str, level: Level, turns: int) -> Task:
     """A task of the split whose calls are valid, and not official ones.
 
     In a task of several turns every call changes the state, so that the state tells whether a turn was served.
     """
-    owners = [owner for owner in REQUESTS if fitting(owner, level.arguments, turns > 1)]
+    changing = turns > 1
+    owners = [owner for owner in texts_by_class() if fitting(owner, level.arguments, changing)]
     while True:
-        owner, shared = rng.choice(owners), {}
+        owner = rng.choice(owners)
         sizes = [rng.randint(1, level.calls) for _ in range(turns)]
-        chosen = rng.choices(fitting(owner, level.arguments, turns > 1), k=sum(sizes))
-        calls = [draw_call(rng, request, shared) for request in chosen]
+        requests = rng.choices(fitting(owner, level.arguments, changing), k=sum(sizes))
+        tokens = {}
+        calls = [draw_call(rng, request, tokens) for request in requests]
         keys = [call_key(*call) for call in calls]
         if data.split_of(tuple(keys)) != split or len(set(keys)) < len(keys) or official_calls() & set(keys):
             continue
-        tools, config = show(rng, owner, [name for name, _ in calls], level), scene(owner, calls)
-        results = execute(owner, config, calls) if tools else None
-        if not results or (turns > 1 and not all(changed for _, changed in results)):
+        tools = draw_tools(rng, owner, [name for name, _ in calls], level)
+        if tools is None:
             continue
-        said = [say(rng, request, args, level.plain) for request, (_, args) in zip(chosen, calls)]
-        turn = [slice(sum(sizes[:n]), sum(sizes[: n + 1])) for n in range(turns)]
-        shown = [[result for result, _ in results[part]] for part in turn]
-        return Draw(owner, [calls[part] for part in turn], [" ".join(said[p]) for p in turn], shown, tools, config)
+        config = scene(owner, calls)
+        results = execute(owner, config, calls)
+        if not results or (changing and not all(changed for _, changed in results)):
+            continue
+        sentences = [say(rng, request, call[1], level.plain) for request, call in zip(requests, calls)]
+        task = Task(owner, tools, config, [])
+        start = 0
+        for size in sizes:
+            part = slice(start, start + size)
+            texts = [text for text, _ in results[part]]
+            task.turns.append(Turn(" ".join(sentences[part]), calls[part], texts))
+            start += size
+        return task
 
 
-def noted(functions: list[dict], level: Level) -> list[dict]:
-    return [{**function, "description": function["description"] + NOTE * level.note} for function in functions]
+def prompt_of(task: Task, level: Level) -> list[dict]:
+    """The messages before the first completion."""
+    tools = task.tools
+    if level.note:
+        tools = [tool | {"description": tool["description"] + official.NOTE} for tool in tools]
+    return offer([{"role": "user", "content": task.turns[0].question}], tools)
 
 
 def gold_text(rng: random.Random, calls: list[tuple[str, dict]], python: float) -> str:
     """Calls as the official decoder wants them or, in a fraction `python` of the completions, in Python's syntax."""
-    return call_text(calls) if rng.random() >= python else python_text(calls)
+    if rng.random() < python:
+        return python_text(calls)
+    return call_text(calls)
 
 
 def single(rng: random.Random, split: str, level: Level = LEVELS["tiny"], python: float = 0.0) -> dict:
     """A task of one turn; python: see gold_text()."""
-    task = draw(rng, split, level, turns=1)
-    (calls,), (question,) = task.calls, task.said
-    by_name = {tool["name"]: tool for tool in task.tools}
-    kind = "parallel_multiple" if len(calls) > 1 else "multiple" if len(task.tools) > 1 else "simple"
-    solution = json.dumps([possible(by_name[name], args) for name, args in calls])
+    task = draw_task(rng, split, level, turns=1)
+    calls = task.turns[0].calls
+    functions = {tool["name"]: tool for tool in task.tools}
+    solution = json.dumps([possible_answer(functions[name], arguments) for name, arguments in calls])
+    kind = "simple"
+    if len(calls) > 1:
+        kind = "parallel_multiple"
+    elif len(task.tools) > 1:
+        kind = "multiple"
     return {
         "id": f"synthetic_{kind}_{zlib.crc32(solution.encode())}",
         "category": f"synthetic_{kind}",
-        "question": question,
-        "prompt": offer([{"role": "user", "content": question}], noted(task.tools, level)),
+        "question": task.question,
+        "prompt": prompt_of(task, level),
         "completion": [{"role": "assistant", "content": gold_text(rng, calls, python)}],
         "functions": json.dumps(task.tools),
         "solution": solution,
@@ -247,21 +313,25 @@ def single(rng: random.Random, split: str, level: Level = LEVELS["tiny"], python
 
 def multi(rng: random.Random, split: str, level: Level = LEVELS["tiny"], python: float = 0.0) -> dict:
     """A task of several turns in one class; python: see gold_text()."""
-    task = draw(rng, split, level, turns=level.turns)
-    turns, conversation = [[{"role": "user", "content": said}] for said in task.said], []
-    for turn, calls, results in zip(turns, task.calls, task.results):
-        completion = {"role": "assistant", "content": gold_text(rng, calls, python)}
-        conversation += [*turn, completion, tool_message(results), DONE]
-    solution = json.dumps([[call_string(*call) for call in calls] for calls in task.calls])
+    task = draw_task(rng, split, level, turns=level.turns)
+    messages = []  # of the user, one a turn
+    conversation = []
+    truth = []
+    for turn in task.turns:
+        messages.append({"role": "user", "content": turn.question})
+        gold = {"role": "assistant", "content": gold_text(rng, turn.calls, python)}
+        conversation += [messages[-1], gold, tool_message(turn.results), DONE]
+        truth.append([call_string(*call) for call in turn.calls])
+    solution = json.dumps(truth)
     return {
         "id": f"multi_turn_synthetic_{zlib.crc32(solution.encode())}",
         "category": "multi_turn_synthetic",
-        "question": "\n".join(task.said),
-        "prompt": offer(turns[0], noted(task.tools, level)),
+        "question": task.question,
+        "prompt": prompt_of(task, level),
         "completion": conversation[1:],
         "functions": json.dumps(task.tools),
         "solution": solution,
-        "turns": json.dumps(turns),
+        "turns": json.dumps([[message] for message in messages]),
         "initial_config": json.dumps({task.owner: task.config}),
         "involved_classes": json.dumps([task.owner]),
     }

@@ -14,7 +14,7 @@ import signal
 import sys
 
 from BFCL.bfcl import official
-from BFCL.bfcl.parse import ERROR
+from BFCL.bfcl.sandbox import ERROR
 
 CPU_SECONDS = 0.5  # for one call or one comparison of states; no ground truth takes 0.1
 MEMORY = 2**30
@@ -22,36 +22,35 @@ MAX_RESULT = 10**6  # characters of one result; the longest of a ground truth ha
 
 
 def main() -> None:
-    official.documented(), checkers()  # everything is imported before files and memory are limited
+    official.documented()  # everything is imported before files and memory are limited
+    checkers()
     for limit, size in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
         with contextlib.suppress(ValueError, OSError):  # not every system has every limit
             resource.setrlimit(limit, (size, size))
-    answers, sys.stdout = sys.stdout, sys.stderr  # whatever a class prints is no answer
-    episodes = {}
+    output = sys.stdout
+    sys.stdout = sys.stderr  # whatever a class prints is no answer
 
     def answer(value) -> None:
-        answers.write(json.dumps(value) + "\n")
-        answers.flush()
+        output.write(json.dumps(value) + "\n")
+        output.flush()
 
+    episodes = {}
     answer("ready")
     for line in sys.stdin:
-        action, *rest = json.loads(line)
+        action, *request = json.loads(line)
         if action == "open":
-            number, *scenario = rest
-            episodes[number] = instances(*scenario)
+            number, *scenario = request
+            episodes[number] = instances_of(*scenario)
             answer("open")
         elif action == "execute":
-            for call in rest[1]:
-                answer(execute(episodes[rest[0]], call))
-        elif action == "state":
-            with limited():
-                state = public_state(episodes[rest[0]])
-            answer(state)
+            number, calls = request
+            for call in calls:
+                answer(execute(episodes[number], call))
         elif action == "close":
-            episodes.pop(rest[0], None)
+            episodes.pop(request[0], None)
             answer("closed")
         elif action == "score":
-            answer(score(*rest))
+            answer(score(*request))
 
 
 @contextlib.contextmanager
@@ -71,46 +70,42 @@ def checkers():
     return multi_turn_checker.state_checker, multi_turn_checker.response_checker
 
 
-def instances(config: str, classes: list[str], long_context: bool) -> dict:
+def instances_of(config: str, classes: list[str], long_context: bool) -> dict:
     """{class: new instance} of a scenario (JSON text). They share nothing with any other episode.
 
     For a long context TravelAPI puts dictionaries of its module into its state and later changes them: hence the copy.
     """
-    made, config = {}, json.loads(config)
+    configs = json.loads(config)
+    instances = {}
     for name in classes:
-        made[name] = official.executable(name)()
+        instances[name] = official.executable(name)()
         if name != "MathAPI":  # it has no state
-            made[name]._load_scenario(config.get(name, {}), long_context=long_context)
-    return copy.deepcopy(made) if long_context and "TravelAPI" in made else made
+            instances[name]._load_scenario(configs.get(name, {}), long_context=long_context)
+    if long_context and "TravelAPI" in instances:
+        return copy.deepcopy(instances)
+    return instances
 
 
 @functools.cache
-def defaults_of(name: str, method: str) -> tuple | None:
+def mutable_defaults(name: str, method: str) -> tuple | None:
     """The default values of a method, if one of them can be changed by a call (post_tweet keeps its empty lists)."""
-    values = getattr(official.executable(name), method).__defaults__
-    return values if any(isinstance(value, (list, dict, set)) for value in values or ()) else None
+    values = getattr(official.executable(name), method).__defaults__ or ()
+    return values if any(isinstance(value, (list, dict, set)) for value in values) else None
 
 
-@functools.cache
-def owners(classes: tuple[str, ...]) -> dict[str, str]:
-    """{method: class} of the documented methods of some classes."""
-    return {method: name for name in classes for method in official.documented()[name]}
-
-
-def execute(made: dict, call: list | str) -> str:
+def execute(instances: dict, call: list | str) -> str:
     """The result of [name, {argument: value}] as the official executor words it; a refused call is its own result."""
     if isinstance(call, str):
         return call
     method, arguments = call
-    name = owners(tuple(made)).get(method)
+    name = next((name for name in instances if method in official.documented()[name]), None)
     if name is None:
         return f"{ERROR}name '{method}' is not defined"
-    if defaults := defaults_of(name, method):
+    if defaults := mutable_defaults(name, method):
         getattr(official.executable(name), method).__defaults__ = copy.deepcopy(defaults)
     with limited():
         try:
-            result = getattr(made[name], method)(**arguments)
-            text = result if isinstance(result, str) else as_text(result)
+            text = as_text(getattr(instances[name], method)(**arguments))
         except Exception as error:
             text = f"{ERROR}{error}"
     return text if len(text) <= MAX_RESULT else f"{ERROR}the result is too long"
@@ -123,59 +118,35 @@ def as_text(result) -> str:
     return str(result)
 
 
-def public_state(made: dict) -> dict | None:
-    """{class: {attribute: value}} without private attributes, for records; None where it is endless or too long."""
-
-    def plain(value):
-        if isinstance(value, set):
-            return sorted(value)
-        return value.contents if hasattr(value, "contents") else getattr(value, "content", str(value))
-
-    public = {
-        name: {key: value for key, value in vars(instance).items() if not key.startswith("_")}
-        for name, instance in made.items()
-    }
-    with contextlib.suppress(Exception):
-        text = json.dumps(public, default=plain)
-        return json.loads(text) if len(text) <= MAX_RESULT else None
-    return None
-
-
-def same(made: dict, truth: dict) -> bool:
+def is_same(instances: dict, true_instances: dict) -> bool:
     """The official comparison of states; False where it cannot end (a directory that holds itself)."""
+    state_checker, _ = checkers()
     with limited():
         try:
-            return checkers()[0](made, truth)["valid"]
+            return state_checker(instances, true_instances)["valid"]
         except RecursionError:
             return False
 
 
-@functools.lru_cache(512)
-def true_steps(scenario: str, truth: str) -> list[tuple[list[str], bool]]:
-    """For each turn of a ground truth: its results, and whether it changes the public state."""
-    made, before = instances(*json.loads(scenario)), instances(*json.loads(scenario))
-    steps = []
-    for calls in json.loads(truth):
-        results = [execute(made, call) for call in calls]
-        steps.append((results, not same(before, made)))
-        for call in calls:
-            execute(before, call)
-    return steps
-
-
 def score(scenario: list, truth: list[list], turns: list[list]) -> list[dict]:
     """For each turn with calls in the ground truth, what scoring.score_multi reads off; on instances of their own."""
-    made, true = instances(*scenario), instances(*scenario)
-    steps = true_steps(json.dumps(scenario), json.dumps(truth))
-    results, rows = [], []
-    for calls, true_calls, (true_results, moved) in zip(turns, truth, steps):
-        results += [execute(made, call) for call in calls]
-        for call in true_calls:
-            execute(true, call)
+    _, response_checker = checkers()
+    instances = instances_of(*scenario)
+    true_instances = instances_of(*scenario)
+    results = []
+    rows = []
+    for calls, true_calls in zip(turns, truth):
+        results += [execute(instances, call) for call in calls]
+        true_results = [execute(true_instances, call) for call in true_calls]
         if true_calls:
-            missing = checkers()[1](results, true_results, 0).get("details", {}).get("missing_items", [])
-            row = {"called": bool(calls), "moved": moved, "state": same(made, true)}
-            rows.append(row | {"responses": 1 - len(missing) / len(true_results)})
+            missing = response_checker(results, true_results, 0).get("details", {}).get("missing_items", [])
+            rows.append(
+                {
+                    "called": bool(calls),
+                    "state": is_same(instances, true_instances),
+                    "responses": 1 - len(missing) / len(true_results),
+                }
+            )
     return rows
 
 
