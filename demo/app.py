@@ -202,7 +202,6 @@ def main(args):
     for name in filter(None, (args.left, args.right)):
         runs.require_base(name, "the script that makes it")
     executor = ToolExecutor(args.tools)
-    executor.limited.call(next(iter(executor.schemas)), {})  # starts its process, before there are threads
     shown = page(gr, args, executor)
     try:
         shown.launch(
