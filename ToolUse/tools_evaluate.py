@@ -58,24 +58,40 @@ def main(args):
     if not plans:
         runs.fail("nothing to test: --greedy is off and --samples is 0")
     executor = ToolExecutor(args.tools)
-    sets = {data.dataset_folder(n).name: conversations.read_split(n, args.split)[0] for n in args.dataset}
+    sets = {data.dataset_folder(name).name: conversations.read_split(name, args.split)[0] for name in args.dataset}
     folders, _ = evaluation.checkpoints_of(args)
-    for folder in folders:
-        tokenizer, tag_set = conversations.load_tokenizer(folder)
-        facts, answer = evaluation.checkpoint_facts(folder, args), None
+    loaded = [conversations.load_tokenizer(folder) for folder in folders]
+    for name, rows in sets.items():
+        sets[name] = fitting(name, rows[: args.rows or None], folders, loaded, args)
+    for folder, (tokenizer, tag_set) in zip(folders, loaded):
+        facts = evaluation.checkpoint_facts(folder, args)
+        answer = None
         for name, rows in sets.items():
             for plan in plans:
                 key = evaluation.key_of(facts, name, args.split, plan)
                 if args.resume and evaluation.is_tested(key, folder, args):
                     print(f"{facts['script']} on {name}, {plan.decoding}: already tested, skipped")
                     continue
-                answer = answer or loaded(folder, tokenizer, args)
-                test(answer, key, rows[: args.rows or None], tag_set, plan, executor, args)
+                answer = answer or generator(folder, tokenizer, args)
+                test(answer, key, rows, tag_set, plan, executor, args)
         del answer  # frees the model's memory for the next one
         gc.collect()
 
 
-def loaded(folder: str, tokenizer, args):
+def fitting(name: str, rows: list[dict], folders: list[str], loaded: list[tuple], args) -> list[dict]:
+    """The questions that fit into the context of every checkpoint; ends the script where none does."""
+    fitting_rows = evaluation.fitting(rows, folders, loaded, args)
+    left_out = (
+        f"{len(rows) - len(fitting_rows)} of {len(rows)} questions do not fit into the context of every checkpoint"
+    )
+    if not fitting_rows:
+        runs.fail(f"{name}: {left_out}; raise --prompt_room, or lower --max_new_tokens")
+    if len(fitting_rows) < len(rows):
+        print(f"{name}: {left_out} (--prompt_room, --max_new_tokens); they are left out")
+    return fitting_rows
+
+
+def generator(folder: str, tokenizer, args):
     """From conversations to completions of a checkpoint; an empty one where the context leaves no room for any."""
     room = generation.context_length(folder, args) - args.max_new_tokens
     return generation.within(generation.generator(folder, tokenizer, args), tokenizer, room)
@@ -85,38 +101,53 @@ def test(answer, key: dict, rows: list[dict], tag_set: str, plan, executor: Tool
     """Play every question, save the rows of all measures, print them."""
     repeated = [row for row in rows for _ in range(plan.samples)]
 
-    def play(asked, **how):
+    def play(prompts, **how):
         complete = functools.partial(answer, **how)
         return episodes.play(repeated, complete, executor.execute, args.max_turn_steps)
 
-    made = evaluation.test(play, key, rows, tag_set, plan, args, score=lambda verdict, row, tags: verdict)
-    lines, path = runs.read_jsonl(evaluation.completions_file(key, args)), results.path_of(args)
-    saved, parts = [made], []
+    row = evaluation.test(play, key, rows, tag_set, plan, args, score=lambda verdict, row, tags: verdict)
+    lines = runs.read_jsonl(evaluation.completions_file(key, args))
+    saved, parts = [row], []
     for measure in episodes.MEASURES:
-        measured = [line | {"correct": line["measures"][measure]} for line in lines]
-        measured = [line for line in measured if line["correct"] is not None]
-        for tool in dict.fromkeys([ALL, *(line["tool"] for line in measured)]):
-            of_tool = [line for line in measured if tool in (ALL, line["tool"])]
-            figures = evaluation.summary(of_tool, len(of_tool) // plan.samples)
-            parts.append(part(key, measure, tool, figures))
-            if tool == ALL:
-                groups = [of_tool[start : start + plan.samples] for start in range(0, len(of_tool), plan.samples)]
-                counts = " ".join(str(sum(line["correct"] for line in group)) for group in groups)
-                saved.append({**made, **figures, "dataset": f"{key['dataset']}:{measure}", "correct": counts})
-                print(f"  {measure:10} {percent(figures)}   {episodes.MEASURES[measure]}")
-    for failure in episodes.FAILURES:
-        found = [line | {"correct": line["failure"] == failure} for line in lines]
-        figures = evaluation.summary(found, len(rows))
+        lines_of_measure = []
+        for line in lines:
+            if line["measures"][measure] is not None:
+                lines_of_measure.append(line | {"correct": line["measures"][measure]})
+        if not lines_of_measure:
+            continue
+        figures = evaluation.summary(lines_of_measure, len(lines_of_measure) // plan.samples)
+        print(f"  {measure:10} {percent(figures)}   {episodes.MEASURES[measure]}")
+        counts = correct_counts(lines_of_measure, plan.samples)
+        saved.append({**row, **figures, "dataset": f"{key['dataset']}:{measure}", "correct": counts})
+        parts.append(part(key, measure, ALL, figures))
+        for tool in dict.fromkeys(line["tool"] for line in lines_of_measure):
+            of_tool = [line for line in lines_of_measure if line["tool"] == tool]
+            parts.append(part(key, measure, tool, evaluation.summary(of_tool, len(of_tool) // plan.samples)))
+    for failure, meaning in episodes.FAILURES.items():
+        failures = [line | {"correct": line["failure"] == failure} for line in lines]
+        figures = evaluation.summary(failures, len(rows))
         parts.append(part(key, failure, ALL, figures))
-        print(f"  {failure:14} {percent(figures)}   {episodes.FAILURES[failure]}")
+        print(f"  {failure:14} {percent(figures)}   {meaning}")
+    cut = [line for line in lines if line["too_long"]]
+    if cut:
+        print(f"  {len(cut)} of {len(lines)} conversations ended without an answer: no room left, see --prompt_room")
+    path = results.path_of(args)
     results.save_parts(parts, path.with_name(results.PARTS.name))
     results.save(saved, path)
 
 
+def correct_counts(lines: list[dict], samples: int) -> str:
+    """The number of correct conversations of each question."""
+    counts = []
+    for start in range(0, len(lines), samples):
+        counts.append(str(sum(line["correct"] for line in lines[start : start + samples])))
+    return " ".join(counts)
+
+
 def part(key: dict, measure: str, tool: str, figures: dict) -> dict:
     """A row of toolcalls.csv."""
-    named = {"measure": measure, "tool": tool, "n": figures["n"], "rate": figures["accuracy"]}
-    return {**key, **named, "ci_low": figures["ci_low"], "ci_high": figures["ci_high"]}
+    rate = {"n": figures["n"], "rate": figures["accuracy"], "ci_low": figures["ci_low"], "ci_high": figures["ci_high"]}
+    return {**key, "measure": measure, "tool": tool, **rate}
 
 
 def percent(figures: dict) -> str:
