@@ -127,7 +127,7 @@ def glaive(row: dict, reasoning: bool) -> tuple[list[dict], list[dict]]:
         elif role in GLAIVE_ROLES:
             messages.append(said(GLAIVE_ROLES[role], text))
         else:
-            raise Fault(f"unknown role {role}")
+            raise Fault(f"unknown role {str(role)[:50]}")
     return messages, schemas(parsed(row["tools"] or "[]", "the list of tools", list))
 
 
@@ -153,7 +153,7 @@ def messages(row: dict, reasoning: bool) -> tuple[list[dict], list[dict]]:
         elif role in ("system", "user", "tool"):
             converted.append(said(role, text))
         else:
-            raise Fault(f"unknown role {role}")
+            raise Fault(f"unknown role {str(role)[:50]}")
     return converted, schemas(parsed(row["tools"] or "[]", "the list of tools", list))
 
 
@@ -174,14 +174,13 @@ def convert(layout: str, row: dict, reasoning: bool = False) -> dict:
         while converted and converted[-1]["role"] != "assistant":
             converted.pop()  # what no completion answers
         row = conversations.make_row(layout, converted, tools)
-        fault = conversations.problem(row)
+        if fault := conversations.problem(row):
+            raise Fault(fault)
+        return row
     except Fault:
         raise
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
         raise Fault("is not in this layout") from None
-    if fault:
-        raise Fault(fault)
-    return row
 
 
 def load(layout: str, folder: str | None, reasoning: bool) -> tuple[list[dict], dict[str, int]]:

@@ -141,7 +141,7 @@ def rate(model, tokenizer, texts: list[str], candidates: list[Candidate], args) 
 def annotate(model, tokenizer, texts: list[str], executor, args) -> tuple[list[Candidate], dict]:
     """The best kept call of each text that has one, and how many calls there were at each stage.
 
-    args: the settings of tool_dataset_creation.py; positions is k in the paper, threshold tau_s, samples m, margin tau_f.
+    args: the settings of tool_dataset_creation.py; positions, threshold, samples, margin are k, tau_s, m, tau_f there.
     """
     proposed, sampled = propose(model, tokenizer, texts, executor.schemas, args)
     executed = [candidate._replace(result=executor.execute(*candidate.call)) for candidate in proposed]
