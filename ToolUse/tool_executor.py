@@ -51,7 +51,7 @@ def search(query: str) -> dict:
     facts = json.loads((CONFIGS / "facts.json").read_text())
     topic = max(facts, key=match)
     if match(topic) <= 2 / 3:  # "capital of" alone names no country
-        return {"result": f"no entry; this stand-in for a search engine knows {len(facts)} facts", "query": query[:100]}
+        return {"result": f"no entry; this stand-in for a search engine knows {len(facts)} facts", "found": False}
     return {"result": facts[topic]}
 
 

@@ -144,8 +144,11 @@ def annotate(model, tokenizer, texts: list[str], executor, args) -> tuple[list[C
     args: the settings of tool_dataset_creation.py; positions, threshold, samples, margin are k, tau_s, m, tau_f there.
     """
     proposed, sampled = propose(model, tokenizer, texts, executor.schemas, args)
-    executed = [candidate._replace(result=executor.execute(*candidate.call)) for candidate in proposed]
-    executed = [candidate for candidate in executed if "error" not in candidate.result]
+    executed = []
+    for candidate in proposed:
+        result = executor.execute(*candidate.call)
+        if "error" not in result and result.get("found", True):  # a search without an entry tells nothing
+            executed.append(candidate._replace(result=result))
     rated = rate(model, tokenizer, texts, executed, args)
     kept = [candidate for candidate in rated if candidate.gain >= args.margin]
     best = {}
