@@ -204,7 +204,7 @@ def test_the_recipes_of_the_repo_fit_their_scripts(name, script):
         (("--source", "toolbench", "--toolbench", "no/such"), "no such folder"),
         (("--source", "teacher", "--texts", "no/such"), "no such file"),
         (("--source", "teacher", "--base", "outputs/nothing"), "first run: python ToolUse/SFT_tools.py"),
-        (("--questions", "no/such"), "cannot be used as templates"),
+        (("--questions", "no/such"), "cannot be read as JSON"),
         (("--tools", "no/such"), "cannot be read as JSON"),
         (("--sft_rows", 0, "--train_rows", 0, "--validation_rows", 0, "--test_rows", 0), "no usable row"),
     ],
