@@ -4,7 +4,7 @@ import json
 
 import pytest
 from conftest import ROOT, load_script
-from tooluse import create, error_of, executor, parse, play_one
+from tool_questions import create, error_of, executor, parse, play_one
 
 from common import calls, data, recipes, runs, settings
 from ToolUse.tooluse import conversations, layouts, teacher

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from conftest import ROOT
-from tooluse import ToolExecutor, error_of, executor
+from tool_questions import ToolExecutor, error_of, executor
 
 script = sys.modules["tool_executor"]
 NONE = {"type": "object", "properties": {}}

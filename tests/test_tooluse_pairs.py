@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 
-from tooluse import play_one, rows
+from tool_questions import play_one, rows
 
 from ToolUse.tooluse import conversations, pairs
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 from conftest import BASE, HOSTILE, ROOT, load_script
-from tooluse import TEMPLATES, error_of, executor, one, play_one, rows
+from tool_questions import TEMPLATES, error_of, executor, one, play_one, rows
 
 from common import generation, prompts, settings
 from ToolUse.tooluse import conversations, episodes, questions
