@@ -37,12 +37,13 @@ def fault_of(schema) -> str | None:
     if not isinstance(parameters, dict) or not isinstance(parameters.get("properties"), dict):
         return 'its parameters need "properties", an object'
     try:
-        text = json.dumps(parameters)
+        text = json.dumps(schema, ensure_ascii=False)
+        text.encode()  # not every text of JSON can be written: an escape may stand for half a character
         Draft202012Validator.check_schema(parameters, format_checker=Draft202012Validator.FORMAT_CHECKER)
     except SchemaError as error:
         return f"parameters{error.json_path[1:]}: {error.message}"[:300]
     except (TypeError, ValueError, RecursionError):
-        return "its parameters are not JSON, or nested too deep"
+        return "it is not JSON, or nested too deep"
     if '"$ref":' in text or '"$dynamicRef":' in text:  # it may have no end
         return "its parameters refer to another schema; write that out in place of $ref"
     unknown = [name for name in parameters.get("required", []) if name not in parameters["properties"]]
