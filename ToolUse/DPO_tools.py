@@ -2,8 +2,8 @@
 
 loss = -log sigmoid(beta * (log-ratio of the chosen completion - log-ratio of the rejected one)) + 0.2 * cross-entropy
 of the chosen one, log-ratio = log p(completion) under the policy - that under the initial policy. Chosen: the
-completion of the data set. Rejected: the same completion with one of five failures (REJECTED), so that a pair differs
-in nothing else that matters.
+completion of the data set. Rejected: the same completion with one of five failures (ToolUse/tooluse/pairs.py), so that
+a pair differs in nothing else that matters.
 
 Input: outputs/data/<dataset>/, outputs/SFT_tools/. Output: outputs/DPO_tools/.
 Command: python ToolUse/DPO_tools.py
@@ -11,10 +11,7 @@ Command: python ToolUse/DPO_tools.py --config ToolUse/configs/dpo.json
 """
 
 import functools
-import json
-import random
 import sys
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,16 +19,15 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 from tool_executor import ToolExecutor
 
-from common import calls, data, models, runs, settings, training
+from common import data, models, runs, settings, training
 from common.settings import setting
-from ToolUse.tooluse import conversations, teacher
+from ToolUse.tooluse import conversations
+from ToolUse.tooluse.pairs import KINDS, make_pairs
 
 if settings.HELP:
     Config = object  # --help does not wait for trl, whose import takes seconds
 else:
     from trl import DPOConfig as Config
-
-KINDS = ("wrong_tool", "wrong_argument", "bad_json", "needless_call", "no_call")
 
 
 @dataclass
@@ -71,151 +67,6 @@ class Args(settings.TrainArgs, Config):
     max_turn_steps: int = setting(8, "completions of a held-out conversation", tiny=4, low=1)
 
 
-class Pool:
-    """What failures are made of: the tools, arguments and answers of all rows, and a random generator."""
-
-    def __init__(self, rows: list[dict], seed: int):
-        self.rng, self.tools, self.values, self.answers = random.Random(seed), {}, {}, []
-        for row in rows:
-            self.tools |= {tool["function"]["name"]: tool["function"] for tool in json.loads(row["tools"])}
-            self.answers += [m["content"] for m in row["messages"] if m["role"] == "assistant" and m["content"]]
-            for name, arguments in (tuple(call) for step in json.loads(row["solution"]) for call in step):
-                for key, value in arguments.items():
-                    self.values.setdefault((name, key), []).append(value)
-
-    def words(self, text: str) -> str:
-        """One to three words in a row of a text."""
-        found = text.strip(" .?!").split() or [""]
-        start = self.rng.randrange(len(found))
-        return " ".join(found[start : start + self.rng.randint(1, 3)])
-
-    def call_of(self, name: str, said: str) -> tuple[str, dict]:
-        """A call of a tool with what was said as its required arguments."""
-        parameters = self.tools[name].get("parameters") or {}
-        wanted = parameters.get("required") or list(parameters.get("properties") or {})[:1]
-        return name, dict.fromkeys(wanted, said)
-
-
-# Failures. Each gets the calls of the chosen completion ([] for a text), the row, the messages before, and the pool.
-
-
-def wrong_tool(made, row, before, pool) -> str | None:
-    """Another tool, an offered one where there is any, with the same text as its argument."""
-    offered = [tool["function"]["name"] for tool in json.loads(row["tools"])]
-    name, arguments = pool.rng.choice(made)
-    others = [other for other in offered if other != name] or [other for other in pool.tools if other != name]
-    if not others:
-        return None
-    said = next((value for value in arguments.values() if isinstance(value, str)), row["question"])
-    other = pool.call_of(pool.rng.choice(others), said)
-    return calls.call_text([other if one[0] == name else one for one in made])
-
-
-def wrong_argument(made, row, before, pool) -> str | None:
-    """One argument of one call changed: a character of it, or the value that another question wants."""
-    place = pool.rng.randrange(len(made))
-    name, arguments = made[place]
-    if not arguments:
-        return None
-    key = pool.rng.choice(list(arguments))
-    value = pool.rng.choice(pool.values[name, key])
-    if isinstance(arguments[key], str) and arguments[key] and pool.rng.random() < 0.5:
-        value = changed(arguments[key], pool.rng)
-    return calls.call_text([(name, {**arguments, key: value}) if i == place else one for i, one in enumerate(made)])
-
-
-def changed(text: str, rng: random.Random) -> str:
-    """A text with one digit, operator or letter changed."""
-    place = rng.randrange(len(text))
-    alike = next((known for known in ("0123456789", "+-*/", "aeiou") if text[place].lower() in known), "bcdfglmnprst")
-    return text[:place] + rng.choice(alike.replace(text[place].lower(), "")) + text[place + 1 :]
-
-
-def bad_json(made, row, before, pool) -> str | None:
-    """A call that no parser reads: a bracket, a quote or the closing tag is missing, or another syntax."""
-    text = calls.call_text(made)
-    last = text.rindex("}")
-    return pool.rng.choice(
-        [
-            text[:last] + text[last + 1 :],
-            text.replace('": ', ": ", 1),
-            text.replace('"', "'"),
-            text.removesuffix(calls.CLOSE),
-            calls.python_text(made),
-        ]
-    )
-
-
-def needless_call(made, row, before, pool) -> str | None:
-    """After results the last completion once more, else a call of an offered tool with words of the question."""
-    if after_results(before):
-        return before[-2]["content"]
-    names = [tool["function"]["name"] for tool in json.loads(row["tools"])] or list(pool.tools)
-    return calls.call_text([pool.call_of(pool.rng.choice(names), pool.words(row["question"]))]) if names else None
-
-
-def no_call(made, row, before, pool) -> str | None:
-    """An answer without a call: that of this question, as if the result were known, or of another one."""
-    own = row["messages"][-1]["content"]
-    return own if own and pool.rng.random() < 0.5 else pool.rng.choice(pool.answers or [own])
-
-
-REJECTED = dict(zip(KINDS, (wrong_tool, wrong_argument, bad_json, needless_call, no_call)))
-
-
-def after_results(before: list[dict]) -> bool:
-    return before[-1]["content"].startswith("<tool_response>")
-
-
-def completions_of(rows: list[dict]) -> dict[str, list[tuple]]:
-    """Completions as (calls, row, messages before, text): those with a call, first texts, texts late, after results."""
-    found = {"call": [], "text": [], "late": []}
-    for row in rows:
-        # Both lists tell the same conversation; in the plain one the results of a completion are one message.
-        gold = [message for message in row["messages"] if message["role"] == "assistant"]
-        whole = row["prompt"] + row["completion"]
-        places = [i for i in range(len(row["prompt"]), len(whole)) if whole[i]["role"] == "assistant"]
-        for place, message in zip(places, gold, strict=True):
-            made, before = conversations.calls_of(message), whole[:place]
-            kind = "call" if made else "late" if after_results(before) else "text"
-            found[kind].append((made, row, before, whole[place]["content"]))
-    return found
-
-
-def make_pairs(rows: list[dict], kinds: list[str], most: int, seed: int) -> list[dict]:
-    """At most `most` pairs, `prompt`, `chosen`, `rejected`, `kind`: as many of each kind.
-
-    Half of those of needless_call are answers to results: without these, pairs of no_call teach to call without end.
-    With more pairs of needless_call than of no_call the policy stops calling. Prints how many there are of each kind,
-    and how many were equal or impossible and left out.
-    """
-    pool, spots = Pool(rows, seed), completions_of(rows)
-    for part in spots.values():
-        pool.rng.shuffle(part)
-    of_calls = [kind for kind in kinds if kind != "needless_call"]
-    of_texts = [part for part in ("text", "late") if "needless_call" in kinds and spots[part]]
-    each = [len(spots["call"]) // len(of_calls)] if of_calls else []
-    each += [len(spots[part]) * len(of_texts) for part in of_texts]
-    each = min([max(1, most // max(1, len(kinds))), *each])
-    slots = [("call", kind, each) for kind in of_calls]
-    slots += [(part, "needless_call", -(-each // len(of_texts))) for part in of_texts]
-    made, left_out = [], Counter()
-    for part, kind, n in slots:
-        for wanted, row, before, chosen in [spots[part].pop() for _ in range(n)]:
-            rejected = REJECTED[kind](wanted, row, before, pool)
-            if rejected in (None, chosen):
-                left_out[kind] += 1
-                continue
-            pair = {"chosen": chosen, "rejected": rejected}
-            pair = {name: [{"role": "assistant", "content": text}] for name, text in pair.items()}
-            made.append({"prompt": before, **pair, "kind": kind})
-    counts = Counter(pair["kind"] for pair in made)
-    print(
-        f"pairs: {teacher.told(counts) or 'none'}; left out as equal or impossible: {teacher.told(left_out) or 'none'}"
-    )
-    return made
-
-
 def main(args):
     runs.check_output(args)
     models.check_device(args)
@@ -226,8 +77,8 @@ def main(args):
     tokenizer, tag_set = conversations.load_tokenizer(base, args.tags)
     train = data.drop_long(train, tokenizer, tag_set, args.max_length, completions=True)
     heldout = data.drop_long(heldout, tokenizer, tag_set, args.max_length, completions=True)
-    pairs = make_pairs(train.rows, args.kinds, args.pairs, args.seed)
-    if not pairs:
+    examples = make_pairs(train.rows, args.kinds, args.pairs, args.seed)
+    if not examples:
         runs.fail(f"no pairs: --kinds {' '.join(args.kinds)} fit no row of --dataset {args.dataset}; choose others")
 
     from datasets import Dataset
@@ -235,7 +86,7 @@ def main(args):
 
     from ToolUse.tooluse.watch import EpisodeWatch
 
-    dataset = Dataset.from_list(pairs)
+    dataset = Dataset.from_list(examples)
     run = training.begin(args, base, tokenizer, tag_set, train, heldout, dataset, sequences=2)
     trainer = DPOTrainer(
         model=run.model,

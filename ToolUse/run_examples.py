@@ -20,7 +20,7 @@ from tool_executor import ToolExecutor
 
 from common import generation, models, runs, settings
 from common.settings import setting
-from ToolUse.tooluse import conversations, episodes
+from ToolUse.tooluse import conversations, episodes, schemas
 
 
 @dataclass
@@ -35,37 +35,46 @@ class Args(settings.ProfileArgs):
 
 
 def read_cases(path: str, executor: ToolExecutor) -> list[dict]:
-    """The test cases; ends the script for one that cannot be checked."""
-    try:
-        cases = json.loads(runs.resolve(path).read_text())
-    except (OSError, ValueError) as error:
-        runs.fail(f"--cases {path} cannot be read as JSON ({error})")
+    """The test cases, arguments by the names of the schemas; ends the script for one that cannot be checked."""
+    cases = schemas.read_json(path, "--cases")
     if not isinstance(cases, list) or not cases:
         runs.fail(f"--cases {path} is no list of test cases")
     for number, case in enumerate(cases, 1):
-        if not isinstance(case, dict) or not isinstance(case.get("prompt"), str) or "expected_tool" not in case:
-            runs.fail(f"--cases {path}, case {number} needs prompt (text), expected_tool and expected_params")
-        if case["expected_tool"] is not None and case["expected_tool"] not in executor.schemas:
-            runs.fail(
-                f"--cases {path}, case {number}: {case['expected_tool']} is none of {', '.join(executor.schemas)}"
-            )
-        if not isinstance(case.get("expected_params", {}), dict):
-            runs.fail(f"--cases {path}, case {number}: expected_params is no object")
+        fault = fault_of(case, executor)
+        if fault:
+            runs.fail(f"--cases {path}, case {number}: {fault}")
     return cases
+
+
+def fault_of(case, executor: ToolExecutor) -> str | None:
+    """Why a test case cannot be checked, or None. Gives its arguments the names that the schema has for them."""
+    if not isinstance(case, dict) or not isinstance(case.get("prompt"), str) or "expected_tool" not in case:
+        return "it needs prompt (text), expected_tool and expected_params"
+    tool, arguments = case["expected_tool"], case.setdefault("expected_params", {})
+    if tool is not None:
+        if not isinstance(tool, str) or tool not in executor.schemas:
+            return f"expected_tool {str(tool)[:50]} is none of {', '.join(executor.schemas)}"
+        fault = executor.problem(tool, arguments)
+        if fault:
+            return f"expected_params: {fault}"
+        case["expected_params"] = executor.spelled(tool, arguments)
+    elif arguments != {}:
+        return "expected_params without expected_tool"
+    return conversations.problem(to_row(case, executor))
 
 
 def to_row(case: dict, executor: ToolExecutor) -> dict:
     """A test case as a row: the wanted call, if any, without a correct answer."""
     messages = [{"role": "user", "content": case["prompt"]}]
     if case.get("expected_tool"):
-        made = conversations.called(case["expected_tool"], case.get("expected_params", {}))
-        messages.append({"role": "assistant", "content": "", "tool_calls": [made]})
+        call = conversations.called(case["expected_tool"], case["expected_params"])
+        messages.append({"role": "assistant", "content": "", "tool_calls": [call]})
     messages.append({"role": "assistant", "content": "?"})
-    tools = [{"type": "function", "function": schema} for schema in executor.schemas.values()]
+    tools = conversations.offered(executor.schemas.values())
     return conversations.unfold(conversations.make_row("case", messages, tools))
 
 
-def answer_with(args, executor: ToolExecutor):
+def player(args, executor: ToolExecutor):
     """From rows to verdicts, with the checkpoint."""
     folder = runs.require_base(args.checkpoint, "python ToolUse/DPO_tools.py")
     tokenizer, _ = conversations.load_tokenizer(folder)
@@ -79,13 +88,15 @@ def answer_with(args, executor: ToolExecutor):
 
 def show(row: dict, verdict: dict) -> None:
     print(f"question: {row['question']}\n{verdict['text']}")
+    if verdict["too_long"]:
+        print("no room for another completion; raise --prompt_room, or lower --max_new_tokens")
 
 
 def main(args):
     models.check_device(args)
     executor = ToolExecutor(args.tools)
     cases = [] if args.interactive else read_cases(args.cases, executor)
-    play = answer_with(args, executor)
+    play = player(args, executor)
     if args.interactive:
         print("Type a question; an empty line ends.")
         while question := sys.stdin.readline().strip():
@@ -94,15 +105,18 @@ def main(args):
             print()
         return
     rows = [to_row(case, executor) for case in cases]
-    counts = {"tool": [], "arguments": [], "format": [], "execution": []}
+    counts = {name: [] for name in ("tool", "arguments", "format", "execution")}
     for case, row, verdict in zip(cases, rows, play(rows)):
         show(row, verdict)
-        passed = {name: verdict["measures"][name] for name in counts}
-        for name, value in passed.items():
-            counts[name] += [value] if value is not None else []
-        failed = [name for name, value in passed.items() if value is False]
-        expected = json.dumps({"tool": case["expected_tool"], "params": case.get("expected_params", {})})
-        print(f"expected: {expected}\n{'passed' if not failed else 'failed: ' + ', '.join(failed)}\n")
+        failed = []
+        for name, values in counts.items():
+            value = verdict["measures"][name]
+            if value is not None:
+                values.append(value)
+            if value is False:
+                failed.append(name)
+        expected = json.dumps({"tool": case["expected_tool"], "params": case["expected_params"]})
+        print(f"expected: {expected}\n{'failed: ' + ', '.join(failed) if failed else 'passed'}\n")
     for name, values in counts.items():
         print(f"{name:10} {sum(values)} of {len(values)}   {episodes.MEASURES[name]}")
 

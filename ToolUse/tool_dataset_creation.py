@@ -58,14 +58,24 @@ class Args(settings.RunArgs):
     messages: str = setting("", "folder with messages and tools [the hub]")
 
 
-def made_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
+def template_questions(args, executor: ToolExecutor, split: str, rows: int, unavailable: float) -> list[dict]:
+    """Different questions of a split."""
+    templates = questions.read_templates(args.questions, executor.schemas)
+    return problems.draw(
+        questions.question, split, rows, args.seed, templates=templates, executor=executor, unavailable=unavailable
+    )
+
+
+def template_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
     """The splits of questions made from templates; those of SFT and DPO are different questions."""
     executor = ToolExecutor(args.tools)
-    how = {"templates": questions.read_templates(args.questions, executor.schemas), "executor": executor}
-    how["unavailable"] = args.unavailable
-    made = {n: problems.draw(questions.question, n, sizes[n], args.seed, **how) for n in ("validation", "test")}
-    trained = problems.draw(questions.question, "train", sizes["sft"] + sizes["train"], args.seed, **how)
-    return made | {"sft": trained[: sizes["sft"]], "train": trained[sizes["sft"] :]}
+    splits = {}
+    for name in ("validation", "test"):
+        splits[name] = template_questions(args, executor, name, sizes[name], args.unavailable)
+    rows = template_questions(args, executor, "train", sizes["sft"] + sizes["train"], args.unavailable)
+    splits["sft"] = rows[: sizes["sft"]]
+    splits["train"] = rows[sizes["sft"] :]
+    return splits
 
 
 def public_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
@@ -78,33 +88,34 @@ def public_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
     print(f"{args.source}: {len(rows)} rows; left out: {left_out or 'none'}")
     groups = {}
     for row in rows:
-        groups.setdefault(row["tools"] if row["tools"] != "[]" else row["question"], []).append(row)
+        key = row["tools"] if row["tools"] != "[]" else row["question"]
+        groups.setdefault(key, []).append(row)
     order = sorted(groups)
     random.Random(args.seed).shuffle(order)
-    sizes = sizes | {name: min(sizes[name], len(rows) // 5) for name in ("test", "validation")}
+    sizes = dict(sizes)
+    for name in ("test", "validation"):
+        sizes[name] = min(sizes[name], len(rows) // 5)
     left = len(rows) - sizes["test"] - sizes["validation"]
     if left < sizes["sft"] + sizes["train"]:
         sizes["sft"] = left * sizes["sft"] // max(1, sizes["sft"] + sizes["train"])
     splits = {name: [] for name in ("test", "validation", "sft", "train")}
-    for group in (groups[key] for key in order):
-        name = next((name for name in splits if len(splits[name]) < sizes[name]), None)
-        if name:
-            splits[name] += group
+    for key in order:
+        open_splits = [name for name, part in splits.items() if len(part) < sizes[name]]
+        if open_splits:
+            splits[open_splits[0]] += groups[key]
     return {name: part[: sizes[name]] for name, part in splits.items()}
 
 
 def plain_texts(args, executor: ToolExecutor) -> list[str]:
     """The lines of --texts, or questions of the templates with their answers but without calls."""
-    if args.texts:
-        path = runs.resolve(args.texts)
-        if not path.is_file():
-            runs.fail(f"--texts {args.texts}: no such file")
-        lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
-        texts = [line for line in dict.fromkeys(lines) if teacher.boundaries(line)]
-    else:
-        how = {"templates": questions.read_templates(args.questions, executor.schemas), "executor": executor}
-        rows = problems.draw(questions.question, "train", args.texts_rows, args.seed, **how, unavailable=0.0)
-        texts = [f"{row['question']} {row['messages'][-1]['content']}" for row in rows]
+    if not args.texts:
+        rows = template_questions(args, executor, "train", args.texts_rows, unavailable=0.0)
+        return [f"{row['question']} {row['messages'][-1]['content']}" for row in rows]
+    path = runs.resolve(args.texts)
+    if not path.is_file():
+        runs.fail(f"--texts {args.texts}: no such file")
+    lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
+    texts = [line for line in dict.fromkeys(lines) if teacher.boundaries(line)]
     if not texts:
         runs.fail(f"--texts {args.texts} has no line of at least two words")
     return texts[: args.texts_rows]
@@ -112,22 +123,20 @@ def plain_texts(args, executor: ToolExecutor) -> list[str]:
 
 def teacher_splits(args, sizes: dict[str, int]) -> tuple[dict[str, list[dict]], dict]:
     """Texts with a call that a model proposed and that made them likelier, a tenth of them for validation."""
-    executor, rng = ToolExecutor(args.tools), random.Random(args.seed)
+    executor = ToolExecutor(args.tools)
+    rng = random.Random(args.seed)
     texts = plain_texts(args, executor)
     base = runs.require_base(args.base, "python ToolUse/SFT_tools.py")
     tokenizer, _ = conversations.load_tokenizer(base)
-    how = teacher.Settings(**{name: getattr(args, name) for name in teacher.Settings._fields})
-    best, counts = teacher.annotate(models.load_for_generation(base), tokenizer, texts, executor, how)
+    best, counts = teacher.annotate(models.load_for_generation(base), tokenizer, texts, executor, args)
     if not best:
-        runs.fail(f"no proposed call was kept ({teacher.told(counts)}); take a better --base, or lower --margin")
-    tools = [{"type": "function", "function": schema} for schema in executor.schemas.values()]
-
-    def row(text: str, candidate=None) -> dict:
-        return teacher.to_row(text, candidate, rng.sample(tools, len(tools)))
-
-    rows = [row(texts[one.text], one) for one in best]
-    rest = sorted(set(range(len(texts))) - {one.text for one in best})
-    rows += [row(texts[place]) for place in rng.sample(rest, min(len(rest), round(args.without * len(best))))]
+        listing = conversations.listing(counts)
+        runs.fail(f"no proposed call was kept ({listing}); take a better --base, or lower --margin")
+    tools = conversations.offered(executor.schemas.values())
+    rows = [teacher.to_row(texts[call.text], call, rng.sample(tools, len(tools))) for call in best]
+    rest = sorted(set(range(len(texts))) - {call.text for call in best})
+    for place in rng.sample(rest, min(len(rest), round(args.without * len(best)))):
+        rows.append(teacher.to_row(texts[place], None, rng.sample(tools, len(tools))))
     rng.shuffle(rows)
     cut = min(sizes["validation"], len(rows) // 10)
     return {"validation": rows[:cut], "sft": rows[cut:][: sizes["sft"]], "train": [], "test": []}, {"teacher": counts}
@@ -136,13 +145,14 @@ def teacher_splits(args, sizes: dict[str, int]) -> tuple[dict[str, list[dict]], 
 def main(args):
     runs.check_output(args)
     models.check_device(args)
-    sizes = {"sft": args.sft_rows, "train": args.train_rows}
-    sizes |= {"validation": args.validation_rows, "test": args.test_rows}
+    sizes = {name: getattr(args, f"{name}_rows") for name in ("sft", "train", "validation", "test")}
     counts = {}
     if args.source == "teacher":
         splits, counts = teacher_splits(args, sizes)
+    elif args.source == "templates":
+        splits = template_splits(args, sizes)
     else:
-        splits = made_splits(args, sizes) if args.source == "templates" else public_splits(args, sizes)
+        splits = public_splits(args, sizes)
     if not any(splits.values()):
         runs.fail(f"--source {args.source} gave no usable row; see the kinds of faults above")
 

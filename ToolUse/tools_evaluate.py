@@ -58,30 +58,39 @@ def main(args):
     if not plans:
         runs.fail("nothing to test: --greedy is off and --samples is 0")
     executor = ToolExecutor(args.tools)
-    sets = [test_set(name, args) for name in args.dataset]
     folders, _ = evaluation.checkpoints_of(args)
-    for folder in folders:
-        tokenizer, tag_set = conversations.load_tokenizer(folder)
-        facts, answer = evaluation.checkpoint_facts(folder, args), None
+    loaded = [conversations.load_tokenizer(folder) for folder in folders]
+    sets = [test_set(name, folders, loaded, args) for name in args.dataset]
+    for folder, (tokenizer, tag_set) in zip(folders, loaded):
+        facts = evaluation.checkpoint_facts(folder, args)
+        answer = None
         for one in sets:
             for plan in plans:
                 key = evaluation.key_of(facts, one.dataset, args.split, plan)
                 if args.resume and evaluation.is_tested(key, folder, args):
                     print(f"{facts['script']} on {one.dataset}, {plan.decoding}: already tested, skipped")
                     continue
-                answer = answer or loaded(folder, tokenizer, args)
+                answer = answer or generator(folder, tokenizer, args)
                 test(answer, key, one, tag_set, plan, executor, args)
         del answer  # frees the model's memory for the next one
         gc.collect()
 
 
-def test_set(name: str, args) -> evaluation.TestSet:
-    """The rows of a data set to test on."""
+def test_set(name: str, folders: list[str], loaded: list[tuple], args) -> evaluation.TestSet:
+    """The questions of a data set that fit into the context of every checkpoint; ends the script where none does."""
     split = data.read_split(name, args.split, ("tools",))
-    return evaluation.TestSet(data.dataset_folder(name).name, args.split, split.rows[: args.rows or None], split.kind)
+    rows = split.rows[: args.rows or None]
+    fitting_rows = evaluation.fitting(rows, split.kind, folders, loaded, args)
+    left_out = len(rows) - len(fitting_rows)
+    reason = f"{name}: {left_out} of {len(rows)} questions do not fit into the context of every checkpoint"
+    if not fitting_rows:
+        runs.fail(f"{reason}; raise --prompt_room, or lower --max_new_tokens")
+    if left_out:
+        print(f"{reason} (--prompt_room, --max_new_tokens); they are left out")
+    return evaluation.TestSet(data.dataset_folder(name).name, args.split, fitting_rows, split.kind)
 
 
-def loaded(folder: str, tokenizer, args):
+def generator(folder: str, tokenizer, args):
     """From conversations to completions of a checkpoint; an empty one where the context leaves no room for any."""
     room = generation.context_length(folder, args) - args.max_new_tokens
     return generation.within(generation.generator(folder, tokenizer, args), tokenizer, room)
@@ -91,37 +100,45 @@ def test(answer, key: dict, one: evaluation.TestSet, tag_set: str, plan, executo
     """Play every question, save the rows of all measures, print them."""
     repeated = [row for row in one.rows for _ in range(plan.samples)]
 
-    def play(asked, **how):
+    def play(prompts, **how):
         complete = functools.partial(answer, **how)
         return episodes.play(repeated, complete, executor.execute, args.max_turn_steps)
 
-    made = evaluation.test(play, key, one, tag_set, plan, args)
-    lines, path = runs.read_jsonl(evaluation.completions_file(key, args)), evaluation.results_path(args)
-    saved, parts = [made], []
+    row = evaluation.test(play, key, one, tag_set, plan, args)
+    lines = runs.read_jsonl(evaluation.completions_file(key, args))
+    saved, parts = [row], []
     for measure in episodes.MEASURES:
-        measured = [line | {"correct": line["measures"][measure]} for line in lines]
-        measured = [line for line in measured if line["correct"] is not None]
-        for tool in dict.fromkeys([ALL, *(line["tool"] for line in measured)]):
-            of_tool = [line for line in measured if tool in (ALL, line["tool"])]
-            figures = evaluation.summary(of_tool, len(of_tool) // plan.samples)
-            parts.append(part(key, measure, tool, figures))
-            if tool == ALL:
-                counts = evaluation.correct_counts(of_tool, plan.samples)
-                saved.append({**made, **figures, "dataset": f"{key['dataset']}:{measure}", "correct": counts})
-                print(f"  {measure:10} {percent(figures)}   {episodes.MEASURES[measure]}")
-    for failure in episodes.FAILURES:
-        found = [line | {"correct": line["failure"] == failure} for line in lines]
-        figures = evaluation.summary(found, len(one.rows))
+        lines_of_measure = []
+        for line in lines:
+            if line["measures"][measure] is not None:
+                lines_of_measure.append(line | {"correct": line["measures"][measure]})
+        if not lines_of_measure:
+            continue
+        figures = evaluation.summary(lines_of_measure, len(lines_of_measure) // plan.samples)
+        print(f"  {measure:10} {percent(figures)}   {episodes.MEASURES[measure]}")
+        counts = evaluation.correct_counts(lines_of_measure, plan.samples)
+        saved.append({**row, **figures, "dataset": f"{key['dataset']}:{measure}", "correct": counts})
+        parts.append(part(key, measure, ALL, figures))
+        for tool in dict.fromkeys(line["tool"] for line in lines_of_measure):
+            of_tool = [line for line in lines_of_measure if line["tool"] == tool]
+            parts.append(part(key, measure, tool, evaluation.summary(of_tool, len(of_tool) // plan.samples)))
+    for failure, meaning in episodes.FAILURES.items():
+        failures = [line | {"correct": line["failure"] == failure} for line in lines]
+        figures = evaluation.summary(failures, len(one.rows))
         parts.append(part(key, failure, ALL, figures))
-        print(f"  {failure:14} {percent(figures)}   {episodes.FAILURES[failure]}")
+        print(f"  {failure:14} {percent(figures)}   {meaning}")
+    cut = [line for line in lines if line["too_long"]]
+    if cut:
+        print(f"  {len(cut)} of {len(lines)} conversations ended without an answer: no room left, see --prompt_room")
+    path = evaluation.results_path(args)
     evaluation.put_rows(parts, path.with_name("toolcalls.csv"), evaluation.PART_COLUMNS, evaluation.PART_KEY)
     evaluation.save_rows(saved, path)
 
 
 def part(key: dict, measure: str, tool: str, figures: dict) -> dict:
     """A row of toolcalls.csv."""
-    named = {"measure": measure, "tool": tool, "n": figures["n"], "rate": figures["accuracy"]}
-    return {**key, **named, "ci_low": figures["ci_low"], "ci_high": figures["ci_high"]}
+    rate = {"n": figures["n"], "rate": figures["accuracy"], "ci_low": figures["ci_low"], "ci_high": figures["ci_high"]}
+    return {**key, "measure": measure, "tool": tool, **rate}
 
 
 def percent(figures: dict) -> str:

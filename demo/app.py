@@ -208,7 +208,6 @@ def main(args):
     for name in filter(None, (args.left, args.right)):
         runs.require_base(name, "the script that makes it")
     executor = ToolExecutor(args.tools)
-    executor.limited.call(next(iter(executor.schemas)), {})  # starts its process, before there are threads
     blocks = page(gr, args, executor)
     address = {"server_name": "127.0.0.1", "server_port": args.port, "share": False}
     try:

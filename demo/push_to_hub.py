@@ -34,7 +34,7 @@ def main(args):
     name = runs.shown(folder)
     if "lineage" not in runs.require(folder, "the script that makes it"):
         runs.fail(f"{name} is not the output of a training script")
-    if args.results and not results.path_of(args).exists():
+    if args.results and not evaluation.results_path(args).exists():
         runs.fail(f"--results {args.results}: no such file")
     models.load_tokenizer(str(folder), default="thesis")
     models.load_for_generation(str(folder))  # what is pushed can be loaded

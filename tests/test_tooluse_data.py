@@ -4,7 +4,7 @@ import json
 
 import pytest
 from conftest import ROOT, load_script
-from tooluse import create, error_of, executor, parse, play_one
+from tool_questions import create, error_of, executor, parse, play_one
 
 from common import calls, data, runs, settings
 from ToolUse.tooluse import conversations, layouts, teacher
@@ -64,6 +64,8 @@ def test_toolbench_layout():
         ("glaive", {"conversations": [{"from": "gpt", "value": "Hi"}], "tools": "[]"}, "no question or no completion"),
         ("messages", {"messages": [{"role": "critic", "content": "x"}], "tools": "[]"}, "unknown role critic"),
         ("messages", {"messages": [{"content": "x"}], "tools": "[]"}, "is not in this layout"),
+        ("messages", {"messages": [{"role": "user", "content": None}], "tools": "[]"}, "a message has no text"),
+        ("messages", {"messages": [{"role": "assistant", "content": None}], "tools": "[]"}, "a message has no text"),
     ],
 )  # fmt: skip
 def test_faults_of_rows_have_names(layout, row, fault):
@@ -72,15 +74,21 @@ def test_faults_of_rows_have_names(layout, row, fault):
 
 
 def test_public_rows_that_are_at_fault_are_counted(tmp_path, capsys):
-    good = toolbench(("a", ACTION))
-    bad = [toolbench(("a", ACTION.replace("}", ""))), toolbench(("a", "none")), good]
-    lines = [good, *bad, *(toolbench(("a", ACTION.replace("7", str(n)))) for n in range(10, 20))]
+    """Lines that are no rows, a null, an empty question, half a character, and rows that the layout does not fit."""
+    rows = [toolbench(("a", ACTION.replace("7", str(n)))) for n in range(10, 20)]
+    rows += [rows[0], toolbench(("a", ACTION.replace("}", ""))), toolbench(("a", "none"))]
+    half, empty, no_text = (toolbench(("a", ACTION), ("f", text), ("a", ACTION)) for text in ("\ud800", "", None))
+    empty["conversations"][1]["value"] = " Begin! "
+    lines = [*map(json.dumps, [*rows, half, empty, no_text]), "null", "5", "{", "[" * 10**5, ""]
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "train.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (tmp_path / "data" / "train.jsonl").write_text("\n".join(lines))
     create("--source", "toolbench", "--toolbench", tmp_path / "data", "--output", tmp_path / "out")
     said = capsys.readouterr().out
-    assert "11 rows" in said and "1 (arguments of a call is not JSON)" in said
-    assert "1 (a completion has no action)" in said and "1 (repeats a row)" in said
+    faults = {"arguments of a call is not JSON": 1, "a completion has no action": 1, "repeats a row": 1}
+    faults |= {"half a character (a lone surrogate)": 1, "a question is empty": 1, "a message has no text": 1}
+    for fault, count in (faults | {"a line is no object": 2, "a line is not JSON": 2}).items():
+        assert f"{count} ({fault})" in said
+    assert "10 rows" in said
 
 
 def test_glaive_and_messages_layouts():
@@ -196,7 +204,7 @@ def test_the_recipes_of_the_repo_fit_their_scripts(name, script):
         (("--source", "toolbench", "--toolbench", "no/such"), "no such folder"),
         (("--source", "teacher", "--texts", "no/such"), "no such file"),
         (("--source", "teacher", "--base", "outputs/nothing"), "first run: python ToolUse/SFT_tools.py"),
-        (("--questions", "no/such"), "cannot be used as templates"),
+        (("--questions", "no/such"), "cannot be read as JSON"),
         (("--tools", "no/such"), "cannot be read as JSON"),
         (("--sft_rows", 0, "--train_rows", 0, "--validation_rows", 0, "--test_rows", 0), "no usable row"),
     ],
@@ -208,13 +216,23 @@ def test_bad_input_of_the_data_set(words, said, tmp_path, capsys):
 
 CASES = ["", "{", "{}", "[]", "[{}]", '[{"prompt": 5, "expected_tool": null}]', '[{"prompt": "x"}]']
 CASES += ['[{"prompt": "x", "expected_tool": "other"}]']
-CASES += ['[{"prompt": "x", "expected_tool": null, "expected_params": 5}]']
+CASES += ['[{"prompt": "x", "expected_tool": null, "expected_params": 5}]', "[" * 10**5]
+CASES += ['[{"prompt": "x", "expected_tool": ["calculator"]}]', '[{"prompt": "", "expected_tool": null}]']
+CASES += ['[{"prompt": "\\ud800", "expected_tool": null}]', '[{"prompt": "x", "expected_tool": "calculator"}]']
+CASES += ['[{"prompt": "x", "expected_tool": "weather", "expected_params": {"city": 5}}]']
 
 
 @pytest.mark.parametrize("text", CASES)
 def test_bad_test_cases(text, tmp_path, capsys):
     (tmp_path / "cases.json").write_text(text)
     assert "cases" in error_of(capsys, EXAMPLES.read_cases, tmp_path / "cases.json", executor())
+
+
+def test_cases_take_other_names_of_arguments(tmp_path):
+    case = {"prompt": "How is Oslo?", "expected_tool": "weather", "expected_params": {"location": "Oslo"}}
+    (tmp_path / "cases.json").write_text(json.dumps([case]))
+    (case,) = EXAMPLES.read_cases(tmp_path / "cases.json", executor())
+    assert EXAMPLES.to_row(case, executor())["solution"] == '[[["weather", {"city": "Oslo"}]]]'
 
 
 def test_missing_data_sets_and_others_name_their_command(tmp_path, capsys):

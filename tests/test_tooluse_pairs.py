@@ -4,19 +4,18 @@ import json
 import re
 from collections import Counter
 
-from tooluse import DPO, play_one, rows
+from tool_questions import play_one, rows
 
-from common import calls
-from ToolUse.tooluse import conversations
+from ToolUse.tooluse import conversations, pairs
 
 
 def test_every_pair_has_the_failure_of_its_kind(capsys):
     """The chosen completion is the row's, and the rejected one, played, has the failure that it was made for."""
     found = rows()["train"]
-    made = DPO.make_pairs(found, list(DPO.KINDS), 300, 1)
+    made = pairs.make_pairs(found, list(pairs.KINDS), 300, 1)
     counts = Counter(pair["kind"] for pair in made)
-    few = min(counts[kind] for kind in DPO.KINDS)
-    assert set(counts) == set(DPO.KINDS) and few >= 20 and max(counts.values()) <= few + 3
+    few = min(counts[kind] for kind in pairs.KINDS)
+    assert set(counts) == set(pairs.KINDS) and few >= 20 and max(counts.values()) <= few + 3
     by_question = {row["question"]: row for row in found}
     for pair in made:
         row = by_question[pair["prompt"][1]["content"]]
@@ -34,8 +33,8 @@ def test_every_pair_has_the_failure_of_its_kind(capsys):
 
 
 def test_equal_pairs_are_counted_and_left_out(monkeypatch, capsys):
-    monkeypatch.setitem(DPO.REJECTED, "no_call", lambda made, row, before, pool: calls.call_text(made))
-    assert DPO.make_pairs(rows()["train"], ["no_call"], 300, 1) == []
+    monkeypatch.setitem(pairs.REJECTED, "no_call", lambda completion, pool: completion.text)
+    assert pairs.make_pairs(rows()["train"], ["no_call"], 300, 1) == []
     said = capsys.readouterr().out
     assert re.search(r"pairs: none; left out as equal or impossible: \d+ no_call", said)
 
@@ -44,7 +43,7 @@ def test_pairs_of_rows_without_tools_or_arguments():
     bare = conversations.unfold(
         conversations.make_row("x", [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hi"}], [])
     )
-    assert DPO.make_pairs([bare], list(DPO.KINDS), 10, 0) == []
+    assert pairs.make_pairs([bare], list(pairs.KINDS), 10, 0) == []
     tool = {"type": "function", "function": {"name": "now", "parameters": {"properties": {}}}}
     messages = [
         {"role": "user", "content": "Now?"},
@@ -52,5 +51,5 @@ def test_pairs_of_rows_without_tools_or_arguments():
     ]
     row = conversations.unfold(conversations.make_row("x", messages, [tool]))
     for seed in range(6):
-        for pair in DPO.make_pairs([row], ["wrong_argument", "wrong_tool", "bad_json", "no_call"], 10, seed):
+        for pair in pairs.make_pairs([row], ["wrong_argument", "wrong_tool", "bad_json", "no_call"], 10, seed):
             assert pair["chosen"] != pair["rejected"]

@@ -5,11 +5,11 @@ import random
 from collections import Counter
 
 import pytest
-from conftest import HOSTILE, ROOT
-from tooluse import TEMPLATES, error_of, executor, one, play_one, rows
+from conftest import BASE, HOSTILE, ROOT, load_script
+from tool_questions import TEMPLATES, error_of, executor, one, play_one, rows
 
-from common import prompts
-from ToolUse.tooluse import conversations, questions
+from common import generation, prompts, settings
+from ToolUse.tooluse import conversations, episodes, questions
 
 
 def test_questions_of_the_splits_share_no_wording_and_no_words():
@@ -72,6 +72,25 @@ def test_each_failure_is_told_apart():
     assert play_one(plain, iter(["Hello weather calculator!"]))["failure"] is None  # words are no calls
     verdict = play_one(row, iter(["weather"]))
     assert verdict["measures"]["tool"] is False and verdict["tool"] == "weather"
+
+
+def test_questions_without_room_are_left_out_and_counted(capsys):
+    """A conversation that has outgrown the context ends unanswered; it is not taken for a call that cannot be read."""
+    evaluate, base = load_script("ToolUse/tools_evaluate.py"), str(BASE)
+    args = settings.parse(evaluate.Args, "", argv=["--profile", "tiny"])
+    loaded = [conversations.load_tokenizer(base)]
+    part = rows()["test"][:40]
+    lengths = sorted(generation.prompt_lengths(loaded[0][0], [row["prompt"] for row in part]))
+    args.prompt_room = lengths[10]
+    fitting = evaluate.fitting("tools", part, [base], loaded, args)
+    assert 0 < len(fitting) < 40 and f"{40 - len(fitting)} of 40 questions do not fit" in capsys.readouterr().out
+    args.prompt_room = lengths[0] - 1
+    assert "--prompt_room" in error_of(capsys, evaluate.fitting, "tools", part, [base], loaded, args)
+    row = one("weather")
+    call = row["completion"][0]["content"]
+    said = iter([{"text": call, "tokens": 1, "truncated": False}, dict(generation.TOO_LONG)])
+    (verdict,) = episodes.play([row], lambda prompts: [next(said)], executor().execute, 4)
+    assert verdict["failure"] == "wrong_answer" and verdict["too_long"] and verdict["well_formed"]
 
 
 def test_no_completion_raises_or_hangs():

@@ -7,6 +7,7 @@ every stage of this repo can use the row: `prompt` and `completion`, messages th
 """
 
 import json
+from collections.abc import Iterable
 
 from common import calls, models, prompts, runs
 
@@ -70,23 +71,28 @@ def called(name: str, arguments: dict) -> dict:
 
 def calls_of(message: dict) -> list[tuple[str, dict]]:
     """The calls of an assistant message: names and arguments."""
-    found = [call["function"] for call in message.get("tool_calls") or []]
-    return [(call["name"], json.loads(call["arguments"])) for call in found]
+    functions = [call["function"] for call in message.get("tool_calls") or []]
+    return [(function["name"], json.loads(function["arguments"])) for function in functions]
 
 
 def text_of(message: dict) -> str:
     """An assistant message as the model writes it."""
-    made = calls.call_text(calls_of(message))
-    return "\n".join(part for part in (message.get("content") or "", made) if part)
+    parts = [message.get("content"), calls.call_text(calls_of(message))]
+    return "\n".join(part for part in parts if part)
+
+
+def offered(schemas: Iterable[dict]) -> list[dict]:
+    """Schemas of tools as chat templates take them."""
+    return [{"type": "function", "function": schema} for schema in schemas]
 
 
 def make_row(category: str, messages: list[dict], tools: list[dict]) -> dict:
     """A row of a data set."""
-    said = [message["content"] for message in messages if message["role"] == "user"]
+    questions = [message["content"] for message in messages if message["role"] == "user"]
     steps = [calls_of(message) for message in messages if message.get("tool_calls")]
     return {
         "category": category,
-        "question": "\n".join(said),
+        "question": "\n".join(questions),
         "messages": messages,
         "tools": json.dumps(tools, ensure_ascii=False),
         "solution": json.dumps(steps, ensure_ascii=False),
@@ -95,33 +101,47 @@ def make_row(category: str, messages: list[dict], tools: list[dict]) -> dict:
 
 def unfold(row: dict) -> dict:
     """The row with `prompt`, all that stands before the first completion, and `completion`, the rest."""
-    tools, plain = json.loads(row["tools"]), []
+    plain = []
     for message in row["messages"]:
-        if message["role"] == "tool":
+        if message["role"] == "assistant":
+            plain.append({"role": "assistant", "content": text_of(message)})
+        elif message["role"] == "tool":
             result = calls.tool_message([message["content"]])
             if plain and plain[-1]["content"].startswith("<tool_response>"):  # results of one completion stand together
                 result = {"role": "user", "content": plain.pop()["content"] + "\n" + result["content"]}
             plain.append(result)
-        elif message["role"] == "assistant":
-            plain.append({"role": "assistant", "content": text_of(message)})
         else:
             plain.append({"role": message["role"], "content": message["content"]})
+    tools = [json.dumps(tool, ensure_ascii=False) for tool in json.loads(row["tools"])]
     if tools:
-        offered = prompts.tools_prompt([json.dumps(tool, ensure_ascii=False) for tool in tools])
-        own = plain.pop(0)["content"] + "\n\n" if plain[0]["role"] == "system" else ""
-        plain.insert(0, {"role": "system", "content": own + offered})
+        system = prompts.tools_prompt(tools)
+        if plain[0]["role"] == "system":
+            system = plain.pop(0)["content"] + "\n\n" + system
+        plain.insert(0, {"role": "system", "content": system})
     first = [message["role"] for message in plain].index("assistant")
     return {**row, "prompt": plain[:first], "completion": plain[first:]}
 
 
 def problem(row: dict) -> str | None:
     """Why a row cannot be trained on, or None: what a data set counts by kind instead of taking it."""
-    roles = [message["role"] for message in row["messages"]]
+    messages = row["messages"]
+    roles = [message["role"] for message in messages]
     if "user" not in roles or "assistant" not in roles:
         return "no question or no completion"
     if roles.index("assistant") < roles.index("user"):
         return "begins with a completion"
     names = {tool.get("function", tool).get("name") for tool in json.loads(row["tools"])}
-    if any(name not in names for message in row["messages"] for name, _ in calls_of(message)):
-        return "calls a tool that is not offered"
+    for message in messages:
+        if message["role"] == "user" and not message["content"].strip():
+            return "a question is empty"
+        if any(name not in names for name, _ in calls_of(message)):
+            return "calls a tool that is not offered"
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "half a character (a lone surrogate)"
     return None
+
+
+def listing(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"

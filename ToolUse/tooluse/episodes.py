@@ -6,6 +6,7 @@ conversation is the recorded one, so rows of tools that do not exist here can be
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 
 from common import calls
@@ -32,12 +33,6 @@ NONE = "none"  # in place of a tool, for questions that want no call
 MAX_DEPTH = 20  # of the arguments of a call; deeper ones cannot be compared
 
 
-def tool_of(row: dict) -> str:
-    """The first tool that the question wants."""
-    steps = json.loads(row["solution"])
-    return steps[0][0][0] if steps else NONE
-
-
 def normal(value):
     """A value without what does not matter: spaces and case of text, integer or float."""
     if isinstance(value, str):
@@ -46,28 +41,38 @@ def normal(value):
         return {str(key): normal(part) for key, part in value.items()}
     if isinstance(value, list):
         return [normal(part) for part in value]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else value
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53:
+        return float(value)
+    return value
+
+
+def parts_of(value) -> list:
+    """The values in a list or an object; none in anything else."""
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
 
 
 def too_deep(value) -> bool:
     """Whether lists and objects are nested deeper than MAX_DEPTH."""
     level = [value]
     for _ in range(MAX_DEPTH):
-        parts = [part for part in level if isinstance(part, dict | list)]
-        level = [inner for part in parts for inner in (part.values() if isinstance(part, dict) else part)]
+        level = [part for outer in level for part in parts_of(outer)]
     return any(isinstance(part, dict | list) for part in level)
 
 
-def keys_of(made: list[tuple[str, dict]]) -> list[str]:
-    """What identifies calls, in any order."""
-    return sorted(json.dumps([name, normal(arguments)], sort_keys=True) for name, arguments in made)
+def call_key(name: str, arguments: dict) -> str:
+    """What identifies a call."""
+    return json.dumps([name, normal(arguments)], sort_keys=True)
 
 
 def leaves(value) -> list[str]:
     """The numbers and texts in a result, as text."""
     if isinstance(value, dict | list):
-        return [leaf for part in (value.values() if isinstance(value, dict) else value) for leaf in leaves(part)]
-    return [] if value is None or isinstance(value, bool) or value == "" else [str(value)]
+        return [leaf for part in parts_of(value) for leaf in leaves(part)]
+    if value is None or value == "" or isinstance(value, bool):
+        return []
+    return [str(value)]
 
 
 def states(text: str, value: str) -> bool:
@@ -75,13 +80,29 @@ def states(text: str, value: str) -> bool:
     return bool(re.search(rf"(?<![\w-]){re.escape(value)}(?!\w|\.\d)", text))
 
 
-def is_error(result: str) -> bool:
-    """Whether a result, JSON text, tells of an error."""
+def parse(result: str):
+    """The value of a result, which is JSON text, or else the text itself."""
     try:
-        found = json.loads(result)
+        return json.loads(result)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and bool(found.get("error"))
+        return result
+
+
+def is_error(result: str) -> bool:
+    value = parse(result)
+    return isinstance(value, dict) and bool(value.get("error"))
+
+
+def recorded_results(messages: list[dict]) -> dict[str, str]:
+    """The result of each call of a conversation, by call_key()."""
+    results, waiting = {}, []
+    for message in messages:
+        if message["role"] == "tool":
+            if waiting:
+                results.setdefault(waiting.pop(0), message["content"])
+        elif message.get("tool_calls"):
+            waiting = [call_key(*call) for call in conversations.calls_of(message)]
+    return results
 
 
 class Episode:
@@ -92,113 +113,126 @@ class Episode:
     """
 
     def __init__(self, row: dict, execute: Callable[[str, dict], dict]):
-        self.row, self.execute, self.messages, self.going = row, execute, list(row["prompt"]), True
-        self.later = [m for m in row["completion"] if m["role"] == "user" and "<tool_response>" not in m["content"]]
-        self.calls, self.results, self.answers, self.kinds = [], [], [], []
-        self.tokens, self.truncated, self.too_long, self.steps = 0, False, False, 0
-        self.recorded, waiting = {}, []
-        for message in row["messages"]:
-            if message["role"] == "tool":
-                result = message["content"]
-                # One result may stand for all calls of a completion.
-                for key in waiting[:1] or list(self.recorded)[-1:]:
-                    self.recorded.setdefault(key, result)
-                waiting = waiting[1:]
-            elif message.get("tool_calls"):
-                waiting = [key for call in conversations.calls_of(message) for key in keys_of([call])]
+        self.row = row
+        self.execute = execute
+        self.messages = list(row["prompt"])
+        self.going = True
+        self.recorded = recorded_results(row["messages"])
+        self.calls = []
+        self.results = []
+        self.answers = []
+        self.kinds = []
+        self.tokens = 0
+        self.truncated = False
+        self.too_long = False
+        self.questions = []  # further ones of the user
+        for message in row["completion"]:
+            if message["role"] == "user" and "<tool_response>" not in message["content"]:
+                self.questions.append(message)
 
     def step(self, completion: dict, max_steps: int) -> None:
-        """Go on by one completion, {"text", "tokens", "truncated"}; one with "too_long" ends the episode."""
-        found, kind = calls.decode(completion["text"])
-        if too_deep(found):
-            found, kind = [], "bad_call"
-        self.tokens, self.truncated = self.tokens + completion["tokens"], self.truncated or completion["truncated"]
-        self.too_long, self.steps = "too_long" in completion, self.steps + 1
+        """Go on by one completion, {"text", "tokens", "truncated"}; one with "too_long" ends the episode unanswered."""
+        if completion.get("too_long"):
+            self.too_long = True
+            self.going = False
+            return
+        objects, kind = calls.decode(completion["text"])
+        if too_deep(objects):
+            objects, kind = [], "bad_call"
         self.kinds.append(kind)
-        said = {"role": "assistant", "content": completion["text"].rpartition("</think>")[2].lstrip("\n")}
-        self.messages.append(said)
-        if found:
-            made = [pair for call in found for pair in call.items()]
-            shown = [self.result(*call) for call in made]
-            self.calls, self.results = self.calls + made, self.results + shown
-            self.messages.append(calls.tool_message(shown))
+        self.tokens += completion["tokens"]
+        self.truncated = self.truncated or completion["truncated"]
+        text = completion["text"].rpartition("</think>")[2].lstrip("\n")
+        self.messages.append({"role": "assistant", "content": text})
+        pairs = [pair for call in objects for pair in call.items()]
+        if objects:
+            results = [self.result(*pair) for pair in pairs]
+            self.calls += pairs
+            self.results += results
+            self.messages.append(calls.tool_message(results))
         else:
-            self.answers.append(said["content"])
-            self.messages += self.later[:1]
-            self.going = bool(self.later)
-            self.later = self.later[1:]
-        self.going = self.going and not self.too_long and self.steps < max_steps
+            self.answers.append(text)
+            self.going = bool(self.questions)
+            if self.questions:
+                self.messages.append(self.questions.pop(0))
+        if len(self.kinds) >= max_steps:
+            self.going = False
 
     def result(self, name: str, arguments: dict) -> str:
         """The result of a call as JSON text: the recorded one, else that of the executor."""
-        recorded = self.recorded.get(keys_of([(name, arguments)])[0])
-        result = recorded or json.dumps(self.execute(name, arguments), ensure_ascii=False)
+        result = self.recorded.get(call_key(name, arguments))
+        if not result:
+            result = json.dumps(self.execute(name, arguments), ensure_ascii=False)
         return result.encode(errors="replace").decode()  # an escape in JSON may stand for half a character
 
     def stated(self) -> list[str]:
         """The values of the recorded results that the correct answers state."""
-        text = "\n".join(m["content"] for m in self.row["messages"] if m["role"] == "assistant" and m.get("content"))
-        values = []
-        for result in self.recorded.values():
-            try:
-                values += leaves(json.loads(result))
-            except (ValueError, RecursionError):
-                values.append(result)
+        answers = [message["content"] or "" for message in self.row["messages"] if message["role"] == "assistant"]
+        text = "\n".join(answers)
+        values = [value for result in self.recorded.values() for value in leaves(parse(result))]
         return [value for value in dict.fromkeys(values) if states(text, value)]
 
     def measures(self) -> dict[str, bool | None]:
         """Each of MEASURES."""
-        wanted = [tuple(call) for step in json.loads(self.row["solution"]) for call in step]
-        if self.too_long:
-            return dict.fromkeys(MEASURES, False)
-        text, stated = "\n".join(self.answers), self.stated()
-        return {
+        wanted = wanted_calls(self.row)
+        values = {
             "tool": sorted(name for name, _ in self.calls) == sorted(name for name, _ in wanted),
-            "arguments": keys_of(self.calls) == keys_of(wanted) if wanted else None,
+            "arguments": None,
             "format": set(self.kinds) <= {"call", "no_call"},
-            "execution": bool(self.calls) and not any(map(is_error, self.results)) if wanted else None,
-            "response": all(states(text, value) for value in stated) if stated else None,
+            "execution": None,
+            "response": None,
         }
+        if wanted:
+            keys = sorted(call_key(*call) for call in self.calls)
+            values["arguments"] = keys == sorted(call_key(*call) for call in wanted)
+            values["execution"] = bool(self.calls) and not any(map(is_error, self.results))
+        stated = self.stated()
+        if stated:
+            text = "\n".join(self.answers)
+            values["response"] = all(states(text, value) for value in stated)
+        return values
 
     def failure(self, measures: dict) -> str | None:
         """The first of FAILURES that is true, or None."""
-        own = [name for name, _ in self.calls]
-        wanted = [name for step in json.loads(self.row["solution"]) for name, _ in step]
         if not measures["format"]:
             return "bad_json"
         if not measures["tool"]:
-            missing, extra = without(wanted, own), without(own, wanted)
-            return "wrong_tool" if missing and extra else "no_call" if missing else "needless_call"
+            missing = Counter(name for name, _ in wanted_calls(self.row))
+            needless = Counter(name for name, _ in self.calls)
+            if missing - needless and needless - missing:
+                return "wrong_tool"
+            return "no_call" if missing - needless else "needless_call"
         if measures["arguments"] is False:
             return "wrong_argument"
-        answered = bool(self.answers and self.answers[-1].strip()) or self.row["messages"][-1].get("tool_calls")
-        return None if answered and measures["response"] is not False else "wrong_answer"
+        ends_with_call = bool(self.row["messages"][-1].get("tool_calls"))
+        answered = bool(self.answers and self.answers[-1].strip())
+        if measures["response"] is False or not (answered or ends_with_call):
+            return "wrong_answer"
+        return None
 
     def verdict(self) -> dict:
         """The scored episode as evaluation.test() takes it, with `measures`, `failure` and `tool`, the wanted one."""
         measures = self.measures()
         failure = self.failure(measures)
-        prompt = len(self.row["prompt"])
+        messages = self.messages[len(self.row["prompt"]) :]
+        wanted = wanted_calls(self.row)
         return {
-            "text": "\n".join(f"{message['role']}: {message['content']}" for message in self.messages[prompt:]),
+            "text": "\n".join(f"{message['role']}: {message['content']}" for message in messages),
             "tokens": self.tokens,
-            "truncated": self.truncated,
+            "truncated": self.truncated or self.too_long,
+            "too_long": self.too_long,
             "solution": json.dumps(self.calls) if self.calls else None,
-            "correct": failure is None and not self.too_long,
-            "well_formed": bool(measures["format"]),
+            "correct": failure is None,
+            "well_formed": measures["format"],
             "measures": measures,
             "failure": failure,
-            "tool": tool_of(self.row),
+            "tool": wanted[0][0] if wanted else NONE,
         }
 
 
-def without(names: list[str], others: list[str]) -> list[str]:
-    """The names that are left when each of the others takes one of its own away."""
-    left = list(names)
-    for name in others:
-        if name in left:
-            left.remove(name)
-    return left
+def wanted_calls(row: dict) -> list[tuple[str, dict]]:
+    """The calls that a question wants, name and arguments."""
+    return [(name, arguments) for step in json.loads(row["solution"]) for name, arguments in step]
 
 
 def play(rows: list[dict], answer: Callable, execute: Callable, max_steps: int) -> list[dict]:
@@ -209,6 +243,7 @@ def play(rows: list[dict], answer: Callable, execute: Callable, max_steps: int) 
     """
     played = [Episode(row, execute) for row in rows]
     while going := [episode for episode in played if episode.going]:
-        for episode, completion in zip(going, answer([episode.messages for episode in going]), strict=True):
+        completions = answer([episode.messages for episode in going])
+        for episode, completion in zip(going, completions, strict=True):
             episode.step(completion, max_steps)
     return [episode.verdict() for episode in played]

@@ -10,7 +10,10 @@ What a row lacks ends its conversion with a Fault, whose text names the kind of 
 import ast
 import json
 import re
+from collections import Counter
+from collections.abc import Iterator
 
+from common import runs
 from SFT.sources import Source, load_splits
 from ToolUse.tooluse import conversations
 
@@ -30,18 +33,18 @@ def parsed(text, fault: str, kind: type):
     return value
 
 
-def schemas(listed: list) -> list[dict]:
+def schemas(tools: list) -> list[dict]:
     """Tools in the form of chat templates."""
-    tools = []
-    for tool in listed:
-        tool = tool.get("function", tool) if isinstance(tool, dict) else None
-        if not isinstance(tool, dict) or not isinstance(tool.get("name"), str) or not tool["name"]:
+    functions = []
+    for tool in tools:
+        function = tool.get("function", tool) if isinstance(tool, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
             raise Fault("a tool has no name")
-        parameters = tool.get("parameters") or {}
+        parameters = function.get("parameters") or {}
         if not isinstance(parameters, dict) or not isinstance(parameters.get("properties") or {}, dict):
             raise Fault("the parameters of a tool are no object")
-        tools.append({"type": "function", "function": tool})
-    return tools
+        functions.append(function)
+    return conversations.offered(functions)
 
 
 def call(value) -> dict:
@@ -52,9 +55,22 @@ def call(value) -> dict:
     return conversations.called(value["name"], parsed(value.get("arguments", {}), "arguments of a call", dict))
 
 
-def assistant(text: str, made: list[dict], reasoning: str = "") -> dict:
-    content = (f"<think>\n{reasoning.strip()}\n</think>\n\n" if reasoning.strip() else "") + text.strip()
-    return {"role": "assistant", "content": content, **({"tool_calls": made} if made else {})}
+def said(role: str, text) -> dict:
+    """A message of a text."""
+    if not isinstance(text, str):
+        raise Fault("a message has no text")
+    return {"role": role, "content": text}
+
+
+def assistant(text: str, calls: list[dict], reasoning: str = "") -> dict:
+    """A completion; its reasoning stands in <think> tags."""
+    message = said("assistant", text)
+    message["content"] = text.strip()
+    if reasoning.strip():
+        message["content"] = f"<think>\n{reasoning.strip()}\n</think>\n\n{text.strip()}"
+    if calls:
+        message["tool_calls"] = calls
+    return message
 
 
 ACTION = re.compile(r"(?:Thought:(?P<thought>.*?))?Action:(?P<name>[^\n]*)\n\s*Action Input:(?P<input>.*)", re.DOTALL)
@@ -63,74 +79,83 @@ ACTION = re.compile(r"(?:Thought:(?P<thought>.*?))?Action:(?P<name>[^\n]*)\n\s*A
 def toolbench(row: dict, reasoning: bool) -> tuple[list[dict], list[dict]]:
     """Messages and tools. Finish is no tool, its answer is the last message; notes on failed tries are left out."""
     messages, tools = [], []
-    for said in row["conversations"]:
-        text = said["value"]
-        if said["from"] == "system":
+    for turn in row["conversations"]:
+        role, text = turn["from"], turn["value"]
+        if role == "system":
             try:
                 listed = ast.literal_eval(text.rpartition("following APIs: ")[2].strip())
             except (ValueError, SyntaxError, RecursionError, MemoryError):
                 raise Fault("the tools cannot be read") from None
-            tools = [tool for tool in schemas(parsed(listed, "the list of tools", list)) if name_of(tool) != "Finish"]
-        elif said["from"] == "user" and not any(message["role"] == "user" for message in messages):
-            messages.append({"role": "user", "content": text.strip().removesuffix("Begin!").strip()})
-        elif said["from"] == "function":
-            messages.append({"role": "tool", "content": text})
-        elif said["from"] == "assistant":
-            found = ACTION.search(text)
-            if not found:
-                raise Fault("a completion has no action")
-            name, given = found["name"].strip(), parsed(found["input"].strip(), "arguments of a call", dict)
-            thought = (found["thought"] or "") if reasoning else ""
-            if name == "Finish" and given.get("return_type") != "give_answer":
-                raise Fault("gives up")
-            if name == "Finish":
-                messages.append(assistant(str(given.get("final_answer") or ""), [], thought))
-            else:
-                messages.append(assistant("", [conversations.called(name, given)], thought))
+            tools = schemas(parsed(listed, "the list of tools", list))
+            tools = [tool for tool in tools if tool["function"]["name"] != "Finish"]
+        elif role == "user" and "user" not in [message["role"] for message in messages]:
+            messages.append(said("user", text.strip().removesuffix("Begin!").strip()))
+        elif role == "function":
+            messages.append(said("tool", text))
+        elif role == "assistant":
+            messages.append(action(text, reasoning))
     return messages, tools
 
 
-def name_of(tool: dict) -> str:
-    return tool["function"]["name"]
+def action(text: str, reasoning: bool) -> dict:
+    """A completion of ToolLLaMA: a call, or the answer as the call of Finish."""
+    match = ACTION.search(text)
+    if not match:
+        raise Fault("a completion has no action")
+    name = match["name"].strip()
+    arguments = parsed(match["input"].strip(), "arguments of a call", dict)
+    thought = (match["thought"] or "") if reasoning else ""
+    if name != "Finish":
+        return assistant("", [conversations.called(name, arguments)], thought)
+    if arguments.get("return_type") != "give_answer":
+        raise Fault("gives up")
+    return assistant(str(arguments.get("final_answer") or ""), [], thought)
+
+
+GLAIVE_ROLES = {"human": "user", "observation": "tool", "system": "system"}
 
 
 def glaive(row: dict, reasoning: bool) -> tuple[list[dict], list[dict]]:
     messages = []
-    for said in row["conversations"]:
-        if said["from"] == "function_call":
-            value = parsed(said["value"], "a call", dict | list)
-            messages.append(assistant("", [call(one) for one in (value if isinstance(value, list) else [value])]))
-        elif said["from"] == "gpt":
-            messages.append(assistant(said["value"], []))
+    for turn in row["conversations"]:
+        role, text = turn["from"], turn["value"]
+        if role == "function_call":
+            value = parsed(text, "a call", dict | list)
+            values = value if isinstance(value, list) else [value]
+            messages.append(assistant("", [call(one) for one in values]))
+        elif role == "gpt":
+            messages.append(assistant(text, []))
+        elif role in GLAIVE_ROLES:
+            messages.append(said(GLAIVE_ROLES[role], text))
         else:
-            role = {"human": "user", "observation": "tool", "system": "system"}.get(said["from"])
-            if not role:
-                raise Fault(f"unknown role {said['from']}")
-            messages.append({"role": role, "content": said["value"]})
+            raise Fault(f"unknown role {str(role)[:50]}")
     return messages, schemas(parsed(row["tools"] or "[]", "the list of tools", list))
 
 
-def parts(message: dict, kind: str) -> list[str]:
+def parts(message: dict, kind: str) -> list:
     """The parts of one kind in a message; a content that is text is one part."""
     content = message.get("content")
-    if not isinstance(content, list):
-        return [content] if kind == "text" and content else []
-    return [part.get("value", part.get("text")) or "" for part in content if part.get("type") == kind]
+    if isinstance(content, list):
+        return [part.get("value", part.get("text")) or "" for part in content if part.get("type") == kind]
+    return [content] if kind == "text" and content else []
 
 
 def messages(row: dict, reasoning: bool) -> tuple[list[dict], list[dict]]:
-    made = []
+    converted = []
     for message in row["messages"]:
-        text = "\n".join(parts(message, "text"))
-        if message["role"] == "assistant":
-            found = [call(value) for value in parts(message, "tool_call")]
-            found += [call(one.get("function", one)) for one in message.get("tool_calls") or []]
-            made.append(assistant(text, found, "\n".join(parts(message, "reasoning")) if reasoning else ""))
-        elif message["role"] in ("system", "user", "tool"):
-            made.append({"role": message["role"], "content": text})
+        role, text = message["role"], "\n".join(parts(message, "text"))
+        if message.get("content") is None and not message.get("tool_calls"):
+            raise Fault("a message has no text")
+        if role == "assistant":
+            calls = [call(value) for value in parts(message, "tool_call")]
+            calls += [call(value.get("function", value)) for value in message.get("tool_calls") or []]
+            thought = "\n".join(parts(message, "reasoning")) if reasoning else ""
+            converted.append(assistant(text, calls, thought))
+        elif role in ("system", "user", "tool"):
+            converted.append(said(role, text))
         else:
-            raise Fault(f"unknown role {message['role']}")
-    return made, schemas(parsed(row["tools"] or "[]", "the list of tools", list))
+            raise Fault(f"unknown role {str(role)[:50]}")
+    return converted, schemas(parsed(row["tools"] or "[]", "the list of tools", list))
 
 
 LAYOUTS = {
@@ -146,31 +171,58 @@ def convert(layout: str, row: dict, reasoning: bool = False) -> dict:
     reasoning: keep thoughts, in <think> tags before a completion.
     """
     try:
-        made, tools = LAYOUTS[layout].convert(row, reasoning)
+        converted, tools = LAYOUTS[layout].convert(row, reasoning)
+        while converted and converted[-1]["role"] != "assistant":
+            converted.pop()  # what no completion answers
+        row = conversations.make_row(layout, converted, tools)
+        if fault := conversations.problem(row):
+            raise Fault(fault)
+        return row
     except Fault:
         raise
-    except (KeyError, TypeError, AttributeError, ValueError):
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
         raise Fault("is not in this layout") from None
-    while made and made[-1]["role"] != "assistant":
-        made.pop()  # what no completion answers
-    row = conversations.make_row(layout, made, tools)
-    if fault := conversations.problem(row):
-        raise Fault(fault)
-    return row
 
 
 def load(layout: str, folder: str | None, reasoning: bool) -> tuple[list[dict], dict[str, int]]:
     """The usable rows of a data set of this layout, without repetitions, and the number of others by kind of fault."""
-    found, faults = {}, {}
-    for split in load_splits(LAYOUTS[layout], layout, folder).values():
-        for given in split.select_columns(list(LAYOUTS[layout].columns)):
-            try:
-                row = convert(layout, given, reasoning)
-                key = json.dumps([row["messages"], row["tools"]])
-                fault = "repeats a row" if key in found else None
-                found.setdefault(key, row)
-            except Fault as error:
-                fault = str(error)
-            if fault:
-                faults[fault] = faults.get(fault, 0) + 1
-    return list(found.values()), faults
+    rows, faults = {}, Counter()
+    for source in sources(layout, folder):
+        try:
+            row = convert(layout, read(source), reasoning)
+        except Fault as fault:
+            faults[str(fault)] += 1
+            continue
+        key = json.dumps([row["messages"], row["tools"]])
+        if key in rows:
+            faults["repeats a row"] += 1
+        else:
+            rows[key] = row
+    return list(rows.values()), faults
+
+
+def sources(layout: str, folder: str | None) -> Iterator[dict | bytes]:
+    """The rows of a data set: lines of the JSONL files of a folder, or what `datasets` reads in other files.
+
+    `datasets` ends in a segmentation fault for a line `null`.
+    """
+    files = sorted(runs.resolve(folder).rglob("*.jsonl")) if folder else []
+    for file in files:
+        with open(file, "rb") as lines:
+            yield from filter(bytes.strip, lines)
+    if not files:
+        for split in load_splits(LAYOUTS[layout], layout, folder).values():
+            yield from split.select_columns(list(LAYOUTS[layout].columns))
+
+
+def read(source: dict | bytes) -> dict:
+    """A row of sources()."""
+    if isinstance(source, dict):
+        return source
+    try:
+        row = json.loads(source)
+    except (ValueError, RecursionError):
+        raise Fault("a line is not JSON") from None
+    if not isinstance(row, dict):
+        raise Fault("a line is no object")
+    return row

@@ -1,80 +1,73 @@
-"""Functions in a process of their own, which is killed when one of them takes too long."""
+"""A function in a process of its own, which is ended when it takes too long, together with whatever it started."""
 
 import contextlib
 import json
 import os
+import select
 import signal
-import socket
+import time
 from collections.abc import Callable
 
 MAX_RESULT = 10_000  # characters of a result as JSON
+MAX_ERROR = 250  # characters
 
 
-class LimitedFunctions:
-    """Calls functions of these names in a child process; a call that takes longer than `seconds` ends the child.
+def failure(name: str, reason) -> dict:
+    """The result of a call that went wrong; reason: a text, or what was raised."""
+    text = str(reason) or type(reason).__name__
+    return {"error": f"{name[:50]}: {text}"[:MAX_ERROR]}
 
-    Nothing raises: {"error": ...} stands for whatever went wrong, and the next call gets a new child. The child is a
-    fork, so any function will do; arguments and results travel as JSON.
+
+def call(function: Callable[[str, dict], dict], name: str, arguments: dict, seconds: float) -> dict:
+    """function(name, arguments) in a fork of this process, so that no call sees what another one left behind.
+
+    Nothing raises: {"error": ...} stands for whatever went wrong. Ends the process group of the fork after `seconds`.
     """
-
-    def __init__(self, functions: dict[str, Callable], seconds: float):
-        self.functions, self.seconds, self._child = functions, seconds, None
-
-    def call(self, name: str, arguments: dict) -> dict:
-        """The function's result: a dictionary as it is, any other value as {"result": value}."""
-        if self._child is None:
-            self._start()
+    reader, writer = os.pipe()
+    process = os.fork()
+    if not process:
         try:
-            self._pipe.write(json.dumps([name, arguments]).encode() + b"\n")
-            self._pipe.flush()
-            line = self._pipe.readline()
-            if line.endswith(b"\n"):
-                return json.loads(line)
-        except OSError:  # no answer in time
-            pass
-        self.stop()
-        return {"error": f"{name} gave no result within {self.seconds:g} seconds"}
+            os.close(reader)
+            _work(function, name, arguments, seconds, writer)
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with contextlib.suppress(OSError):
+        os.setpgid(process, process)  # here and in the fork: nobody knows which one comes first
+    try:
+        text = _read(reader, time.monotonic() + seconds)
+    finally:
+        os.close(reader)
+        with contextlib.suppress(OSError):
+            os.killpg(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+    return json.loads(text) if text else failure(name, f"no result within {seconds:g} seconds")
 
-    def stop(self) -> None:
-        """End the child; the next call starts another one."""
-        if self._child:
-            with contextlib.suppress(OSError):
-                self._pipe.close()
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                os.kill(self._child, signal.SIGKILL)
-                os.waitpid(self._child, 0)
-        self._child = None
 
-    def __del__(self):
-        self.stop()
+def _read(reader: int, deadline: float) -> bytes:
+    """The line that the fork writes; nothing where it ends before, or is too late."""
+    text = b""
+    while not text.endswith(b"\n"):
+        ready, _, _ = select.select([reader], [], [], max(0, deadline - time.monotonic()))
+        chunk = os.read(reader, MAX_RESULT) if ready else b""
+        if not chunk:
+            return b""
+        text += chunk
+    return text
 
-    def _start(self) -> None:
-        ours, its = socket.socketpair()
-        self._child = os.fork()
-        if not self._child:
-            try:
-                ours.close()
-                os.dup2(2, 1)  # whatever a function prints is no result
-                self._serve(its.makefile("rwb"))
-            finally:
-                os._exit(0)
-        its.close()
-        ours.settimeout(self.seconds + 1)  # for a function that turns its timer off
-        self._pipe = ours.makefile("rwb")
-        ours.close()
 
-    def _serve(self, pipe) -> None:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # which ends the process, whatever it is doing
-        for line in pipe:
-            name, arguments = json.loads(line)
-            signal.setitimer(signal.ITIMER_REAL, self.seconds)
-            try:
-                result = self.functions[name](**arguments)
-                answer = json.dumps(result if isinstance(result, dict) else {"result": result}, allow_nan=False)
-                if len(answer) > MAX_RESULT:
-                    raise ValueError("the result is too long")
-            except BaseException as error:  # noqa: BLE001  a user's function may raise anything, SystemExit too
-                answer = json.dumps({"error": f"{name}: {str(error)[:200] or type(error).__name__}"})
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            pipe.write(answer.encode() + b"\n")
-            pipe.flush()
+def _work(function: Callable, name: str, arguments: dict, seconds: float, writer: int) -> None:
+    """In the fork: write the result as a line of JSON."""
+    os.setpgid(0, 0)
+    os.dup2(2, 1)  # whatever a function prints is no result
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds + 1)  # ends it where the script was killed
+    try:
+        text = json.dumps(function(name, arguments), allow_nan=False)
+        if len(text) > MAX_RESULT:
+            raise ValueError("the result is too long")
+    except BaseException as error:  # noqa: BLE001  a user's function may raise anything, SystemExit too
+        text = json.dumps(failure(name, error))
+    with open(writer, "wb") as pipe:
+        pipe.write(text.encode() + b"\n")

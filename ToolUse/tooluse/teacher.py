@@ -19,20 +19,6 @@ from common import calls, generation, prompts
 from ToolUse.tooluse import conversations
 
 
-class Settings(NamedTuple):
-    """Names as in the paper in brackets."""
-
-    positions: int  # boundaries of a text where calls are sampled, for each tool (k)
-    threshold: float  # least probability of a call there (tau_s)
-    samples: int  # calls sampled at a boundary (m)
-    temperature: float
-    margin: float  # least gain, in nats a token (tau_f)
-    window: int  # tokens that the loss looks at; 5 in the paper
-    max_new_tokens: int
-    batch_size: int
-    seed: int
-
-
 class Candidate(NamedTuple):
     """A call proposed for a place of a text."""
 
@@ -48,42 +34,40 @@ def boundaries(text: str) -> list[int]:
     return [match.start() for match in re.finditer(r" (?=\S)", text)]
 
 
-def asking(before: str, tool: dict) -> list[dict]:
+def conversation(before: str, tool: dict) -> list[dict]:
     """The conversation in which a model continues a text with one tool at hand."""
     offered = json.dumps({"type": "function", "function": tool}, ensure_ascii=False)
     return [{"role": "system", "content": prompts.tools_prompt([offered])}, {"role": "user", "content": before}]
 
 
-def chances(model, tokenizer, conversations_, batch_size: int) -> list[float]:
+def call_probabilities(model, tokenizer, prompts_: list[list[dict]], batch_size: int) -> list[float]:
     """The probability that a completion begins with a call."""
     import torch
 
     (opening,) = tokenizer("<tool_call>", add_special_tokens=False).input_ids
-    texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True) for c in conversations_]
-    found = []
+    texts = generation.rendered(tokenizer, prompts_)
+    probabilities = []
     for start in range(0, len(texts), batch_size):
-        inputs = tokenizer(
-            texts[start : start + batch_size], return_tensors="pt", padding=True, add_special_tokens=False
-        ).to(model.device)
+        batch = texts[start : start + batch_size]
+        inputs = tokenizer(batch, return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
         with torch.inference_mode():
             logits = model(
                 input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, logits_to_keep=1, use_cache=False
             ).logits
-        found += logits[:, -1].float().softmax(-1)[:, opening].tolist()
-    return found
+        probabilities += logits[:, -1].float().softmax(-1)[:, opening].tolist()
+    return probabilities
 
 
 def losses(model, tokenizer, pairs: list[tuple[str, str]], window: int, batch_size: int) -> list[float]:
     """L of each (context, text that follows), in nats a token."""
     import torch
 
-    found = []
+    values = []
     for start in range(0, len(pairs), batch_size):
-        rows = [
-            [tokenizer(part, add_special_tokens=False).input_ids for part in pair]
-            for pair in pairs[start : start + batch_size]
-        ]
-        rows = [(before, after[:window]) for before, after in rows]
+        rows = []
+        for pair in pairs[start : start + batch_size]:
+            before, after = tokenizer(list(pair), add_special_tokens=False).input_ids
+            rows.append((before, after[:window]))
         longest = max(len(before) + len(after) for before, after in rows)
         ids = torch.full((len(rows), longest), tokenizer.pad_token_id)
         for i, (before, after) in enumerate(rows):
@@ -92,82 +76,105 @@ def losses(model, tokenizer, pairs: list[tuple[str, str]], window: int, batch_si
             logprobs = model(input_ids=ids.to(model.device), use_cache=False).logits.float().log_softmax(-1).cpu()
         for i, (before, after) in enumerate(rows):
             weights = [1 - t / window for t in range(len(after))]
-            values = [-logprobs[i, len(before) + t - 1, token].item() for t, token in enumerate(after)]
-            found.append(sum(w * v for w, v in zip(weights, values)) / sum(weights))
-    return found
+            places = range(len(before) - 1, len(before) - 1 + len(after))
+            terms = [-w * logprobs[i, place, token].item() for w, place, token in zip(weights, places, after)]
+            values.append(sum(terms) / sum(weights))
+    return values
 
 
-def propose(model, tokenizer, texts: list[str], tools: dict[str, dict], how: Settings) -> tuple[list[Candidate], int]:
-    """Different calls of the tools for the texts, and the number of sampled completions."""
+def likely_places(model, tokenizer, texts: list[str], tool: dict, args) -> list[tuple[int, int]]:
+    """The likeliest places for a call of a tool, args.positions in each text at most: (text, characters before)."""
+    places = [(number, at) for number, text in enumerate(texts) for at in boundaries(text)]
+    prompts_ = [conversation(texts[number][:at], tool) for number, at in places]
+    by_text = [[] for _ in texts]
+    for (number, at), p in zip(places, call_probabilities(model, tokenizer, prompts_, args.batch_size)):
+        by_text[number].append((p, at))
+    likely = []
+    for number, rated in enumerate(by_text):
+        best = sorted(rated, reverse=True)[: args.positions]
+        likely += [(number, at) for p, at in best if p >= args.threshold]
+    return likely
+
+
+def propose(model, tokenizer, texts: list[str], tools: dict[str, dict], args):
+    """Different calls of the tools for the texts, a list of Candidate, and the number of sampled completions."""
     places = []
     for tool in tools.values():
-        asked = [(i, at) for i, text in enumerate(texts) for at in boundaries(text)]
-        chance = chances(model, tokenizer, [asking(texts[i][:at], tool) for i, at in asked], how.batch_size)
-        for i in range(len(texts)):
-            likely = sorted(((p, at) for p, (of, at) in zip(chance, asked) if of == i), reverse=True)
-            places += [(i, at, tool) for p, at in likely[: how.positions] if p >= how.threshold]
-    places = [place for place in places for _ in range(how.samples)]
+        for number, at in likely_places(model, tokenizer, texts, tool, args):
+            places += [(number, at, tool)] * args.samples
     completions = generation.generate(
         model,
         tokenizer,
-        [asking(texts[i][:at], tool) for i, at, tool in places],
-        how.max_new_tokens,
-        how.batch_size,
-        temperature=how.temperature,
-        seed=how.seed,
+        [conversation(texts[number][:at], tool) for number, at, tool in places],
+        args.max_new_tokens,
+        args.batch_size,
+        temperature=args.temperature,
+        seed=args.seed,
         begun=calls.OPEN,
     )
-    found = {}
-    for (i, at, tool), completion in zip(places, completions):
-        made, kind = calls.decode(completion["text"])
-        pairs = [pair for call in made for pair in call.items()]
+    candidates = {}
+    for (number, at, tool), completion in zip(places, completions):
+        objects, kind = calls.decode(completion["text"])
+        pairs = [pair for call in objects for pair in call.items()]
         if kind == "call" and len(pairs) == 1 and pairs[0][0] == tool["name"]:
-            found.setdefault((i, at, calls.call_key(*pairs[0])), Candidate(i, at, pairs[0]))
-    return list(found.values()), len(places)
+            key = (number, at, calls.call_key(*pairs[0]))
+            candidates.setdefault(key, Candidate(number, at, pairs[0]))
+    return list(candidates.values()), len(places)
 
 
-def annotate(model, tokenizer, texts: list[str], executor, how: Settings) -> tuple[list[Candidate], dict]:
-    """The best kept call of each text that has one, and how many calls there were at each stage."""
-    proposed, sampled = propose(model, tokenizer, texts, executor.schemas, how)
-    executed = [candidate._replace(result=executor.execute(*candidate.call)) for candidate in proposed]
-    executed = [candidate for candidate in executed if "error" not in candidate.result]
+def rate(model, tokenizer, texts: list[str], candidates: list[Candidate], args) -> list[Candidate]:
+    """The candidates with their gains."""
     contexts = []
-    for one in executed:
-        before, after = texts[one.text][: one.at], texts[one.text][one.at :]
-        call, result = calls.call_text([one.call]), json.dumps(one.result, ensure_ascii=False)
-        for z in ("", f"{call}\n", f"{call}\n{calls.tool_message([result])['content']}\n"):
-            contexts.append((z + before, after))
-    loss = losses(model, tokenizer, contexts, how.window, how.batch_size)
-    rated = [one._replace(gain=min(loss[3 * i], loss[3 * i + 1]) - loss[3 * i + 2]) for i, one in enumerate(executed)]
-    kept = [one for one in rated if one.gain >= how.margin]
+    for candidate in candidates:
+        text = texts[candidate.text]
+        before, after = text[: candidate.at], text[candidate.at :]
+        call = calls.call_text([candidate.call])
+        result = calls.tool_message([json.dumps(candidate.result, ensure_ascii=False)])["content"]
+        contexts += [(before, after), (f"{call}\n{before}", after), (f"{call}\n{result}\n{before}", after)]
+    loss = losses(model, tokenizer, contexts, args.window, args.batch_size)
+    rated = []
+    for candidate, nothing, call, result in zip(candidates, loss[::3], loss[1::3], loss[2::3]):
+        rated.append(candidate._replace(gain=min(nothing, call) - result))
+    return rated
+
+
+def annotate(model, tokenizer, texts: list[str], executor, args) -> tuple[list[Candidate], dict]:
+    """The best kept call of each text that has one, and how many calls there were at each stage.
+
+    args: the settings of tool_dataset_creation.py; positions, threshold, samples, margin are k, tau_s, m, tau_f there.
+    """
+    proposed, sampled = propose(model, tokenizer, texts, executor.schemas, args)
+    executed = []
+    for candidate in proposed:
+        result = executor.execute(*candidate.call)
+        if "error" not in result and result.get("found", True):  # a search without an entry tells nothing
+            executed.append(candidate._replace(result=result))
+    rated = rate(model, tokenizer, texts, executed, args)
+    kept = [candidate for candidate in rated if candidate.gain >= args.margin]
     best = {}
-    for one in sorted(kept, key=lambda one: -one.gain):
-        best.setdefault(one.text, one)
-    by_tool = Counter(one.call[0] for one in best.values())
+    for candidate in sorted(kept, key=lambda candidate: -candidate.gain):
+        best.setdefault(candidate.text, candidate)
     counts = {"texts": len(texts), "sampled": sampled, "proposed": len(proposed), "executed": len(executed)}
-    counts |= {"kept": len(kept), "texts with a kept call": len(best), **by_tool}
-    gains = sorted(one.gain for one in rated)
-    middle = gains[len(gains) // 2] if gains else math.nan
-    print(f"teacher: {told(counts)}; median gain {middle:.2f} nats a token, margin {how.margin}")
-    return [best[text] for text in sorted(best)], counts
-
-
-def told(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in counts.items())
+    counts |= {"kept": len(kept), "texts with a kept call": len(best)}
+    counts |= Counter(candidate.call[0] for candidate in best.values())
+    gains = sorted(candidate.gain for candidate in rated)
+    median = gains[len(gains) // 2] if gains else math.nan
+    listing = conversations.listing(counts)
+    print(f"teacher: {listing}; median gain {median:.2f} nats a token, margin {args.margin}")
+    return [best[number] for number in sorted(best)], counts
 
 
 def to_row(text: str, candidate: Candidate | None, tools: list[dict]) -> dict:
     """The text as a conversation: what stands before the call is the question. Without a call it is its first half."""
+    messages, name = [], "none"
     if candidate:
         at, (name, arguments) = candidate.at, candidate.call
-        middle = [
-            {"role": "assistant", "content": "", "tool_calls": [conversations.called(name, arguments)]},
-            {"role": "tool", "name": name, "content": json.dumps(candidate.result, ensure_ascii=False)},
-        ]
+        result = json.dumps(candidate.result, ensure_ascii=False)
+        messages.append({"role": "assistant", "content": "", "tool_calls": [conversations.called(name, arguments)]})
+        messages.append({"role": "tool", "name": name, "content": result})
     else:
         end = re.search(r"[.?!] ", text)
-        at, name, middle = (end.start() + 1 if end else boundaries(text)[0]), "none", []
-    said, rest = (
-        {"role": role, "content": part.strip()} for role, part in (("user", text[:at]), ("assistant", text[at:]))
-    )
-    return conversations.make_row(f"teacher {name}", [said, *middle, rest], tools)
+        at = end.start() + 1 if end else boundaries(text)[0]
+    messages.insert(0, {"role": "user", "content": text[:at].strip()})
+    messages.append({"role": "assistant", "content": text[at:].strip()})
+    return conversations.make_row(f"teacher {name}", messages, tools)

@@ -10,7 +10,7 @@ from tiny import problems
 from ToolUse.tooluse import conversations, episodes, questions
 
 ToolExecutor = load_script("ToolUse/tool_executor.py").ToolExecutor
-CREATION, DPO = load_script("ToolUse/tool_dataset_creation.py"), load_script("ToolUse/DPO_tools.py")
+CREATION = load_script("ToolUse/tool_dataset_creation.py")
 TEMPLATES = ROOT / "ToolUse" / "configs" / "questions.json"
 
 
