@@ -117,7 +117,8 @@ def page(gr, args, executor: ToolExecutor):
         files = {path.stem.lower(): path for path in RESULTS.glob("*.md")}
         drawn = {path: path.stem.lower() for path in sorted(RESULTS.glob("*.png")) if path.stem != "demo"}
         chosen = [path for path, stem in drawn.items() if files.get(stem, RESULTS / "README.md").name == name]
-        return (RESULTS / name).read_text(), "".join(map(content.picture, chosen))
+        lines = (RESULTS / name).read_text().split("\n")  # without the link to the picture, which stands beside it
+        return "\n".join(line for line in lines if line[:2] != "!["), "".join(map(content.picture, chosen))
 
     def watch(name, seen):
         """Curves and completions of a run, if its logs have grown; nothing else is drawn again."""
