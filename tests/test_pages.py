@@ -9,6 +9,7 @@ import invented
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from conftest import ROOT
 from test_tables import draw, measured, one_line
 
 from resources.report import comparisons, measurements, page_calibration, page_rewards, pages
@@ -61,6 +62,12 @@ def test_the_first_crossing_of_a_level():
     assert comparisons.crossing({0: 0.1, 4: 0.7, 8: 0.3, 12: 0.7, 16: 0.6}, 0.5, stays=True) == 10
     assert comparisons.crossing({0: 0.5, 4: 0.7}, 0.5, stays=True) == 0
     assert comparisons.crossing({0: 0.1, 4: 0.7, 8: 0.3}, 0.5, stays=True) is None
+
+
+def test_the_scripts_of_the_pages_have_rows():
+    rows = measurements.read_results(ROOT / "resources" / "results.csv")
+    assert pages.OF_STUDY <= {row["script"] for row in rows}
+    assert all(row["start"] for row in rows if row["script"] not in ("base", "never-calls"))
 
 
 def curve_rows(script, seed, values, column="accuracy"):

@@ -41,7 +41,7 @@ def sign_flip_test(differences: np.ndarray, flips: int) -> float:
     for start in range(0, flips, 1000):  # a thousand at a time, for the memory
         signs = rng.integers(0, 2, (min(1000, flips - start), len(differences)), dtype=np.int8)
         flipped = 2 * (signs @ differences) - total
-        count += np.count_nonzero(abs(flipped) >= abs(total) - 1e-9)
+        count += int(np.count_nonzero(abs(flipped) >= abs(total) - 1e-9))
     return (count + 1) / (flips + 1)
 
 

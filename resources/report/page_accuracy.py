@@ -15,11 +15,10 @@ from common import evaluation
 from resources.report import comparisons, measurements, pages, plots
 
 NOTES = """\
-Sampled completions, 5 a problem at temperature 0.7, top-p 0.8 and top-k 20, or greedy ones where none were sampled. [
-]: 95 % interval over the problems (Wilson). vs start: percentage points to the start on the same problems and seeds,
-or, where the start was not tested, to the start of that; 95 % bootstrap interval; p of a paired sign-flip test,
-corrected (Holm). Both are about other problems, not about other seeds: for those see the ticks of the picture and
-results.csv."""
+Sampled completions, 5 a problem at temperature 0.7, top-p 0.8 and top-k 20, or greedy ones where none were sampled;
+95 % Wilson interval over the problems. vs start: percentage points to the start on the same problems and seeds, or,
+where the start was not tested, to the start of that; 95 % bootstrap interval; p of a paired sign-flip test, corrected
+(Holm). Both are about other problems, not about other seeds; results.csv has each seed."""
 PICTURED = ["GRPO_reward", "BFCL", "Teaching", "ToolUse"]
 
 

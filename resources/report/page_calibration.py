@@ -11,10 +11,10 @@ SCRIPTS += ["SFT", "GRPO-1K-def-from-SFT"]
 NOTES = """\
 linear_x asks for x alone: the last operation is done inside the solution; on linear the solution copies the
 reasoning, and confidence is always 1. confidence: exp(mean log p) of the tokens of the solution, sampled at
-temperature 1. AUROC: the chance that of a correct and an
-incorrect answer the correct one has the higher confidence; 0.5 says that confidence tells nothing. calibration error:
-mean distance between accuracy and confidence over the bins, weighted by their completions. Means over the seeds with
-a 95 % interval (Student's t). The picture adds up the bins of all seeds, of the data set with most checkpoints."""
+temperature 1. AUROC: the chance that of a correct and an incorrect answer the correct one has the higher confidence;
+0.5 says that confidence tells nothing. calibration error: mean distance between accuracy and confidence over the
+bins, weighted by their completions. Means over the seeds with a 95 % interval (Student's t). The picture adds up the
+bins of all seeds, of the data set with most checkpoints."""
 
 
 def table_row(rows: list[dict], ways: dict) -> dict[str, str]:

@@ -136,7 +136,7 @@ def finish(axis, title: str) -> None:
 
 def curves(panels: dict[str, dict], path: Path) -> None:
     """panels: title -> label -> seed -> step -> held-out accuracy."""
-    figure, axes = grid(len(panels), 3 if len(panels) == 3 else 2, 4.2)
+    figure, axes = grid(len(panels), 2, 4.2)
     for axis, (title, panel) in zip(axes, panels.items()):
         for i, (label, by_seed) in enumerate(panel.items()):
             curve(axis, by_seed, label, style(i))
@@ -180,6 +180,8 @@ def reliability(axis, bins: dict[str, list], title: str) -> None:
     at = []
     for i, (script, (count, confidence, correct)) in enumerate(bins.items()):
         large = count >= LOWEST
+        if not large.any():
+            continue
         x = (confidence[large] / count[large]).clip(0.01, 1 - 1e-5)
         axis.plot(x, 100 * correct[large] / count[large], label=script, **with_marker(i))
         at += [*x]
