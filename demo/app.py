@@ -120,12 +120,11 @@ def page(gr, args, executor: ToolExecutor):
 
     def results(name):
         """A table, and the pictures with its name; those without a table of their own stand beside README.md."""
-        tables = {path.stem.lower(): path.name for path in RESULTS.glob("*.md")}
-        pictures = ""
-        for path in sorted(RESULTS.glob("*.png")):
-            if path.stem != "demo" and tables.get(path.stem.lower(), "README.md") == name:
-                pictures += content.picture(path)
-        return (RESULTS / name).read_text(), pictures
+        files = {path.stem.lower(): path for path in RESULTS.glob("*.md")}
+        drawn = {path: path.stem.lower() for path in sorted(RESULTS.glob("*.png")) if path.stem != "demo"}
+        chosen = [path for path, stem in drawn.items() if files.get(stem, RESULTS / "README.md").name == name]
+        lines = (RESULTS / name).read_text().split("\n")  # without the link to the picture, which stands beside it
+        return "\n".join(line for line in lines if line[:2] != "!["), "".join(map(content.picture, chosen))
 
     def watch(name, seen):
         """Curves and completions of a run, if its logs have grown; nothing else is drawn again."""

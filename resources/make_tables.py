@@ -1,19 +1,15 @@
-"""Draw every table and picture of a folder from the csv files in it; no measured figure is typed in by hand.
+"""Draw every page and picture of a folder from the csv files in it; no measured figure is typed in by hand.
 
 The learning curves of finished runs in outputs/ are first gathered into curves.csv, so that the pictures can be drawn
-again, byte for byte, without outputs/. A page or picture without rows is left out. Figures that two studies published
-(published.py) have a column in the Markdown. GSM8K is in both tables, in-domain and out-domain: a checkpoint may have
-been trained on it or not.
+again, byte for byte, without outputs/. A page without rows is left out. Figures that other studies published stand in
+the notes of report/pages.py.
 
-GRPO_reward, Out-domain, BFCL, ToolUse   accuracy of every script, beside what it started from: page_accuracy.py
-Rewards, Rewards_curves, _others, _end, Ablations   speed and end of each reward over many seeds: page_rewards.py
+GRPO_reward, Out-domain, BFCL, Teaching, ToolUse   accuracy beside that of the start: page_accuracy.py
+Rewards, Ablations   speed and end of each reward over many seeds: page_rewards.py
 Calibration   does confidence tell correct from incorrect answers: page_calibration.py
-Teaching      greedy accuracy and pass@k of what was meant to teach: page_teaching.py
-pass@k        1 - C(n - c, k) / C(n, k) for a problem with c correct of n completions, averaged over seeds; 95 %
-              bootstrap interval over the problems: page_pass_at_k.py
-Learning_curves   held-out accuracy of all other runs
+pass_at_k     at least one of k completions is correct: page_pass_at_k.py
 
-Input: results.csv, items.csv, toolcalls.csv, calibration.csv, curves.csv in the folder, outputs/**/metrics.jsonl.
+Input: results.csv, items.csv, calibration.csv, curves.csv in the folder, outputs/**/metrics.jsonl.
 Output: the pages as .md, the pictures as .png, curves.csv.
 Command: python resources/make_tables.py
 """
@@ -32,8 +28,7 @@ from resources.report import (
     page_calibration,
     page_pass_at_k,
     page_rewards,
-    page_teaching,
-    plots_curves,
+    pages,
 )
 
 
@@ -51,15 +46,14 @@ def main(args):
     calibration = measurements.read_calibration(folder / "calibration.csv")
     curves = measurements.gather_curves(folder / "curves.csv", runs.resolve(args.outputs))
 
+    starts = measurements.starts_of(results)
+    tables = page_accuracy.measure(results, items, args.flips)
     drawn = []
-    for name in page_accuracy.TITLES:
-        drawn += page_accuracy.draw(name, results, items, folder, args.flips)
+    for name in pages.ACCURACIES:
+        drawn += page_accuracy.draw(name, tables, starts, folder)
     drawn += page_rewards.draw(curves, results, items, folder, args.flips)
-    drawn += page_calibration.draw(calibration, folder)
-    drawn += page_teaching.draw(curves, items, folder, args.flips)
-    drawn += page_pass_at_k.draw(items, folder, args.flips)
-    drawn += plots_curves.groups(measurements.by_seed(curves, "accuracy"), folder / "Learning_curves.png")
-
+    drawn += page_calibration.draw(calibration, tables, folder)
+    drawn += page_pass_at_k.draw(items, starts, folder, args.flips)
     print(f"{runs.shown(folder)}: drew {', '.join(drawn)}")
 
 

@@ -1,11 +1,11 @@
 """Show one run in one table: base, SFT and the GRPO variants, each figure beside the one that is committed in git.
 
-sampled, greedy: accuracy in % with its 95 % interval; vs SFT-brief: sampled accuracy minus that of SFT-brief, from
-which the variants start (vs SFT where the run has no SFT-brief, as on a GPU), in percentage points; well-formed: % of
-the sampled completions; in git: the same figure in the committed results.csv, empty where there is no git or no such
-row. Where the two are equal, this machine reproduces the run.
+sampled, greedy: accuracy in % with its 95 % interval; vs SFT-brief: sampled accuracy minus that of the checkpoint that
+the variants start from (SFT on a GPU), in percentage points; well-formed: % of the sampled completions; in git: the
+same figure in the committed results.csv, empty where there is no git or no such row. Where the two are equal, this
+machine reproduces the run.
 
-Input: results.csv, the committed one too, and curves.csv. Output: at most 100 columns on the screen.
+Input: results.csv, the committed one too. Output: at most 100 columns on the screen.
 Command: python resources/show_run.py
 """
 
@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import evaluation, runs, settings
 from common.settings import setting
-from resources.report import measurements, scripts
+from resources.report import measurements, pages
 
 
 @dataclass
@@ -31,8 +31,7 @@ class Args(settings.ProfileArgs):
     folder: str = setting("resources", "folder of results.csv, tables and pictures")
 
 
-SCRIPTS = ["base", "SFT-brief", "SFT", *scripts.RUN_VARIANTS, scripts.RUN_CONTROL]
-DECODINGS = ["sampled", "greedy"]
+SCRIPTS = ["base", "SFT-brief", "SFT", *pages.RUN_VARIANTS, pages.RUN_CONTROL]
 HEAD = """\
              sampled                   greedy                     vs {:13} well-formed
              this run          in git  this run          in git  this run in git  this run in git"""
@@ -54,16 +53,27 @@ def committed_rows(folder: Path) -> list[dict]:
 def rows_of_run(rows: list[dict], args) -> dict[tuple, dict]:
     """(script, decoding) -> row of results.csv; of a base the row of the run's seed, or else that of seed 0."""
     wanted = {"base": runs.lineage(args.base)[0], "dataset": args.dataset, "split": "test"}
-    found = {}
+    of_run = {}
     for row in rows:
-        script, decoding, seed = (row.get(name) for name in ("script", "decoding", "seed"))
-        if script not in SCRIPTS or decoding not in DECODINGS or not wanted.items() <= row.items():
+        script = row.get("script")
+        decoding = row.get("decoding")
+        if script not in SCRIPTS or decoding not in pages.DECODINGS or not wanted.items() <= row.items():
             continue
-        if seed == str(args.seed):
-            found[script, decoding] = row
-        elif seed == "0" and script == "base":
-            found.setdefault((script, decoding), row)
-    return found
+        if row.get("seed") == str(args.seed):
+            of_run[script, decoding] = row
+        elif row.get("seed") == "0" and script == "base":
+            of_run.setdefault((script, decoding), row)
+    return of_run
+
+
+def start_of(run: dict[tuple, dict]) -> str:
+    """What the variants of the run started from."""
+    starts = measurements.starts_of(list(run.values()))
+    for of_base in starts.values():
+        for script in pages.RUN_VARIANTS:
+            if of_base.get(script):
+                return of_base[script]
+    return "SFT-brief"
 
 
 def percent(row: dict | None, column: str) -> str:
@@ -87,19 +97,12 @@ def difference(row: dict | None, reference: dict | None) -> str:
     return f"{round(points, 1) + 0.0:+.1f}"  # + 0.0 turns -0.0 into 0.0
 
 
-def updates_of(curves: list[dict], args) -> str:
-    """How many updates the variants of the run had."""
-    run = (str(args.seed), runs.lineage(args.base)[0])
-    known = [row for row in curves if row["script"] in scripts.RUN_VARIANTS and (row["seed"], row["base"]) == run]
-    return f"{max(int(row['step']) for row in known)} updates" if known else "So few updates"
-
-
 def table(run: dict, committed: dict, start: str) -> list[str]:
     """A line for each script; cells are empty where a row is missing. start: what the variants started from."""
     lines = [HEAD.format(start)]
     for script in SCRIPTS:
-        cells = ["format-only" if script == scripts.RUN_CONTROL else script]
-        for decoding in DECODINGS:
+        cells = ["format-only" if script == pages.RUN_CONTROL else script]
+        for decoding in pages.DECODINGS:
             cells += [interval(run.get((script, decoding))), percent(committed.get((script, decoding)), "accuracy")]
         cells += [difference(rows.get((script, "sampled")), rows.get((start, "sampled"))) for rows in (run, committed)]
         cells += [percent(rows.get((script, "sampled")), "format_rate") for rows in (run, committed)]
@@ -116,13 +119,10 @@ def main(args):
         runs.fail(f"{runs.shown(folder / 'results.csv')} has {missing}; first run: make run")
     problems = " or ".join(sorted({row["n"] for row in run.values()}))
     print(f"{runs.lineage(args.base)[0]} on {args.dataset}, {problems} test problems, seed {args.seed}")
-    start = "SFT-brief" if ("SFT-brief", "sampled") in run or ("SFT", "sampled") not in run else "SFT"
+    start = start_of(run)
     print("\n".join([*table(run, rows_of_run(committed_rows(folder), args), start), BELOW.format(start)]))
-    curves = measurements.read_curves(folder / "curves.csv")
-    ends = runs.shown(folder / "Rewards.md")
-    print(f"{updates_of(curves, args)} show how a reward begins, not where it ends: for the end see {ends}")
-    print(f"all scripts, paired tests, commands: {runs.shown(folder / 'GRPO_reward.md')}")
-    print(f"pictures: {runs.shown(folder / 'GRPO_reward.png')}, {runs.shown(folder / 'Learning_curves.png')}")
+    print(f"So few updates show how a reward begins; where it ends: {runs.shown(folder / 'Rewards.md')}")
+    print(f"with paired tests and a picture: {runs.shown(folder / 'GRPO_reward.md')}")
 
 
 if __name__ == "__main__":

@@ -23,13 +23,16 @@ from common.settings import setting
 from resources.report import pages
 
 DETERMINANTS = [f"{name}=n*n-n*n=n-n=n" for name in "DXY"]
+SYSTEM = [*DETERMINANTS, "x=n/n=n", "y=n/n=n"]
 STEPS = {  # dataset -> the lines of a careful solution (tiny/problems.py), n for a number
-    "linear": [*DETERMINANTS, "x=n/n=n", "y=n/n=n"],
+    "linear": SYSTEM,
+    "linear-harder": SYSTEM,
+    "linear-hardest": SYSTEM,
     "linear_x": DETERMINANTS[:2],
-    "linear_sum": [*DETERMINANTS, "x=n/n=n", "y=n/n=n", "n + n = n"],
+    "linear_sum": [*SYSTEM, "n + n = n"],
 }
-FOUND = re.compile(r"^([xy])=\S*=(-?\d+)$", re.MULTILINE)
-ADDED = re.compile(r"^(-?\d+) \+ (-?\d+) = -?\d+$")
+SOLUTION = re.compile(r"^([xy])=\S*=(-?\d+)$", re.MULTILINE)
+SUM = re.compile(r"^(-?\d+) \+ (-?\d+) = -?\d+$")
 
 
 @dataclass
@@ -37,18 +40,18 @@ class Args(settings.ProfileArgs):
     tests: str = setting("outputs/tests", "folder with the completions of GRPO_test.py")
 
 
-def has_steps(working: str, dataset: str) -> bool:
-    """Whether the reasoning has the steps of a level's SFT rows; linear-harder has those of linear."""
-    lines = re.sub(r"(?<!\d)-?\d+", "n", working).strip().split("\n")
-    return lines == STEPS[dataset.split("-")[0]]
+def has_steps(reasoning: str, dataset: str) -> bool:
+    """Whether the reasoning has the steps of the SFT rows of a data set."""
+    lines = re.sub(r"(?<!\d)-?\d+", "n", reasoning).strip().split("\n")
+    return lines == STEPS[dataset]
 
 
-def adds_its_own(working: str) -> bool:
+def adds_its_own(reasoning: str) -> bool:
     """Whether the last line adds the x and the y of the lines before."""
-    lines = working.strip().split("\n")
-    added = ADDED.match(lines[-1])
-    found = dict(FOUND.findall("\n".join(lines[:-1])))
-    return bool(added) and sorted(added.groups()) == sorted(found.values())
+    lines = reasoning.strip().split("\n")
+    sum_line = SUM.match(lines[-1])
+    solutions = dict(SOLUTION.findall("\n".join(lines[:-1])))
+    return bool(sum_line) and sorted(sum_line.groups()) == sorted(solutions.values())
 
 
 def read_completions(folder: Path) -> dict[tuple[str, str], list[tuple[str, bool]]]:
@@ -60,9 +63,9 @@ def read_completions(folder: Path) -> dict[tuple[str, str], list[tuple[str, bool
         except ValueError as error:
             runs.fail(f"{runs.shown(path)} is no JSONL file ({error}); delete it and repeat the test that wrote it")
         for row in rows:
-            if (row["split"], row["decoding"]) == ("test", "sampled") and row["dataset"].split("-")[0] in STEPS:
-                working = prompts.reasoning(row["text"]) or ""
-                completions[row["script"], row["dataset"]].append((working, row["correct"]))
+            if (row["split"], row["decoding"]) == ("test", "sampled") and row["dataset"] in STEPS:
+                reasoning = prompts.reasoning(row["text"]) or ""
+                completions[row["script"], row["dataset"]].append((reasoning, row["correct"]))
     return completions
 
 
@@ -76,11 +79,14 @@ def main(args):
         runs.fail(f"{args.tests} holds no completions on systems; first run: python GRPO_indomain/GRPO_test.py")
     table = []
     for (script, dataset), rows in completions.items():
-        same = [correct for working, correct in rows if has_steps(working, dataset)]
-        added = [adds_its_own(working) for working, _ in rows] if dataset.startswith("linear_sum") else []
+        careful = [correct for reasoning, correct in rows if has_steps(reasoning, dataset)]
         row = {"script": script, "data set": dataset, "completions": str(len(rows))}
-        row |= {"correct": percent([correct for _, correct in rows]), "steps": f"{len(same) / len(rows):.1%}"}
-        table.append(row | {"correct, of these": percent(same), "adds its own x and y": percent(added)})
+        row["correct"] = percent([correct for _, correct in rows])
+        row["steps"] = f"{len(careful) / len(rows):.1%}"
+        row["correct, of these"] = percent(careful)
+        if dataset == "linear_sum":
+            row["adds its own x and y"] = percent([adds_its_own(reasoning) for reasoning, _ in rows])
+        table.append(row)
     print("\n".join(pages.markdown_table(table)))
 
 

@@ -11,14 +11,15 @@ import pytest
 from conftest import load_script
 
 from common import evaluation, runs, settings
-from resources.report import comparisons, measurements, page_accuracy, page_pass_at_k
+from resources.report import comparisons, measurements, page_accuracy, page_pass_at_k, pages
 
 tables = load_script("resources/make_tables.py")
 VARIANTS = ["SFT", "GRPO-1K", "GRPO-Hybrid"]
 SETS = ["linear", "yes_no", "bfcl_single"]
 ITEMS = ("samples", "correct")
 PASS = {"pass_at_k.md", "Pass_at_k.png"}
-CURVES = {"Learning_curves.png"}
+COLUMNS = list(dict.fromkeys([*evaluation.COLUMNS, "start"]))
+STARTS = {"base": "", "never-calls": "", "SFT": "tiny-base", "SFT-BFCL": "tiny-base", "SFT-BFCL-multi": "SFT-BFCL"}
 
 
 def both(*names: str) -> set[str]:
@@ -38,7 +39,8 @@ def measured(script, seed, dataset, decoding, samples, correct, **more) -> dict:
     accuracy = sum(correct) / samples / len(correct)
     facts = {"n": len(correct), "accuracy": accuracy, "format_rate": 1, "truncated_rate": 0, "mean_tokens": 90.5}
     items = {"samples": samples, "correct": " ".join(map(str, correct))}
-    return {**key, **facts, **items, "command": f"python test.py {dataset}", **more}
+    start = STARTS.get(script, "SFT")
+    return {**key, **facts, **items, "start": start, "command": f"python test.py {dataset}", **more}
 
 
 def made_up(folder, seeds=(1, 2, 3), variants=VARIANTS, sets=SETS, n=12):
@@ -54,7 +56,7 @@ def made_up(folder, seeds=(1, 2, 3), variants=VARIANTS, sets=SETS, n=12):
         row = {"script": script, "seed": seed, "base": "tiny-base", "step": step, "accuracy": rng.random()}
         curves.append(row | ({"reward": 9 * rng.random(), "no_signal": 0.5, "entropy": 0.1} if step else {}))
     folder.mkdir(exist_ok=True)
-    write(folder / "results.csv", evaluation.COLUMNS, rows)
+    write(folder / "results.csv", COLUMNS, rows)
     write(folder / "items.csv", [*evaluation.KEY, *ITEMS], rows)
     write(folder / "curves.csv", ["script", "seed", "base", "step", *measurements.CURVE_COLUMNS], curves)
     return folder
@@ -136,14 +138,20 @@ def test_pass_at_k_agrees_with_every_draw():
     assert comparisons.pass_at_k(10_000, 1, 1) == pytest.approx(1e-4)
 
 
-def test_pass_table_averages_seeds_and_ends_at_all_replies():
+def test_pass_at_k_averages_seeds_and_is_compared_with_the_start():
     counts = {"1": (np.array([6, 0]), 6), "2": (np.array([3, 0]), 6)}
-    table = page_pass_at_k.pass_table({"my-trial": counts, "SFT": counts}, 100)
-    assert list(table) == ["SFT", "my-trial"] and list(table["SFT"]) == [1, 2, 4, 6]
-    assert table["SFT"][1][0] == pytest.approx((1 + 0.5) / 4) and table["SFT"][6] == (0.5, 0.0, 1.0)
-    for k, pairs in ((2, 15), (4, 15)):
-        missed = math.comb(3, k) / pairs if k <= 3 else 0
-        assert table["SFT"][k][0] == pytest.approx((1 + 1 - missed) / 4)
+    none = {seed: (np.array([0, 0]), 6) for seed in "12"}
+    passes = comparisons.pass_at_each_k(counts, 100)
+    assert (
+        list(passes) == [1, 2, 4, 6] and passes[1][0] == pytest.approx((1 + 0.5) / 4) and passes[6] == (0.5, 0.0, 1.0)
+    )
+    for k in (2, 4):
+        missed = math.comb(3, k) / 15
+        assert passes[k][0] == pytest.approx((1 + 1 - missed) / 4)
+    starts = {"my-trial": "never-tested", "never-tested": "SFT"}
+    rows = page_pass_at_k.table_rows("linear", {"my-trial": counts, "SFT": none}, starts, ["SFT", "my-trial"], 100)
+    assert [row["vs"] for row in rows] == ["", "SFT"] and rows[0]["pass@1, vs start"] == ""
+    assert rows[1]["pass@1"].startswith("37.5% [") and rows[1]["pass@6, vs start"].startswith("+50.0 [")
 
 
 def test_a_comparison_pairs_items_and_seeds():
@@ -165,65 +173,70 @@ def test_a_comparison_pairs_items_and_seeds():
 
 
 def test_a_difference_is_written_with_interval_and_p():
-    assert page_accuracy.difference({"against": (0.468, 0.41, 0.52, 0.0002)}) == "+46.8 [+41.0, +52.0], p < 0.001"
-    assert page_accuracy.difference({"against": (-0.0001, -0.02, 0.01, 0.25)}) == "+0.0 [-2.0, +1.0], p = 0.250"
-    assert page_accuracy.difference({}) == page_accuracy.difference(None) == ""
+    assert pages.difference((0.468, 0.41, 0.52, 0.0002)) == "+46.8 [+41.0, +52.0], p < 0.001"
+    assert pages.difference((-0.0001, -0.02, 0.01, 0.25)) == "+0.0 [-2.0, +1.0], p = 0.250"
+    assert pages.difference((0.1, 0.1, 0.1, math.nan)) == "+10.0 [+10.0, +10.0]" and pages.difference(None) == ""
 
 
-def test_calls_are_compared_with_what_grpo_started_from_and_stand_beside_the_floor(tmp_path):
+@pytest.mark.parametrize(
+    "script, tested, reference",
+    [
+        ("GRPO-1K", ["base", "SFT-brief", "SFT"], "SFT-brief"),
+        ("GRPO-1K", ["base"], "base"),
+        ("ladder-3", ["base", "SFT"], "SFT"),
+        ("ladder-3", ["ladder-2", "SFT"], "ladder-2"),
+        ("base", ["SFT"], ""),
+        ("GRPO-mine", ["base"], ""),  # no row says what it started from
+        ("round", ["base"], ""),  # its start has the same name
+    ],
+)
+def test_what_a_script_is_compared_with(script, tested, reference):
+    rows = [("base", ""), ("SFT-brief", "b"), ("SFT", "b"), ("GRPO-1K", "SFT-brief"), ("round", "round")]
+    rows += [("ladder-1", "SFT"), ("ladder-2", "ladder-1"), ("ladder-3", "ladder-2")]
+    starts = measurements.starts_of([{"base": "b", "script": name, "start": start} for name, start in rows])["b"]
+    assert starts["SFT"] == "base" and page_accuracy.reference_of(script, starts, tested) == reference
+
+
+def test_a_table_has_few_rows_and_those_of_ones_own():
+    listed = [f"GRPO-{i}" for i in range(20)]
+    pages_own = ["a-trial", "my-trial"]
+    table = pages.of_table([*pages.VARIANTS, *pages.CONTROLS, *pages.ABLATIONS], [*pages.ABLATIONS, *pages.VARIANTS])
+    assert table == [*pages.VARIANTS, *pages.ABLATIONS][: pages.ROWS]
+    table = pages.of_table([*pages.VARIANTS, *pages.ABLATIONS], [*pages.ABLATIONS, *pages_own, *pages.VARIANTS])
+    assert len(table) == pages.ROWS and table[-2:] == pages_own and table[0] == pages.VARIANTS[0]
+    assert len(pages.of_table(listed, listed)) <= pages.ROWS
+
+
+def test_calls_stand_beside_the_floor_and_official_categories_in_the_csv(tmp_path):
     folder = made_up(tmp_path / "study", variants=["SFT-BFCL", "SFT-BFCL-multi"], sets=["bfcl_single", "bfcl_multi"])
     with open(folder / "results.csv", "a", newline="") as file:
         floor = measured("never-calls", 0, "bfcl_single", "greedy", 1, [0] * 12) | {"base": "none"}
         official = measured("base", 0, "bfcl_simple_java", "greedy", 1, [0, 1]) | {"split": "official"}
-        csv.DictWriter(file, evaluation.COLUMNS, extrasaction="ignore").writerows([floor, official])
-    draw(folder)
-    assert "## tiny-base, bfcl_simple_java, 2 test problems" in (folder / "BFCL.md").read_text()
-    single, multi = (folder / "BFCL.md").read_text().split("## tiny-base, bfcl_multi")
-    single = single.split("## tiny-base, bfcl_single")[1]
-    assert "| SFT-BFCL-multi | SFT-BFCL |" in single and "| never-calls |" in single and "## none" not in single
-    assert "greedy, vs start |" in multi and "| never-calls |" not in multi and "the floor" in multi
-
-
-def test_sets_that_nobody_solves_are_named_instead_of_shown():
-    def table(*accuracies):
-        return {str(i): {"greedy": {"accuracy": accuracy}} for i, accuracy in enumerate(accuracies)}
-
-    all_sets = {("b", "bfcl_x"): table(0.0, 0.1), ("b", "bfcl_y"): table(0.0, 0.0), ("b", "boolq"): table(0.0)}
-    shown, unsolved = page_accuracy.shown_sets(all_sets)
-    assert [key[1] for key in shown] == ["bfcl_x", "boolq"] and unsolved == ["bfcl_y"]  # the thesis has a boolq
-    nothing = {("b", "bfcl_y"): table(0.0)}
-    assert page_accuracy.shown_sets(nothing) == page_accuracy.above_guessing(nothing) == (nothing, [])
-    near = all_sets | {("b", "yes_no"): table(0.5, 0.4)}
-    assert page_accuracy.above_guessing(near)[1] == ["yes_no", "boolq", "bfcl_y"]  # half of them by guessing
+        csv.DictWriter(file, COLUMNS, extrasaction="ignore").writerows([floor, official])
+    assert draw(folder) == both("BFCL") | PASS
+    text = (folder / "BFCL.md").read_text()
+    assert "| SFT-BFCL-multi | SFT-BFCL |" in text and "| never-calls |" in text and "Base: none" not in text
+    assert "| bfcl_single, vs start |" in text and "bfcl_simple_java" not in text
 
 
 def test_the_same_files_give_the_same_bytes(tmp_path):
     first, second = made_up(tmp_path / "first"), made_up(tmp_path / "second")
-    assert draw(first) == draw(second) == both("GRPO_reward", "Out-domain", "BFCL") | PASS | CURVES
+    assert draw(first) == draw(second) == both("GRPO_reward", "BFCL") | PASS | {"Out-domain.md"}
     assert all(path.read_bytes() == (second / path.name).read_bytes() for path in first.iterdir())
     text = (first / "GRPO_reward.md").read_text()
     assert text.index("| base |") < text.index("| SFT |") < text.index("| GRPO-1K |") < text.index("| GRPO-Hybrid |")
-    assert (
-        "sampled, vs start" in text
-        and "| GRPO-1K | SFT | 3 |" in text
-        and "p = " in text
-        and "thesis DAPO 80 %" in text
-        and "0.700" in text
-    )
-    assert "bfcl" not in text and "yes_no" not in text and "python test.py linear\n" in text
-    assert "thesis BoolQ 83 %" in (first / "Out-domain.md").read_text()
-    calls = (first / "BFCL.md").read_text()
-    assert "| GRPO-1K | SFT | 3 |" in calls and "0.250" in calls and "final" not in calls and "0.54" in calls
-    assert "| k = 8 |" in (first / "pass_at_k.md").read_text()
+    assert "| linear, vs start |" in text and "| GRPO-1K | SFT | 3 |" in text and "p = " in text
+    assert "yes_no" not in text and "![How many problems does each checkpoint solve?](GRPO_reward.png)" in text
+    assert "| pass@8 |" in (first / "pass_at_k.md").read_text()
 
 
 @pytest.mark.parametrize(
     "study, there",
     [
-        (dict(seeds=(1,), sets=["linear"]), both("GRPO_reward") | PASS | CURVES),
-        (dict(variants=[], sets=["yes_no"]), both("Out-domain") | PASS),
-        (dict(variants=["GRPO-1K"], seeds=(4, 5), sets=["gsm8k"]), both("GRPO_reward", "Out-domain") | PASS | CURVES),
-        (dict(variants=["SFT-BFCL", "GRPO_BFCL_v1"], sets=["bfcl_multi"], n=1), both("BFCL") | PASS | CURVES),
+        (dict(seeds=(1,), sets=["linear"]), both("GRPO_reward") | PASS),
+        (dict(variants=[], sets=["yes_no"]), PASS | {"Out-domain.md"}),
+        (dict(variants=["GRPO-1K"], seeds=(4, 5), sets=["gsm8k"]), both("GRPO_reward") | PASS | {"Out-domain.md"}),
+        (dict(variants=["SFT-BFCL", "GRPO_BFCL_v1"], sets=["bfcl_multi"], n=1), both("BFCL") | PASS),
     ],
 )
 def test_what_is_missing_is_left_out(study, there, tmp_path):
@@ -231,12 +244,13 @@ def test_what_is_missing_is_left_out(study, there, tmp_path):
 
 
 def test_results_alone_are_enough(tmp_path, capsys):
-    folder = made_up(tmp_path / "study", variants=["SFT", "GRPO-1K", "my-trial"], sets=["linear", "linear-harder"])
+    folder = made_up(tmp_path / "study", variants=["SFT", "GRPO-1K", "my-trial"], sets=["linear", "my-set"])
     (folder / "items.csv").unlink()
     (folder / "curves.csv").unlink()
     assert draw(folder) == both("GRPO_reward")
     text = (folder / "GRPO_reward.md").read_text()
     assert "vs start |" not in text and text.index("| GRPO-1K |") < text.index("| my-trial |")  # of one's own: the last
+    assert "| my-set |" in text
     drew, end = capsys.readouterr().out.split("\n")
     assert drew.endswith("drew GRPO_reward.md, GRPO_reward.png") and not end
 
@@ -273,7 +287,8 @@ def test_bad_files_end_in_one_line(tmp_path, capsys):
         assert "results.csv cannot be read" in fails(folder, capsys)
     (folder / "results.csv").write_text(measured_rows.replace(",12,", ",12.5,", 1))
     assert "line 2: n is" in fails(folder, capsys)
-    (folder / "results.csv").write_text(measured_rows.replace(",0.25\n", ",0.25,,more\n", 1))
+    head, first, rest = measured_rows.split("\n", 2)
+    (folder / "results.csv").write_text(f"{head}\n{first},,more\n{rest}")
     assert "line 2: more cells than columns" in fails(folder, capsys)
     (folder / "results.csv").write_text(measured_rows.replace(",python test.py linear,", ",,", 1))
     assert "line 2: command is missing" in fails(folder, capsys)
@@ -286,29 +301,3 @@ def test_bad_files_end_in_one_line(tmp_path, capsys):
         assert "GRPO_test.py" in fails(folder, capsys)
     (folder / "results.csv").unlink()
     assert "GRPO_test.py" in fails(folder, capsys)
-
-
-MODEL = "python test.py linear --judge http://127.0.0.1:8000/v1 --judge_model some-model"
-
-
-def judged(*commands, script="SFT") -> dict:
-    """A table of one script whose seeds were tested by these commands."""
-    rows = [measured(script, seed, "linear", "greedy", 1, [1, 0], judge=8) for seed in range(len(commands))]
-    return {
-        script: {"greedy": page_accuracy.over_seeds([{**row, "command": words} for row, words in zip(rows, commands)])}
-    }
-
-
-def test_the_judge_column_says_whether_a_model_judged():
-    by_arithmetic, by_model = judged("python test.py linear", "python test.py --judge_model unused"), judged(MODEL)
-    assert page_accuracy.table_rows(by_arithmetic, "linear")[0]["judge (arithmetic)"] == "8.00"
-    assert page_accuracy.table_rows(by_model, "linear")[0]["judge (model)"] == "8.00"
-    by_option = judged(MODEL.replace("--judge http", "--judge=http"))
-    assert page_accuracy.table_rows(by_option, "linear")[0]["judge (model)"] == "8.00"
-    unjudged = {"base": {"greedy": {"accuracy": 0, "low": 0, "high": 0.1, "each": [0], "n": 2, "judged_by": ""}}}
-    rows = page_accuracy.table_rows({**unjudged, **by_model}, "linear")
-    assert [row["judge (model)"] for row in rows] == ["", "8.00"]
-    both_judges = {**unjudged, **by_arithmetic, **judged(MODEL, script="GRPO-1K"), **judged("", MODEL, script="X")}
-    rows = page_accuracy.table_rows(both_judges, "linear")
-    assert [row["judge"] for row in rows] == ["", "8.00 (arithmetic)", "8.00 (model)", "8.00 (arithmetic and model)"]
-    assert not [head for row in rows for head in row if head.startswith("judge (")]

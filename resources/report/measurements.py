@@ -1,4 +1,4 @@
-"""What the tables are drawn from: the rows of results.csv, items.csv, curves.csv and calibration.csv, read and checked.
+"""The rows of results.csv, items.csv, curves.csv and calibration.csv, read and checked.
 
 A file or row that cannot be used ends the script with one line that names it.
 """
@@ -25,6 +25,7 @@ CURVE_COLUMNS = {  # column of curves.csv, and its name in metrics.jsonl
 }
 RUN_COLUMNS = ("script", "seed", "base")  # of curves.csv: which run a row belongs to
 VALIDATED = ["boolq", "commonsense_qa"]  # the answers of their test split are not public
+BINS = ["bin_count", "bin_confidence", "bin_correct"]
 
 
 def is_number(text: str | None, kind: type = float) -> bool:
@@ -44,17 +45,23 @@ def read_rows(
     """
     rows = evaluation.read_rows(path, texts)
     for line, row in enumerate(rows, 2):
-        wrong = [name for name in integers if not is_number(row.get(name), int)]
-        wrong += [name for name in numbers if not is_number(row.get(name))]
-        wrong += [name for name in optional if row.get(name) and not is_number(row[name])]
-        if wrong:
+        damaged = [name for name in integers if not is_number(row.get(name), int)]
+        damaged += [name for name in numbers if not is_number(row.get(name))]
+        damaged += [name for name in optional if row.get(name) and not is_number(row[name])]
+        if damaged:
             fix = "repair that line, or delete it and run what made it again"
-            runs.fail(f"{runs.shown(path)}, line {line}: {wrong[0]} is missing or no number; {fix}")
+            runs.fail(f"{runs.shown(path)}, line {line}: {damaged[0]} is missing or no number; {fix}")
     return rows
 
 
+def fail_at(path: Path, line: int, row: dict, problem: str) -> None:
+    runs.fail(f"{runs.shown(path)}, line {line}: {problem}; test {row['script']}, seed {row['seed']} again")
+
+
 def is_test(row: dict) -> bool:
-    return row["split"] in ("test", "official") or (row["split"] == "validation" and row["dataset"] in VALIDATED)
+    if row["split"] == "validation":
+        return row["dataset"] in VALIDATED
+    return row["split"] in ("test", "official")
 
 
 def read_results(path: Path) -> list[dict]:
@@ -68,40 +75,49 @@ def read_results(path: Path) -> list[dict]:
     return rows
 
 
+def starts_of(rows: list[dict]) -> dict[str, dict[str, str]]:
+    """base -> script -> what its training started from: a script, "base", or "" for a base; rows of results.csv."""
+    starts = defaultdict(dict)
+    for row in rows:
+        start = row.get("start") or ""
+        starts[row["base"]][row["script"]] = "base" if start == row["base"] else start
+    return starts
+
+
 def read_items(path: Path) -> dict:
-    """(base, dataset, decoding) -> script -> seed -> (correct completions of each item, completions an item)."""
+    """(base, dataset, decoding) -> script -> seed -> (correct completions of each problem, completions a problem)."""
     items = defaultdict(lambda: defaultdict(dict))
     for line, row in enumerate(read_rows(path, (*evaluation.KEY, "correct"), ["samples"], []), 2):
-        try:
-            samples, correct = int(row["samples"]), np.array([int(count) for count in row["correct"].split()])
-            if not 0 <= min(correct) <= max(correct) <= samples or not samples:
-                raise ValueError
-        except ValueError:
-            problem = f"correct is not a list of counts from 0 to {row['samples']}"
-            runs.fail(f"{runs.shown(path)}, line {line}: {problem}; test {row['script']}, seed {row['seed']} again")
+        samples = int(row["samples"])
+        counts = row["correct"].split()
+        valid = [count for count in counts if is_number(count, int) and 0 <= int(count) <= samples]
+        if samples < 1 or not counts or len(valid) < len(counts):
+            fail_at(path, line, row, f"correct is not a list of counts from 0 to {samples}")
         if is_test(row):
+            correct = np.array(list(map(int, counts)))
             items[row["base"], row["dataset"], row["decoding"]][row["script"]][row["seed"]] = (correct, samples)
     return items
 
 
 def read_calibration(path: Path) -> dict:
     """(base, dataset) -> script -> rows with auroc and ece as numbers (NaN where undefined) and bins as arrays."""
-    found = defaultdict(lambda: defaultdict(list))
-    bins = [name for name in evaluation.CALIBRATION_COLUMNS if name.startswith("bin_")]
+    measured = defaultdict(lambda: defaultdict(list))
     for line, row in enumerate(
-        read_rows(path, (*evaluation.KEY, *bins), ["n", "samples"], ["answered", "accuracy"]), 2
+        read_rows(path, (*evaluation.KEY, *BINS), ["n", "samples"], ["answered", "accuracy"]), 2
     ):
         try:
-            numbers = {name: float(row[name]) for name in ("mean_confidence", "auroc", "ece")}
-            arrays = {name: np.array([float(value) for value in row[name].split()]) for name in bins}
-            if len({len(values) for values in arrays.values()}) != 1 or not np.isfinite([*arrays.values()]).all():
-                raise ValueError
+            for name in ("mean_confidence", "auroc", "ece"):
+                row[name] = float(row[name])
+            for name in BINS:
+                row[name] = np.array(row[name].split(), dtype=float)
+            bins = np.stack([row[name] for name in BINS])  # a ValueError where their lengths differ
         except (TypeError, ValueError):
-            problem = "a figure or a list of bins is damaged"
-            runs.fail(f"{runs.shown(path)}, line {line}: {problem}; measure {row['script']}, seed {row['seed']} again")
+            bins = np.array(math.nan)
+        if not np.isfinite(bins).all():
+            fail_at(path, line, row, "a figure or a list of bins is damaged")
         if is_test(row):
-            found[row["base"], row["dataset"]][row["script"]].append({**row, **numbers, **arrays})
-    return found
+            measured[row["base"], row["dataset"]][row["script"]].append(row)
+    return measured
 
 
 def by_seed(curves: list[dict], column: str) -> dict:
@@ -116,12 +132,18 @@ def by_seed(curves: list[dict], column: str) -> dict:
 def curve_of(folder: Path) -> list[dict]:
     """The rows of curves.csv for a finished run: one for each step that its metrics.jsonl has."""
     facts = json.loads((folder / "run.json").read_text())
-    run = dict(zip(RUN_COLUMNS, (folder.name, str(facts["seed"]), facts["lineage"][0])))
+    run = {"script": folder.name, "seed": str(facts["seed"]), "base": facts["lineage"][0]}
     steps = {}
     for line in runs.read_jsonl(folder / "metrics.jsonl"):
         row = steps.setdefault(line["step"], {**run, "step": str(line["step"])})
-        row.update({name: f"{line[logged]:.4f}" for name, logged in CURVE_COLUMNS.items() if logged in line})
+        for name, logged in CURVE_COLUMNS.items():
+            if logged in line:
+                row[name] = f"{line[logged]:.4f}"
     return list(steps.values())
+
+
+def run_of(row: dict) -> tuple:
+    return tuple(row[name] for name in RUN_COLUMNS)
 
 
 def read_curves(path: Path) -> list[dict]:
@@ -130,17 +152,14 @@ def read_curves(path: Path) -> list[dict]:
 
 def gather_curves(path: Path, outputs: Path) -> list[dict]:
     """The rows of curves.csv with those of every finished run in outputs put in, each in place of an older one."""
-
-    def run_of(row: dict) -> tuple:
-        return tuple(row[name] for name in RUN_COLUMNS)
-
     curves = defaultdict(list)
     for row in read_curves(path):
         curves[run_of(row)].append(row)
     for log in sorted(outputs.glob("**/metrics.jsonl")):
-        if (log.parent / "run.json").exists() and ".partial" not in str(log):
-            if rows := curve_of(log.parent):
-                curves[run_of(rows[0])] = rows
+        finished = (log.parent / "run.json").exists() and ".partial" not in str(log)
+        rows = curve_of(log.parent) if finished else []
+        if rows:
+            curves[run_of(rows[0])] = rows
     rows = [row for run in curves.values() for row in run]
     rows.sort(key=lambda row: (row["base"], row["script"], int(row["seed"]), int(row["step"])))
     if rows:

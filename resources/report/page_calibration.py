@@ -1,69 +1,59 @@
-"""Calibration.md: does the confidence of a checkpoint in its solution tell correct from incorrect answers?"""
+"""Calibration: does the confidence of a checkpoint in its solution tell correct from incorrect answers?"""
 
 import math
 from pathlib import Path
 
-from resources.report import pages, plots_points, scripts
+from resources.report import measurements, page_accuracy, pages, plots
 
-CURVES = 5  # of a panel, at most
-BINS = ("bin_count", "bin_confidence", "bin_correct")
+QUESTION = "Does confidence tell correct from incorrect answers?"
+SCRIPTS = ["base", "SFT-x", "GRPO-1K-def-x", "GRPO-Hybrid-x", "GRPO-Intuitor-x", "GRPO-DualHead-x"]
+SCRIPTS += ["SFT", "GRPO-1K-def-from-SFT"]
 NOTES = """\
-- confidence = exp(mean log p) of the solution's tokens, sampled at temperature 1; answered: fraction of the completions
-  that have a solution.
-- AUROC: the chance that of a correct and an incorrect answer the correct one has the higher confidence; 0.5: confidence
-  tells nothing.
-- calibration error: mean distance between accuracy and confidence over the bins, weighted by their completions.
-- Means over the seeds, with a 95 % interval (Student's t; of two seeds, both values). Seeds in which all answers are
-  correct, or none, have no AUROC.
-- The picture adds up the bins of all seeds, and leaves out a data set on which confidence is always the same.
-
-Commands:
-
-```
-{commands}
-```
-"""
+linear_x asks for x alone: the last operation is done inside the solution; on linear the solution copies the
+reasoning, and confidence is always 1. confidence: exp(mean log p) of the tokens of the solution, sampled at
+temperature 1. AUROC: the chance that of a correct and an incorrect answer the correct one has the higher confidence;
+0.5 says that confidence tells nothing. calibration error: mean distance between accuracy and confidence over the
+bins, weighted by their completions. Means over the seeds with a 95 % interval (Student's t). The picture adds up the
+bins of all seeds, of the data set with most checkpoints."""
 
 
-def table_rows(measured: dict[str, list[dict]]) -> list[dict[str, str]]:
-    """measured: script -> rows of calibration.csv, one a seed."""
-    rows = []
-    for script in sorted(measured, key=scripts.rank):
-        ours = measured[script]
-        row = {"script": script, "start": scripts.start_of(script, ""), "seeds": str(len(ours))}
-        row["problems"] = " or ".join(sorted({one["n"] for one in ours}, key=int))
-        row["answered"] = pages.over_seeds([float(one["answered"]) for one in ours], 100, unit="%")
-        row["accuracy"] = pages.over_seeds([float(one["accuracy"]) for one in ours], 100, unit="%")
-        for name, head in (("mean_confidence", "mean confidence"), ("auroc", "AUROC"), ("ece", "calibration error")):
-            row[head] = pages.over_seeds([one[name] for one in ours if not math.isnan(one[name])], 1, 3)
-        rows.append(row)
-    return rows
+def table_row(rows: list[dict], ways: dict) -> dict[str, str]:
+    """rows: of calibration.csv, one a seed; ways: the figures of the accuracy table of the same script, {} for none."""
+    figures = page_accuracy.first_way(ways)
+    row = {"data set": rows[0]["dataset"], "script": rows[0]["script"], "seeds": str(len(rows)), "accuracy": ""}
+    if figures:
+        row["accuracy"] = pages.estimate(figures["accuracy"], figures["low"], figures["high"])
+    row["vs start"] = pages.difference(figures.get("against"))
+    row["at T 1"] = pages.over_seeds([float(one["accuracy"]) for one in rows], 100, unit="%")
+    for name, head in (("mean_confidence", "confidence"), ("auroc", "AUROC"), ("ece", "calibration error")):
+        row[head] = pages.over_seeds([one[name] for one in rows if not math.isnan(one[name])], 1, 3)
+    return row
 
 
-def bins_of(measured: dict[str, list[dict]]) -> dict[str, tuple]:
-    """script -> its bins, added over the seeds, of the scripts that the picture shows: a base last to go in."""
-    names = sorted(measured, key=lambda script: (script == "base", scripts.rank(script)))[:CURVES]
-    names.sort(key=scripts.rank)
-    return {name: tuple(sum(row[column] for row in measured[name]) for column in BINS) for name in names}
+def bins_of(measured: dict[str, list[dict]]) -> dict[str, list]:
+    """script -> its three bins, added over the seeds; measured: script -> rows of calibration.csv."""
+    bins = {}
+    for script in pages.of_table(SCRIPTS, measured):
+        bins[script] = [sum(row[column] for row in measured[script]) for column in measurements.BINS]
+    return bins
 
 
-def varies(bins: dict[str, tuple]) -> bool:
-    """Whether confidence takes more than two values: the bins of bins_of() that are large enough to be drawn."""
-    return any((count >= plots_points.LOWEST).sum() > 2 for count, _, _ in bins.values())
-
-
-def draw(found: dict, folder: Path) -> list[str]:
+def draw(calibration: dict, tables: dict, folder: Path) -> list[str]:
     """Calibration.md and .png from what measurements.read_calibration() gives; [] where that is nothing."""
-    if not found:
+    if not calibration:
         return []
-    text, panels, commands = ["# Does confidence tell correct from incorrect answers?", ""], {}, set()
-    for base, dataset in sorted(found, key=lambda key: (key[0], -len(found[key]), key[1])):
-        measured = found[base, dataset]
-        text += [f"## {base}, {dataset}", "", *pages.markdown_table(table_rows(measured))]
-        panels[f"{dataset} ({base})"] = bins_of(measured)
-        commands |= {row["command"] for rows in measured.values() for row in rows}
-    text.append(NOTES.format(commands="\n".join(sorted(commands))))
-    (folder / "Calibration.md").write_text("\n".join(text))
-    panels = {title: bins for title, bins in panels.items() if varies(bins)} or panels
-    plots_points.calibration(panels, folder / "Calibration.png")
-    return ["Calibration.md", "Calibration.png"]
+    text = []
+    panels = {}
+    for base in sorted({base for base, _ in calibration}):
+        rows = []
+        sets = [dataset for of, dataset in calibration if of == base]
+        sets.sort(key=lambda dataset: len(calibration[base, dataset]), reverse=True)
+        panels[f"{sets[0]} ({base})"] = bins_of(calibration[base, sets[0]])
+        for dataset in sets:
+            measured = calibration[base, dataset]
+            table = tables.get(base, {}).get(dataset, {})
+            for script in pages.of_table(SCRIPTS, measured):
+                rows.append(table_row(measured[script], table.get(script, {})))
+        text += [f"Base: {base}.", "", *pages.markdown_table(rows[: pages.ROWS])]
+    plots.calibration(panels, folder / "Calibration.png")
+    return [pages.write("Calibration.md", QUESTION, text, "Calibration.png", NOTES, folder), "Calibration.png"]

@@ -1,57 +1,51 @@
-"""pass_at_k.md: at least one of k completions is correct. Does GRPO add skill, or sharpen what the base can do?"""
+"""pass_at_k: at least one of k completions is correct. Does GRPO add skill, or make likely what was possible?"""
 
 from pathlib import Path
 
-from resources.report import comparisons, pages, plots_points, scripts
-from resources.report.page_accuracy import rank_of_set
+from resources.report import comparisons, page_accuracy, pages, plots
 
+QUESTION = "Does GRPO add skill, or make likely what was possible?"
 NOTES = """\
-- Unbiased estimate 1 - C(n - c, k) / C(n, k) from c correct of n completions of a problem, averaged over
-  seeds and problems; [ ]: 95 % bootstrap interval over the problems.
-- A gain at k = 1 that is gone at the largest k is sharpening: before GRPO a correct completion was among
-  the k as well.
-"""
+pass@k: at temperature 1, at least one of k completions is correct. Unbiased estimate 1 - C(n - c, k) / C(n, k) from c
+correct of n completions of a problem, averaged over seeds and problems; [ ]: 95 % bootstrap interval over the problems.
+vs start: percentage points to the start, or where that was not tested, to what that started from; p of a paired
+sign-flip test over the problems, corrected (Holm) over the scripts of a data set. A gain at k = 1 that is gone at the
+largest k is sharpening: before GRPO a correct completion was among the k as well."""
 
 
-def pass_table(items: dict, samples: int) -> dict[str, dict[int, tuple]]:
-    """script -> k -> (pass@k, low, high), for items as script -> seed -> (counts, completions an item)."""
-    return {script: comparisons.pass_at_each_k(items[script], samples) for script in sorted(items, key=scripts.rank)}
-
-
-def table_rows(table: dict[str, dict[int, tuple]], items: dict) -> list[dict[str, str]]:
-    """table: of pass_table(); items: what it was made from."""
-    ks, rows = sorted({k for row in table.values() for k in row}), []
-    for script, row in table.items():
-        seeds = items[script].values()
-        count = max(len(counts) for counts, _ in seeds)
-        cells = {f"k = {k}": "{:.1%} [{:.1%}, {:.1%}]".format(*row[k]) if k in row else "" for k in ks}
-        rows.append({"script": script, "seeds": str(len(seeds)), "problems": str(count), **cells})
+def table_rows(
+    dataset: str, items: dict, starts: dict[str, str], scripts: list[str], flips: int
+) -> list[dict[str, str]]:
+    """A row for each script with pass@1 and pass@<all completions>; items: script -> seed -> (counts, completions)."""
+    most = min(n for seeds in items.values() for _, n in seeds.values())
+    references = {script: page_accuracy.reference_of(script, starts, items) for script in items}
+    rows = [{"data set": dataset, "script": script, "vs": references[script]} for script in scripts]
+    for k in (1, most):
+        values = {script: comparisons.pass_values(seeds, k) for script, seeds in items.items()}
+        compared = comparisons.compare(values, references, flips)
+        for row in rows:
+            mean = comparisons.mean_of(values[row["script"]])
+            row[f"pass@{k}"] = pages.estimate(mean.mean(), *comparisons.bootstrap(mean, flips))
+            row[f"pass@{k}, vs start"] = pages.difference(compared.get(row["script"]))
     return rows
 
 
-def pictured(tables: dict) -> dict:
-    """At most six scripts of each data set; those of Teaching.md have a picture of their own."""
-    shown = {}
-    for key, table in tables.items():
-        taught = {*scripts.TAUGHT.get(key[1], {})} - {*scripts.PICTURED["Pass_at_k"]}
-        others = [script for script in table if script not in taught]
-        if few := scripts.chosen("Pass_at_k", others, 6):
-            shown[key] = {script: table[script] for script in few}
-    return {key: table for key, table in shown.items() if set(table) != {"base"}} or shown
-
-
-def draw(items: dict, folder: Path, samples: int) -> list[str]:
-    asked = sorted((key for key in items if key[2] == "pass@k"), key=lambda key: (key[0], rank_of_set(key[1])))
-    tables = {key[:2]: pass_table(items[key], samples) for key in asked}
-    if not tables:
+def draw(items: dict, starts: dict, folder: Path, flips: int) -> list[str]:
+    """pass_at_k.md and Pass_at_k.png; [] where nothing was tested so. starts: base -> script -> start."""
+    text = []
+    panels = {}
+    for base in sorted({base for base, _, way in items if way == "pass@k"}):
+        tested = {dataset for of, dataset, way in items if (of, way) == (base, "pass@k")}
+        rows = []
+        for dataset in dict.fromkeys([*pages.PASSES, *sorted(tested)]):
+            of_set = items.get((base, dataset, "pass@k"), {})
+            scripts = pages.of_table(pages.PASSES.get(dataset, pages.PASSES["linear"]), of_set)
+            if scripts:
+                rows += table_rows(dataset, of_set, starts[base], scripts, flips)
+                panels[f"{dataset} ({base})"] = {s: comparisons.pass_at_each_k(of_set[s], flips) for s in scripts}
+        if rows:
+            text += [f"Base: {base}.", "", *pages.markdown_table(rows[: pages.ROWS])]
+    if not panels:
         return []
-    text = ["# pass@k: at least one of k completions is correct", ""]
-    for (base, dataset), table in tables.items():
-        text += [f"## {base}, {dataset}", ""]
-        text += pages.markdown_table(table_rows(table, items[base, dataset, "pass@k"]))
-    (folder / "pass_at_k.md").write_text("\n".join([*text, NOTES]))
-    drawn = ["pass_at_k.md"]
-    if shown := pictured(tables):
-        plots_points.pass_at_k(shown, folder / "Pass_at_k.png")
-        drawn.append("Pass_at_k.png")
-    return drawn
+    plots.pass_at_k(panels, folder / "Pass_at_k.png")
+    return [pages.write("pass_at_k.md", QUESTION, text, "Pass_at_k.png", NOTES, folder), "Pass_at_k.png"]
