@@ -102,6 +102,8 @@ def generate_as_trained(trainer, tokenizer, conversations: Sequence[list[dict]],
 
     So no second engine needs memory for a cache; and vLLM has the weights that it needs for the next rollouts.
     """
+    import numpy
+
     if not getattr(trainer, "use_vllm", False):
         model = trainer.accelerator.unwrap_model(trainer.model)
         return generate(model, tokenizer, conversations, max_new_tokens, batch_size=128)
@@ -111,12 +113,14 @@ def generate_as_trained(trainer, tokenizer, conversations: Sequence[list[dict]],
         trainer._last_loaded_step = trainer.state.global_step
     own = engine.temperature, engine.max_completion_length
     engine.temperature, engine.max_completion_length = 0.0, max_new_tokens
+    state = numpy.random.get_state()  # vLLM's Model Runner V2 draws the seed of each request from it, greedy ones too
     try:
         _, found, *_ = engine.generate(
             token_ids(tokenizer, rendered(tokenizer, conversations)), None, num_generations=1
         )
     finally:
         engine.temperature, engine.max_completion_length = own
+        numpy.random.set_state(state)
     texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in found]
     return [{"text": text, "tokens": len(ids), "truncated": ids[-1] not in ends} for text, ids in zip(texts, found)]
 

@@ -19,14 +19,15 @@ def begin(args, base: str, tokenizer, tag_set: str, each: int = 1, **data) -> ru
     repo = hub.repository(args) if args.push_to_hub and processes.IS_MAIN else ""
     partial = runs.start(args, memory.fit(base, args, each))
     args.push_to_hub = False  # the trainer would push the folder of a run that is not finished
+    model = models.load_model(base, args)
     run = runs.Run(
         args=args,
         base=base,
         tokenizer=tokenizer,
         tag_set=tag_set,
         partial=partial,
-        model=models.load_model(base, args),
-        lora=models.lora_config(args),
+        model=model,
+        lora=models.lora_config(args, model),
         repo=repo,
         **data,
     )
@@ -41,6 +42,7 @@ def train(run: runs.Run, trainer, score: Callable = evaluation.score_answer, wat
     from common.progress import Watch  # late: transformers takes seconds
 
     shown = (watch or Watch)(trainer, run, score)
+    models.train_in_float32(trainer.model)
     trainer.args.logging_nan_inf_filter = False  # it would hide a loss that is not a number, and the run would go on
     _train(trainer, run.partial, run.args.resume)
     output = Path(run.args.output)
