@@ -43,7 +43,7 @@ def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = 
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
     if tokenizer.pad_token is None:
         reserved = [token for token in prompts.special_tokens(tokenizer) if RESERVED.search(token)]
-        tokenizer.pad_token = reserved[0] if reserved else tokenizer.eos_token
+        tokenizer.pad_token = min(reserved, key=lambda token: "pad" not in token, default=tokenizer.eos_token)
     tags = prompts.TAG_SETS[tag_set]
     text = "".join(tags)
     if tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids, skip_special_tokens=True) != text:
