@@ -1,7 +1,7 @@
 """The memory plan for usual GPUs: which settings of GRPO-1K fit where. Calculated by common/memory.py, not measured.
 
 Command: python benchmarks/memory_plan.py
-Command: python benchmarks/memory_plan.py --fits [GB]      the pipeline on this card: two lines for run.sh to evaluate
+Command: python benchmarks/memory_plan.py --fits [GB]      the base with which run.sh fits on this card
 """
 
 import sys
@@ -32,34 +32,28 @@ def cell(shape: memory.Shape, asked: memory.Settings, card: int) -> str:
     return f"{plan.total() / memory.GB:.0f}{smaller}{', asleep' if plan.sleep else ''}"
 
 
-def fits(free: float) -> tuple[str, str] | None:
-    """(base, options of GRPO) with which SFT and GRPO fit into `free` bytes, the largest base with vLLM first; or None.
-
-    Without vLLM a completion takes many times as long, so that a smaller base with it comes first.
-    """
-    bases = ("Qwen/Qwen3-4B-Base", "Qwen/Qwen3-1.7B-Base", "Qwen/Qwen3-0.6B-Base")
-    for row, options in (("GRPO, LoRA, vLLM", ""), ("GRPO, LoRA", "--use_vllm false")):
-        for base in bases:
-            shape = memory.QWEN3[base]
-            if memory.plan(shape, ROWS["SFT, LoRA"], free) and memory.plan(shape, ROWS[row], free):
-                return base, options
+def fits(free: float) -> str | None:
+    """The largest base whose SFT and GRPO with vLLM both fit into `free` bytes, or None."""
+    for base in ("Qwen/Qwen3-4B-Base", "Qwen/Qwen3-1.7B-Base", "Qwen/Qwen3-0.6B-Base"):
+        stages = [memory.plan(memory.QWEN3[base], ROWS[row], free) for row in ("SFT, LoRA", "GRPO, LoRA, vLLM")]
+        if all(stages):
+            return base
     return None
 
 
 def print_fits(words: list[str]) -> None:
-    """BASE and FITS as a shell reads them; on stderr one line on what was chosen."""
+    """The name of that base, for run.sh; on stderr one line that says so."""
     if words:
         free = float(words[0]) * memory.GB
     else:
         import torch
 
         free = torch.cuda.mem_get_info()[0]
-    choice = fits(free)
-    if choice is None:
-        runs.fail(f"no Qwen3 fits into {free / memory.GB:.1f} GB of GPU memory; use --profile tiny")
-    base, options = choice
-    print(f"BASE={base}\nFITS='{options}'")
-    print(f"{free / memory.GB:.1f} GB are free: {base} {options or 'with vLLM'}, calculated", file=sys.stderr)
+    base = fits(free)
+    if base is None:
+        runs.fail(f"no Qwen3 fits into {free / memory.GB:.1f} GB of GPU memory with vLLM; use --profile tiny")
+    print(f"{free / memory.GB:.1f} GB of the GPU are free: SFT and GRPO of {base} fit, calculated", file=sys.stderr)
+    print(base)
 
 
 def main() -> None:
