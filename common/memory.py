@@ -275,10 +275,13 @@ def fit(base: str, args, each: int = 1) -> dict:
     import torch
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(base)
-    check_context(config, args)
     unset = getattr(args, "vllm_gpu_memory_utilization", None) == 0
     unplanned = {"vllm_gpu_memory_utilization": UNPLANNED} if unset else {}
+    try:
+        config = AutoConfig.from_pretrained(base)
+    except (OSError, ValueError):
+        return unplanned  # a damaged folder: loading the model says so
+    check_context(config, args)
     divided = {"ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"} & set(os.environ)
     try:
         shape = Shape.of(config)

@@ -29,6 +29,8 @@ def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = 
         tokenizer = AutoTokenizer.from_pretrained(base)
     except Exception as error:
         runs.fail(f"cannot load the tokenizer of {runs.shown(base)} ({type(error).__name__}); check {option}")
+    if isinstance(tokenizer.chat_template, dict):  # several, by name
+        tokenizer.chat_template = tokenizer.chat_template.get("default")
     tag_set = tag_set or prompts.tag_set_of(tokenizer.chat_template) or default
     if tag_set and tag_set not in prompts.TAG_SETS:
         runs.fail(f"--tags {tag_set}: choose {' or '.join(prompts.TAG_SETS)}")

@@ -119,8 +119,6 @@ def special_tokens(tokenizer) -> list[str]:
 def choose_template(tokenizer) -> tuple[str, int | None]:
     """(chat template, its end of a turn): the base's own if it can be trained on, else ChatML, else a plain one."""
     template, candidates = tokenizer.chat_template, []
-    if isinstance(template, dict):
-        template = template.get("default")
     if template:
         if "strftime_now" in template and FIXED_DATE not in template:
             template = FIXED_DATE + template

@@ -8,6 +8,7 @@ import json
 import shutil
 import string
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
@@ -243,6 +244,19 @@ def test_sft_learns_the_end_of_a_turn_and_no_padding(name, bases, linear_data, t
     for batch in [*batches[0]][:3]:
         for labels, mask in zip(batch["labels"], batch["attention_mask"]):
             assert (labels[mask == 0] == -100).all() and end in labels[mask == 1].tolist()
+
+
+def test_a_vision_tower_and_the_output_layer_get_no_lora():
+    from peft import get_peft_model
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    text = {**sizes, "vocab_size": 64, "num_key_value_heads": 1, "head_dim": 16}
+    image = {**sizes, "image_size": 32, "patch_size": 16}
+    model = Gemma3ForConditionalGeneration(Gemma3Config(text_config=text, vision_config=image, mm_tokens_per_image=4))
+    adapted = get_peft_model(model, models.lora_config(SimpleNamespace(lora_r=2, lora_alpha=2), model))
+    names = [name for name, _ in adapted.named_parameters() if "lora_A" in name]
+    assert len(names) == 7 and all("language_model" in name for name in names)
 
 
 @pytest.mark.slow
