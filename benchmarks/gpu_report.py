@@ -1,5 +1,7 @@
 """The table of benchmarks/gpu_check.sh: each run's seconds an update and peak memory, beside the memory plan.
 
+Ends with exit code 1 where the log-probabilities of vLLM and of the trainer are too far apart in a run.
+
 Input: the folder of its outputs and logs. Output: benchmarks/results/gpu.json and a table.
 Command: python benchmarks/gpu_report.py outputs/gpu_check
 """
@@ -13,13 +15,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import runs
 
+APART = 0.05  # mean of |log p(trainer) - log p(vLLM)|; bfloat16 gave 0.001 to 0.02 on the CPU build of vLLM
+GAP = "sampling/sampling_logp_difference/mean"
+
+
+def device_peak(output: Path) -> float | None:
+    """The most memory of the card that was in use, in GiB, by all processes and by vLLM too."""
+    samples = output.parent / f"{output.name}.memory"
+    lines = samples.read_text().split() if samples.exists() else []
+    values = [int(line) for line in lines if line.isdigit()]
+    return round(max(values) / 1024, 2) if values else None
+
 
 def row(output: Path) -> dict:
     """The figures of a finished run; the first update, which warms everything up, does not count."""
     record = runs.require(output, "bash benchmarks/gpu_check.sh")
     log = output.parent / f"{output.name}.log"
     planned = re.search(r"memory, calculated: ([\d.]+) of", log.read_text() if log.exists() else "")
-    lines = [line for line in runs.read_jsonl(output / "metrics.jsonl") if "loss" in line]
+    metrics = runs.read_jsonl(output / "metrics.jsonl")
+    lines = [line for line in metrics if "loss" in line]
+    gaps = [line[GAP] for line in metrics if GAP in line]
     times = []
     for before, after in zip(lines, lines[1:]):
         times.append((after["seconds"] - before["seconds"]) / (after["step"] - before["step"]))
@@ -28,6 +43,8 @@ def row(output: Path) -> dict:
         **{name: record[name] for name in ("device", "command", "commit", "versions", "final")},
         "seconds_an_update": round(statistics.median(times), 2) if times else None,
         "peak_gib_of_torch": record["peak_memory_gib"],
+        "peak_gib_of_the_device": device_peak(output),
+        "largest_logp_difference": round(max(gaps), 5) if gaps else None,
         "planned_gb_with_vllm": float(planned[1]) if planned else None,
     }
 
@@ -41,11 +58,24 @@ def main() -> None:
         runs.fail(f"{runs.shown(folder)} holds no finished run; first run: bash benchmarks/gpu_check.sh")
     results = runs.ROOT / "benchmarks/results/gpu.json"
     runs.write_json(results, rows)
-    print("| part | card | s an update | peak of torch, GiB | planned with vLLM, GB |\n|---|---|---|---|---|")
-    for one in rows:
-        cells = [one["part"], one["device"], one["seconds_an_update"], one["peak_gib_of_torch"]]
-        print("| " + " | ".join(map(str, [*cells, one["planned_gb_with_vllm"]])) + " |")
+    columns = {
+        "seconds_an_update": "s an update",
+        "peak_gib_of_torch": "peak of torch, GiB",
+        "peak_gib_of_the_device": "peak of the card, GiB",
+        "planned_gb_with_vllm": "planned with vLLM, GB",
+        "largest_logp_difference": "log p apart",
+    }
+    print(f"| part | card | {' | '.join(columns.values())} |")
+    print("|---" * (len(columns) + 2) + "|")
+    for line in rows:
+        figures = ["" if line[name] is None else str(line[name]) for name in columns]
+        print(f"| {line['part']} | {line['device']} | {' | '.join(figures)} |")
     print(f"saved {runs.shown(results)}")
+    apart = [line["part"] for line in rows if (line["largest_logp_difference"] or 0) > APART]
+    if apart:
+        runs.fail(
+            f"log-probabilities of vLLM and the trainer are more than {APART} apart in {', '.join(apart)}", code=1
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The memory plan for usual GPUs: which settings of GRPO-1K fit where. Calculated by common/memory.py, not measured.
 
 Command: python benchmarks/memory_plan.py
+Command: python benchmarks/memory_plan.py --fits [GB]      the base with which run.sh fits on this card
 """
 
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import memory
+from common import memory, runs
 
 CARDS = (16, 24, 40, 48, 80, 141)  # GB
 BASES = ("Qwen/Qwen3-1.7B-Base", "Qwen/Qwen3-4B-Base", "Qwen/Qwen3-8B-Base")
@@ -35,7 +36,34 @@ def cell(shape: memory.Shape, settings: memory.Settings, card: int) -> str:
     return text
 
 
+def fits(free: float) -> str | None:
+    """The largest base whose SFT and GRPO with vLLM both fit into `free` bytes, or None."""
+    for base in ("Qwen/Qwen3-4B-Base", "Qwen/Qwen3-1.7B-Base", "Qwen/Qwen3-0.6B-Base"):
+        stages = [memory.plan(memory.QWEN3[base], ROWS[row], free) for row in ("SFT, LoRA", "GRPO, LoRA, vLLM")]
+        if all(stages):
+            return base
+    return None
+
+
+def print_fits(words: list[str]) -> None:
+    """The name of that base, for run.sh; on stderr one line that says so."""
+    if words:
+        free = float(words[0]) * memory.GB
+    else:
+        import torch
+
+        free = torch.cuda.mem_get_info()[0]
+    base = fits(free)
+    if base is None:
+        runs.fail(f"no Qwen3 fits into {free / memory.GB:.1f} GB of GPU memory with vLLM; use --profile tiny")
+    print(f"{free / memory.GB:.1f} GB of the GPU are free: SFT and GRPO of {base} fit, calculated", file=sys.stderr)
+    print(base)
+
+
 def main() -> None:
+    if "--fits" in sys.argv:
+        print_fits(sys.argv[sys.argv.index("--fits") + 1 :])
+        return
     print("| calculated, GB | " + " | ".join(f"{card} GB" for card in CARDS) + " |")
     print("|---" * (len(CARDS) + 1) + "|")
     for base in BASES:

@@ -28,6 +28,7 @@ SMALL = memory.Shape(layers=2, hidden=32, heads=2, kv_heads=1, head=32, feedforw
 @dataclass
 class Args(settings.RunArgs):
     shape: str = setting("Qwen/Qwen3-4B-Base", "model whose shape it has", choices=[*memory.QWEN3, "small"])
+    kind: str = setting("qwen3", "qwen3, or qwen2 with its biases in attention", choices=["qwen3", "qwen2"])
     seed: int = setting(0, "of the weights")
 
 
@@ -57,19 +58,20 @@ def tokenizer():
     return qwen
 
 
-def save(folder: Path, shape: memory.Shape, seed: int = 0) -> Path:
+def save(folder: Path, shape: memory.Shape, seed: int = 0, kind: str = "qwen3") -> Path:
     """Write the base to a folder, which is returned."""
     import torch
-    from transformers import Qwen3Config, Qwen3ForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
-    config = Qwen3Config(
+    config = AutoConfig.for_model(
+        kind,
         vocab_size=shape.vocabulary,  # rows of the embedding, more than there are tokens
         hidden_size=shape.hidden,
         intermediate_size=shape.feedforward,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.kv_heads,
-        head_dim=shape.head,
+        head_dim=shape.head if kind == "qwen3" else shape.hidden // shape.heads,
         max_position_embeddings=32768,
         tie_word_embeddings=shape.tied,
         bos_token_id=151643,
@@ -78,7 +80,7 @@ def save(folder: Path, shape: memory.Shape, seed: int = 0) -> Path:
     )
     torch.manual_seed(seed)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = Qwen3ForCausalLM(config).to(torch.bfloat16)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder
@@ -86,7 +88,7 @@ def save(folder: Path, shape: memory.Shape, seed: int = 0) -> Path:
 
 def main(args):
     partial = runs.start(args)
-    save(partial, SMALL if args.shape == "small" else memory.QWEN3[args.shape], args.seed)
+    save(partial, SMALL if args.shape == "small" else memory.QWEN3[args.shape], args.seed, args.kind)
     runs.finish(args)
 
 

@@ -112,6 +112,8 @@ def generate_as_trained(trainer, tokenizer, conversations: Sequence[list[dict]],
 
     So no second engine needs memory for a cache; and vLLM has the weights that it needs for the next rollouts.
     """
+    import numpy
+
     if not getattr(trainer, "use_vllm", False):
         model = trainer.accelerator.unwrap_model(trainer.model)
         return generate(model, tokenizer, conversations, max_new_tokens, batch_size=128)
@@ -122,10 +124,12 @@ def generate_as_trained(trainer, tokenizer, conversations: Sequence[list[dict]],
     temperature, length = engine.temperature, engine.max_completion_length
     engine.temperature, engine.max_completion_length = 0.0, max_new_tokens
     prompt_ids = token_ids(tokenizer, rendered(tokenizer, conversations))
+    state = numpy.random.get_state()  # vLLM's Model Runner V2 draws the seed of each request from it, greedy ones too
     try:
         _, outputs, *_ = engine.generate(prompt_ids, None, num_generations=1)
     finally:
         engine.temperature, engine.max_completion_length = temperature, length
+        numpy.random.set_state(state)
     ends = models.stop_tokens(tokenizer)
     return [completion_of(tokenizer, ids, ends) for ids in outputs]
 

@@ -45,6 +45,11 @@ def _with_earlier(layer, a, b) -> tuple:
     return torch.cat([layer.earlier_a, a]), torch.cat([layer.earlier_b, b], dim=1)
 
 
+def _change(layer, a, b):
+    """The change of a layer's weight, b @ a; GPT-2's Conv1D has its weight transposed."""
+    return (b @ a).T if type(layer).__name__ == "Conv1D" else b @ a
+
+
 def trained(model) -> Update:
     """The update that a PEFT model has learned."""
     return {name: _trained(layer) for name, layer in _layers(model).items()}
@@ -68,7 +73,7 @@ def add(model, update: Update) -> None:
         layer = model.get_submodule(name)
         a, b = a.to(layer.weight.device), b.to(layer.weight.device)
         if layer.weight.dtype == torch.float32:
-            layer.weight.data += b @ a
+            layer.weight.data += _change(layer, a, b)
         else:  # not persistent: they are part of the base, which checkpoints of a run do not hold
             layer.register_buffer("earlier_a", a, persistent=False)
             layer.register_buffer("earlier_b", b, persistent=False)
@@ -84,9 +89,10 @@ def merge(model, update: Update) -> float:
     kept = norm = 0.0
     for name, (a, b) in update.items():
         layer = model.get_submodule(name)
-        before, wanted = layer.weight.data.float(), b.to(layer.weight.device) @ a.to(layer.weight.device)
+        before, device = layer.weight.data.float(), layer.weight.device
+        wanted = _change(layer, a.to(device), b.to(device))
         if hasattr(layer, "earlier_a"):
-            before = before + layer.earlier_b @ layer.earlier_a
+            before = before + _change(layer, layer.earlier_a, layer.earlier_b)
         after = (before + wanted).to(layer.weight.dtype)
         change = after.float() - before.to(after.dtype).float()
         kept, norm = kept + (change * wanted).sum().item(), norm + (wanted**2).sum().item()
@@ -100,9 +106,10 @@ def merged(model) -> Iterator:
     for name, weight in model.get_base_model().named_parameters():
         if layer := layers.get(name):
             a, b = _with_earlier(layer.base_layer, *_trained(layer))
-            yield name.replace(".base_layer", ""), (weight.data.float() + b @ a).to(weight.dtype)
+            change = _change(layer.base_layer, a, b)
+            yield name.replace(".base_layer", ""), (weight.data.float() + change).to(weight.dtype)
         elif model.prefix not in name:
-            yield name, weight.data
+            yield name.replace(".base_layer", ""), weight.data  # the bias of such a layer, or a weight of another one
 
 
 def keep_base(engine) -> None:

@@ -1,12 +1,16 @@
-"""Memory plan: what a training run needs on a GPU, in bytes, and the micro-batch and vLLM fraction that fit.
+"""Memory plan: what a training run needs, in bytes, and the micro-batch and vLLM fraction that fit.
 
-Calculated, not measured. Sizes of tensors are exact; the reserve for what cannot be counted is named below. A smaller
-micro-batch with more accumulation gives the same update, only more slowly.
+Calculated, not measured. Sizes of tensors are exact for the family of Qwen3 and an upper bound for others; the reserve
+for what cannot be counted is named below. A smaller micro-batch with more accumulation gives the same update, only more
+slowly. On a CPU the free memory decides, as that of the card does on a GPU.
 """
 
 import math
 import os
+import sys
 from typing import NamedTuple
+
+import psutil
 
 from common import runs
 
@@ -16,7 +20,21 @@ FRAGMENTS = 1.05  # of the allocator, over all tensors
 ENGINE = 2.5 * GB  # vLLM's own activations and CUDA graphs
 ASLEEP = 1.0 * GB  # what an engine in sleep mode keeps
 UNPLANNED = 0.3  # of a GPU, for a vLLM without a plan; TRL's default
+SMALL = 20e6  # weights: a smaller model keeps its batch on a CPU, so that its results do not depend on free memory
+OPTIONS = (  # who gives one of these knows his memory, and is not refused
+    *("per_device_train_batch_size", "gradient_accumulation_steps", "load_in_4bit", "lora_r", "gradient_checkpointing"),
+    *("use_vllm", "vllm_gpu_memory_utilization", "vllm_enable_sleep_mode"),
+)
 FEWEST = 8  # completions that vLLM should have room for at once; more are faster
+
+
+def _first(config, *names: str, default: int = 0) -> int:
+    """The first of these attributes that a config has with a value; AttributeError where none has one."""
+    values = [getattr(config, name, None) for name in names]
+    known = [value for value in values if value] or [default]
+    if not known[0]:
+        raise AttributeError(names[0])
+    return known[0]
 
 
 class Shape(NamedTuple):
@@ -33,17 +51,19 @@ class Shape(NamedTuple):
 
     @classmethod
     def of(cls, config):
-        """The shape of a model from its transformers config."""
+        """The shape of a model from its transformers config, whatever names its family gives the numbers."""
         text = config.get_text_config()
+        hidden = _first(text, "hidden_size", "n_embd", "d_model")
+        heads = _first(text, "num_attention_heads", "n_head", "num_heads")
         return cls(
-            layers=text.num_hidden_layers,
-            hidden=text.hidden_size,
-            heads=text.num_attention_heads,
-            kv_heads=getattr(text, "num_key_value_heads", None) or text.num_attention_heads,
-            head=getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
-            feedforward=text.intermediate_size,
+            layers=_first(text, "num_hidden_layers", "n_layer", "num_layers"),
+            hidden=hidden,
+            heads=heads,
+            kv_heads=_first(text, "num_key_value_heads", default=heads),
+            head=_first(text, "head_dim", default=hidden // heads),
+            feedforward=_first(text, "intermediate_size", "n_inner", "ffn_dim", default=4 * hidden),
             vocabulary=text.vocab_size,
-            tied=bool(text.tie_word_embeddings),
+            tied=bool(getattr(text, "tie_word_embeddings", False)),
         )
 
     def projections(self) -> list[tuple[int, int]]:
@@ -68,15 +88,15 @@ class Shape(NamedTuple):
         """Bytes of keys and values for one token; width: bytes of a number, 2 in bfloat16."""
         return 2 * width * self.layers * self.kv_heads * self.head
 
-    def activations(self, checkpointing: bool) -> int:
-        """Bytes for one token in a forward and backward pass in bfloat16.
+    def activations(self, checkpointing: bool, width: int = 2) -> int:
+        """Bytes for one token in a forward and backward pass; width: bytes of a number, 2 in bfloat16.
 
         A layer keeps the inputs of its operations, and the backward pass as much again for the gradients of one layer.
         With checkpointing the other layers keep their inputs alone.
         """
-        layer = 2 * (10 * self.hidden + 4 * self.heads * self.head + 4 * self.kv_heads * self.head)
-        layer += 2 * 4 * self.feedforward
-        kept = 2 * self.hidden if checkpointing else layer
+        layer = width * (10 * self.hidden + 4 * self.heads * self.head + 4 * self.kv_heads * self.head)
+        layer += width * 4 * self.feedforward
+        kept = width * self.hidden if checkpointing else layer
         return self.layers * kept + 2 * layer
 
 
@@ -101,11 +121,14 @@ class Settings(NamedTuple):
     generates: bool = True  # GRPO; SFT only trains
     use_vllm: bool = True
     fraction: float = 0.0  # of the GPU for vLLM; 0: to be chosen
+    sleep: bool | None = None  # whether vLLM sleeps while the policy trains; None: to be chosen
+    width: int = 2  # bytes of a number in arithmetic, 2 in bfloat16
 
     @classmethod
     def of(cls, args, each: int = 1):
         """Those of a script's arguments; each: sequences that an example is made of."""
         generates = hasattr(args, "num_generations")
+        use_vllm = generates and args.use_vllm and args.vllm_mode == "colocate"
         return cls(
             tokens=args.max_prompt_tokens + args.max_completion_length if generates else each * args.max_length,
             batch=args.per_device_train_batch_size,
@@ -114,8 +137,10 @@ class Settings(NamedTuple):
             load_in_4bit=args.load_in_4bit,
             checkpointing=args.gradient_checkpointing,
             generates=generates,
-            use_vllm=generates and args.use_vllm and args.vllm_mode == "colocate",
+            use_vllm=use_vllm,
             fraction=args.vllm_gpu_memory_utilization if generates else 0.0,
+            sleep=args.vllm_enable_sleep_mode if use_vllm and is_given("vllm_enable_sleep_mode") else None,
+            width=2 if args.bf16 else 4,
         )
 
 
@@ -147,19 +172,26 @@ def needs(shape: Shape, asked: Settings, batch: int, room: int, sleep: bool) -> 
     if asked.load_in_4bit:
         weights = (0.5 + 4 / 64) * shape.linear() + 2 * shape.embeddings()
     else:
-        weights = (2 if asked.lora_r else 4) * whole
+        weights = (asked.width if asked.lora_r else 4) * whole
     trained = 16 * shape.lora(asked.lora_r) if asked.lora_r else 12 * whole
-    training = batch * asked.tokens * shape.activations(asked.checkpointing)
+    training = batch * asked.tokens * shape.activations(asked.checkpointing, asked.width)
     generation, engine = 0.0, 0.0
     if asked.use_vllm:
         engine = 2 * whole + ENGINE + room * asked.tokens * shape.cache()
     elif asked.generates:  # transformers generates the whole batch at once
-        generation = asked.batch * asked.accumulation * asked.tokens * shape.cache()
+        generation = asked.batch * asked.accumulation * asked.tokens * shape.cache(asked.width)
     if sleep:
         engine, training = max((engine, 0.0), (ASLEEP, training), key=sum)
     parts = {"weights": weights, "optimizer and LoRA": trained, "activations": max(training, generation)}
     reserve = (FRAGMENTS - 1) * sum(parts.values()) + RESERVE
     return parts | {"vLLM": engine, "reserve": reserve}
+
+
+def modes(asked: Settings) -> tuple[bool, ...]:
+    """Whether vLLM sleeps while the policy trains: what may be chosen."""
+    if not asked.use_vllm:
+        return (False,)
+    return (False, True) if asked.sleep is None else (asked.sleep,)
 
 
 def plan(shape: Shape, asked: Settings, budget: float) -> Plan | None:
@@ -168,7 +200,7 @@ def plan(shape: Shape, asked: Settings, budget: float) -> Plan | None:
     Keeps vLLM awake if possible, then takes the largest micro-batch, then the most room for completions.
     """
     everything = asked.batch * asked.accumulation
-    for sleep in (False, True) if asked.use_vllm else (False,):
+    for sleep in modes(asked):
         for batch in (asked.batch // 2**n for n in range(asked.batch.bit_length()) if asked.batch % 2**n == 0):
             fewest = min(FEWEST, everything) if asked.use_vllm else 0
             parts = needs(shape, asked, batch, fewest, sleep)
@@ -189,7 +221,7 @@ def plan(shape: Shape, asked: Settings, budget: float) -> Plan | None:
 def smallest(shape: Shape, asked: Settings) -> dict[str, float]:
     """The parts of the run with the least memory that these settings allow."""
     fewest = min(FEWEST, asked.batch * asked.accumulation)
-    cases = [needs(shape, asked, 1, fewest, sleep) for sleep in (False, asked.use_vllm)]
+    cases = [needs(shape, asked, 1, fewest, sleep) for sleep in modes(asked)]
     return min(cases, key=lambda parts: sum(parts.values()))
 
 
@@ -199,6 +231,8 @@ def advice(shape: Shape, asked: Settings, budget: float) -> list[str]:
     if not asked.lora_r:
         lora, asked = "--lora_r 32 ", asked._replace(lora_r=32)
         others.append((lora, shape, asked))
+    if not asked.checkpointing:
+        others.append((f"{lora}--gradient_checkpointing true", shape, asked._replace(checkpointing=True)))
     alone, plain = " --use_vllm false" * asked.use_vllm, asked._replace(use_vllm=False)
     if asked.use_vllm:
         others.append((lora + alone, shape, plain))
@@ -211,40 +245,81 @@ def advice(shape: Shape, asked: Settings, budget: float) -> list[str]:
     return [" ".join(words.split()) for words, other, how in others if plan(other, how, budget)]
 
 
+def is_given(*names: str) -> bool:
+    """Whether the command line names one of these settings."""
+    options = {word.partition("=")[0] for word in sys.argv[1:]}
+    return any(f"--{name}" in options for name in names)
+
+
+def check_context(config, args) -> None:
+    """End the script where prompt and completion are longer than the base's context."""
+    limit = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if hasattr(args, "num_generations"):
+        options, longest = "--max_prompt_tokens and --max_completion_length", args.max_prompt_tokens
+        longest += args.max_completion_length
+    else:
+        options, longest = "--max_length", args.max_length
+    if limit and longest > limit:
+        runs.fail(f"{options} ask for {longest} tokens, and the base has a context of {limit}; lower them")
+
+
 def fit(base: str, args, each: int = 1) -> dict:
-    """Settings to change so that a run fits on this GPU: micro-batch, accumulation, vLLM's fraction, sleep mode.
+    """Settings to change so that a run fits: micro-batch, accumulation, vLLM's fraction, sleep mode.
 
     For runs.start(), which records the settings as they were asked for. Prints the plan.
 
-    each: sequences that an example is made of, 2 for a pair. Ends the script where nothing fits, with options that
-    would. Leaves the settings as they are without a GPU, and
-    where the model is divided among GPUs (FSDP, ZeRO).
+    each: sequences that an example is made of, 2 for a pair. Ends the script where nothing fits on a GPU, with options
+    that would, unless the command line names such options; then they are tried. Leaves the settings as they are for a
+    small model on a CPU, and where the model is divided among GPUs (FSDP, ZeRO).
     """
     import torch
     from transformers import AutoConfig
 
+    unset = getattr(args, "vllm_gpu_memory_utilization", None) == 0
+    unplanned = {"vllm_gpu_memory_utilization": UNPLANNED} if unset else {}
+    try:
+        config = AutoConfig.from_pretrained(base)
+    except (OSError, ValueError):
+        return unplanned  # a damaged folder: loading the model says so
+    check_context(config, args)
     divided = {"ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"} & set(os.environ)
-    if not torch.cuda.is_available() or args.use_cpu or divided:
-        unset = getattr(args, "vllm_gpu_memory_utilization", None) == 0
-        return {"vllm_gpu_memory_utilization": UNPLANNED} if unset else {}
-    free, total = torch.cuda.mem_get_info()
-    budget = free if runs.PROCESSES == 1 else 0.95 * total  # the same for all GPUs
-    return apply(Shape.of(AutoConfig.from_pretrained(base)), args, budget, total, each)
+    try:
+        shape = Shape.of(config)
+    except AttributeError as error:
+        print(f"memory: no plan for a {config.model_type}, whose config has no {error}")
+        return unplanned
+    if divided:
+        return unplanned
+    if torch.cuda.is_available() and not args.use_cpu:
+        free, total = torch.cuda.mem_get_info()
+        budget = free if runs.PROCESSES == 1 else 0.95 * total  # the same for all GPUs
+        return apply(shape, args, budget, total, each)
+    if shape.linear() + shape.embeddings() < SMALL or getattr(args, "use_vllm", False):
+        return unplanned
+    machine = psutil.virtual_memory()
+    return unplanned | apply(shape, args, machine.available / runs.PROCESSES, machine.total, each, "CPU")
 
 
-def apply(shape: Shape, args, free: float, total: float, each: int = 1) -> dict:
-    """fit() for a GPU that has `free` of its `total` bytes left."""
+def apply(shape: Shape, args, free: float, total: float, each: int = 1, device: str = "GPU") -> dict:
+    """fit() for a device that has `free` of its `total` bytes left."""
     asked = Settings.of(args, each)
     chosen = plan(shape, asked, free)
     if chosen is None:
         parts = smallest(shape, asked)
         counted = ", ".join(f"{name} {size / GB:.1f}" for name, size in parts.items() if size)
-        what = " or ".join(advice(shape, asked, free)[:3]) or "a GPU with more memory"
-        runs.fail(
-            f"this needs at least {sum(parts.values()) / GB:.1f} GB, and {free / GB:.1f} GB of the GPU are free "
+        what = " or ".join(advice(shape, asked, free)[:3]) or f"a {device} with more memory"
+        line = (
+            f"this needs at least {sum(parts.values()) / GB:.1f} GB, and {free / GB:.1f} GB of the {device} are free "
             f"(calculated: {counted}); what fits: {what}"
         )
-    print(chosen.line(free))
+        if device == "GPU" and not is_given(*OPTIONS):
+            runs.fail(line)
+        print(f"warning: {line}; tried as it is")
+        batch = asked.batch if is_given("per_device_train_batch_size") else 1
+        fraction = UNPLANNED if asked.use_vllm else 0.0
+        chosen = Plan(batch, asked.accumulation * (asked.batch // batch), fraction, modes(asked)[-1], parts)
+    else:
+        print(chosen.line(free))
     times = asked.batch // chosen.batch
     changes = {"per_device_train_batch_size": chosen.batch, "gradient_accumulation_steps": chosen.accumulation}
     if asked.generates:  # the generation batch stays as it is

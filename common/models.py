@@ -1,12 +1,19 @@
 """Models and tokenizers: loading, checking and saving them."""
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
+import re
+import subprocess
 from pathlib import Path
 
 from common import lora, prompts, runs
 
+RESERVED = re.compile(r"\bpad|pad_id|reserved|unused|control")  # special tokens that no text needs
+DOCUMENT_ENDS = ("<|endoftext|>", "<|end_of_text|>", "<eos>", "</s>")
+TOWER = re.compile(r".*(vision|visual|audio|multi_modal).*")  # modules of a model that also takes images or sound
+DRIVER = 580  # the oldest of NVIDIA's drivers for CUDA 13.0, which torch and vLLM are built with
 KEPT = 0.9  # where merged weights hold a smaller fraction of an update, a line says so
 
 
@@ -22,35 +29,29 @@ def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = 
         tokenizer = AutoTokenizer.from_pretrained(base)
     except Exception as error:
         runs.fail(f"cannot load the tokenizer of {runs.shown(base)} ({type(error).__name__}); check {option}")
+    if isinstance(tokenizer.chat_template, dict):  # several, by name
+        tokenizer.chat_template = tokenizer.chat_template.get("default")
     tag_set = tag_set or prompts.tag_set_of(tokenizer.chat_template) or default
     if tag_set and tag_set not in prompts.TAG_SETS:
         runs.fail(f"--tags {tag_set}: choose {' or '.join(prompts.TAG_SETS)}")
     if not tag_set:
         runs.fail(f"{runs.shown(base)} does not say which tags it was trained on; pass --tags thesis or --tags think")
-    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "reply"}]
-
-    def render(messages, **how):
-        return tokenizer.apply_chat_template(messages, tokenize=False, **how)
-
-    tokenizer.chat_template = prompts.mark_template(tokenizer.chat_template, tag_set)
-    if not render(turns).startswith(render(turns[:1], add_generation_prompt=True) + "reply"):
-        # Qwen3's own template puts an empty think block before a completion; SFT would teach it.
-        tokenizer.chat_template = prompts.mark_template(None, tag_set)
+    template, end = prompts.choose_template(tokenizer)
+    if end is None:
+        runs.fail(f"the tokenizer of {runs.shown(base)} has no end token; set eos_token in its config")
+    tokenizer.chat_template = prompts.mark_template(template, tag_set)
     tokenizer.padding_side = "left"
     # The eos token of a base model ends a document; a completion has to end with the token that closes a turn.
-    closing = render(turns).rpartition("reply")[2].strip()
-    ids = tokenizer(closing, add_special_tokens=False).input_ids
-    if ids and ids[0] in tokenizer.all_special_ids:
-        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ids[0])
-    if tokenizer.pad_token in (None, tokenizer.eos_token):
-        runs.fail(
-            f"the tokenizer of {runs.shown(base)} has no pad token apart from its end token; set one in its config"
-        )
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
+    if tokenizer.pad_token is None:
+        reserved = [token for token in prompts.special_tokens(tokenizer) if RESERVED.search(token)]
+        tokenizer.pad_token = min(reserved, key=lambda token: "pad" not in token, default=tokenizer.eos_token)
     tags = prompts.TAG_SETS[tag_set]
     text = "".join(tags)
     if tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids, skip_special_tokens=True) != text:
         runs.fail(f"the tokenizer of {runs.shown(base)} loses the tags {text}; add them as tokens with special=False")
-    if any(tag in render(turns[:1], add_generation_prompt=True) for tag in tags):
+    asked = tokenizer.apply_chat_template(prompts.TURNS[:2], tokenize=False, add_generation_prompt=True)
+    if any(tag in asked for tag in tags):
         runs.fail(f"the chat template of {runs.shown(base)} pre-fills a tag; the model has to generate all four")
     return tokenizer, tag_set
 
@@ -61,7 +62,7 @@ def check_device(args) -> None:
 
     if getattr(args, "use_vllm", False):
         if not torch.cuda.is_available():
-            runs.fail("vLLM needs a CUDA GPU; pass --use_vllm false to generate with transformers")
+            runs.fail(f"{no_cuda()}; pass --use_vllm false to generate with transformers")
         if importlib.util.find_spec("vllm") is None:
             runs.fail("vLLM is not installed; pip install -r requirements/cuda.txt, or pass --use_vllm false")
     check_curves(getattr(args, "report_to", None) or [])
@@ -78,6 +79,16 @@ def check_device(args) -> None:
             runs.fail(f"--load_in_4bit needs bitsandbytes, which cannot be imported ({error}); leave it out")
 
 
+def no_cuda() -> str:
+    """Why vLLM cannot run on a machine without CUDA: NVIDIA's driver is too old, or there is no GPU."""
+    ask = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    with contextlib.suppress(OSError, ValueError):
+        version = subprocess.run(ask, capture_output=True, text=True).stdout.strip().partition("\n")[0]
+        if int(version.partition(".")[0]) < DRIVER:
+            return f"vLLM needs NVIDIA's driver {DRIVER} or newer, for CUDA 13.0, and {version} is installed; update it"
+    return "vLLM needs a CUDA GPU"
+
+
 def check_curves(libraries: list[str]) -> None:
     """End the script when a library of --report_to is not installed, or wandb has no key and is not offline."""
     for name in libraries:
@@ -92,15 +103,23 @@ def check_curves(libraries: list[str]) -> None:
             runs.fail("--report_to wandb needs its key: log in with: wandb login, or set WANDB_MODE=offline")
 
 
-def lora_config(args):
-    """LoRA on all seven projections of a Qwen3 layer; None for --lora_r 0, which trains every weight."""
+def lora_config(args, model=None):
+    """LoRA on all linear layers but the output layer, of the language model alone; None for --lora_r 0: every weight.
+
+    model: the one that gets the LoRA, which may have a tower for images.
+    """
     if not args.lora_r:
         return None
     from peft import LoraConfig
 
-    projections = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    towers = model is not None and any(TOWER.fullmatch(name) for name, _ in model.named_modules())
     return LoraConfig(
-        r=args.lora_r, lora_alpha=args.lora_alpha, lora_dropout=0.0, target_modules=projections, task_type="CAUSAL_LM"
+        r=args.lora_r,
+        lora_alpha=args.lora_alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        exclude_modules=TOWER.pattern if towers else None,
+        task_type="CAUSAL_LM",
     )
 
 
@@ -115,8 +134,10 @@ def quantization(args):
 
 
 def stop_tokens(tokenizer) -> list[int]:
-    """What ends a completion in every engine: the end of a turn, and the pad token, with which Qwen ends a document."""
-    return [tokenizer.eos_token_id, tokenizer.pad_token_id]
+    """What ends a completion in every engine: the end of a turn, the pad token, and the end of a document."""
+    ends = [token for token in prompts.special_tokens(tokenizer) if token in DOCUMENT_ENDS]
+    ids = [tokenizer.eos_token_id, tokenizer.pad_token_id, *tokenizer.convert_tokens_to_ids(ends)]
+    return list(dict.fromkeys(ids))
 
 
 def set_stop_tokens(args, tokenizer, model) -> None:
@@ -142,7 +163,7 @@ def _load(base: str, **how):
         if adapter:
             lora.add(model, lora.read(adapter))
         return model
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, ImportError) as error:
         also = f" on {runs.shown(root)}" if root != base else ""
         runs.fail(f"cannot load the weights of {runs.shown(base)}{also} ({error}); make or download them again")
 
@@ -150,12 +171,14 @@ def _load(base: str, **how):
 def load_model(base: str, args):
     """The policy to train: with LoRA bfloat16 where --bf16 asks for such arithmetic, 4-bit on request, else float32.
 
-    Where every weight is trained, bfloat16 would round small updates away.
+    Where every weight is trained, bfloat16 would round small updates away. --model_init_kwargs go to from_pretrained.
     """
     import torch
 
     dtype = torch.bfloat16 if args.lora_r and args.bf16 else torch.float32
-    model = _load(base, dtype=dtype, quantization_config=quantization(args))
+    own = getattr(args, "model_init_kwargs", None) or {}
+    args.model_init_kwargs = None  # TRL would warn that it ignores them
+    model = _load(base, **{"dtype": dtype, "quantization_config": quantization(args)} | own)
     if torch.cuda.is_available() and not args.lora_r:
         count = model.num_parameters()
         print(
@@ -168,6 +191,13 @@ def load_model(base: str, args):
             if type(module).__name__ == "Linear4bit":
                 module.support_avx512bf16_for_cpu = False
     return model
+
+
+def train_in_float32(model) -> None:
+    """Turn what is trained back to float32: TRL makes the LoRA of a 4-bit base bfloat16, which loses small updates."""
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
 
 
 def load_for_generation(folder: str):

@@ -31,6 +31,30 @@ CHATML = (
     "{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
 )
+# For a tokenizer without ChatML's tokens. The end token closes a completion.
+PLAIN = (
+    "{%- for message in messages %}"
+    "{{- message['role'] | capitalize + ':\n' + message['content'] }}"
+    "{{- eos_token + '\n' if message['role'] == 'assistant' else '\n\n' }}"
+    "{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- 'Assistant:\n' }}{%- endif %}"
+)
+BEGIN = "{{- bos_token }}"  # before PLAIN, where the tokenizer begins each text so
+# Before a template without a system role: its text goes to the head of the question.
+SYSTEM_IN_QUESTION = (
+    "{%- if messages | length > 1 and messages[0]['role'] == 'system' %}"
+    "{%- set question = messages[0]['content'] + '\n\n' + messages[1]['content'] %}"
+    "{%- set messages = [{'role': 'user', 'content': question}] + messages[2:] %}"
+    "{%- endif %}"
+)
+# Before a template that writes the date of today, with which prompts would change overnight.
+FIXED_DATE = "{%- macro strftime_now(format) %}26 Jul 2024{% endmacro %}"
+# A conversation to try a chat template on.
+TURNS = [
+    {"role": "system", "content": "instruction"},
+    {"role": "user", "content": "question"},
+    {"role": "assistant", "content": "answer"},
+]
 TAG_COMMENT = re.compile(r"^\{#- tags: (\w+) -#\}")
 
 
@@ -86,6 +110,54 @@ def tag_set_of(template: str | None) -> str | None:
     """The name of the tag set in a checkpoint's chat template, or None."""
     comment = TAG_COMMENT.match(template or "")
     return comment[1] if comment and comment[1] in TAG_SETS else None
+
+
+def special_tokens(tokenizer) -> list[str]:
+    """The special tokens in the order of their ids; in transformers 5 all_special_tokens holds only the named ones."""
+    added = tokenizer.added_tokens_decoder
+    return [added[number].content for number in sorted(added) if added[number].special]
+
+
+def choose_template(tokenizer) -> tuple[str, int | None]:
+    """(chat template, its end of a turn): the base's own if it can be trained on, else ChatML, else a plain one."""
+    template, candidates = tokenizer.chat_template, []
+    if template:
+        if "strftime_now" in template and FIXED_DATE not in template:
+            template = FIXED_DATE + template
+        candidates += [template, SYSTEM_IN_QUESTION + template]
+    if {"<|im_start|>", "<|im_end|>"} <= set(special_tokens(tokenizer)):
+        candidates.append(CHATML)
+    begins = tokenizer.bos_token_id is not None and tokenizer("a").input_ids[:1] == [tokenizer.bos_token_id]
+    candidates.append(BEGIN + PLAIN if begins else PLAIN)
+    for template in candidates:
+        end = end_of_turn(tokenizer, template)
+        if end is not None:
+            break
+    return template, end
+
+
+def end_of_turn(tokenizer, template: str) -> int | None:
+    """The special token after a completion; None for a template that cannot be trained on.
+
+    Such a template refuses or drops the system prompt, does not close a completion, or writes a finished conversation
+    otherwise than its prompt: Qwen3's puts an empty think block before a completion, which SFT would teach.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        asked = tokenizer.apply_chat_template(
+            TURNS[:2], chat_template=template, tokenize=False, add_generation_prompt=True
+        )
+        whole = tokenizer.apply_chat_template(TURNS, chat_template=template, tokenize=False)
+    except (TemplateError, TypeError):
+        return None
+    reply = whole.removeprefix(asked).lstrip()
+    instruction, answer = TURNS[0]["content"], TURNS[2]["content"]
+    if instruction not in asked or not whole.startswith(asked) or not reply.startswith(answer):
+        return None
+    ids = tokenizer(reply.removeprefix(answer).strip(), add_special_tokens=False).input_ids[:1]
+    ends = ids and tokenizer.convert_ids_to_tokens(ids[0]) in special_tokens(tokenizer)
+    return ids[0] if ends else None
 
 
 def is_well_formed(text: str, tags: Tags = THESIS) -> bool:

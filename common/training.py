@@ -30,6 +30,7 @@ def begin(
     repo = hub.repository(args) if args.push_to_hub and runs.IS_MAIN else ""
     partial = runs.start(args, memory.fit(base, args, sequences))
     args.push_to_hub = False  # the trainer would push the folder of a run that is not finished
+    model = models.load_model(base, args)
     return runs.Run(
         args=args,
         base=base,
@@ -41,8 +42,8 @@ def begin(
         fingerprint=train.fingerprint,
         kind=train.kind,
         partial=partial,
-        model=models.load_model(base, args),
-        lora=models.lora_config(args),
+        model=model,
+        lora=models.lora_config(args, model),
         repo=repo,
     )
 
@@ -56,6 +57,7 @@ def train(run: runs.Run, trainer, score: Callable | None = None, watch: Callable
     from common.progress import Watch  # late: transformers takes seconds
 
     progress = (watch or Watch)(trainer, run, score or run.kind.score)
+    models.train_in_float32(trainer.model)
     trainer.args.logging_nan_inf_filter = False  # it would hide a loss that is not a number, and the run would go on
     _train(trainer, run.partial, run.args.resume)
     output = Path(run.args.output)

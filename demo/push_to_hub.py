@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import hub, models, runs, settings
+from common import evaluation, hub, models, runs, settings
 from common.settings import setting
 
 

@@ -154,6 +154,70 @@ def test_held_out_answers_come_from_the_engine_of_the_rollouts(tokenizer):
     assert [(one["tokens"], one["truncated"]) for one in found] == [(2, False), (3, True)]
 
 
+def test_held_out_answers_leave_the_seeds_of_the_rollouts(tokenizer):
+    """vLLM's Model Runner V2 draws the seed of each request from numpy's global state, also for greedy ones."""
+    import numpy
+
+    class Engine(types.SimpleNamespace):
+        def generate(self, ids, images, num_generations):
+            numpy.random.randint(9, size=7)
+            return ids, [[5] for _ in ids], None, None
+
+    engine, state = Engine(temperature=1.0, max_completion_length=9), types.SimpleNamespace(global_step=0)
+    trainer = types.SimpleNamespace(use_vllm=True, vllm_generation=engine, _last_loaded_step=0, state=state)
+    draws = []
+    for held_out in (False, True):
+        numpy.random.seed(3)
+        if held_out:
+            generation.generate_as_trained(trainer, tokenizer, [prompts.build_prompt("1+1?")], 3)
+        draws.append(numpy.random.randint(1000, size=3).tolist())
+    assert draws[0] == draws[1]
+
+
+@pytest.mark.parametrize(
+    "version, said", [("570.86.15", "580 or newer"), ("580.65.06", "a CUDA GPU"), ("", "a CUDA GPU")]
+)
+def test_an_old_driver_is_named(version, said, tmp_path, monkeypatch, capsys):
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text(f"#!/bin/sh\necho {version}\n")
+    smi.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(SystemExit):
+        models.check_device(types.SimpleNamespace(use_vllm=True))
+    error = capsys.readouterr().err
+    assert (
+        error.count("\n") == 1
+        and said in error
+        and "--use_vllm false" in error
+        and (said[0] == "a" or version in error)
+    )
+
+
+def test_options_of_loading_reach_the_model():
+    args = types.SimpleNamespace(lora_r=0, load_in_4bit=False, bf16=False)
+    args.model_init_kwargs = {"attn_implementation": "eager"}
+    assert models.load_model(str(BASE), args).config._attn_implementation == "eager"
+    assert args.model_init_kwargs is None
+    assert models.load_model(str(BASE), args).config._attn_implementation == "sdpa"
+
+
+def test_the_lora_of_a_4_bit_base_trains_in_float32(tmp_path, monkeypatch):
+    """TRL makes it bfloat16."""
+    import torch
+
+    kinds = []
+
+    def watch(trainer, *given, **named):
+        kinds.extend({weight.dtype for weight in trainer.model.parameters() if weight.requires_grad})
+        runs.fail("stop")
+
+    monkeypatch.setattr("trl.SFTTrainer.train", watch)
+    words = ["--profile", "tiny", "--dataset", data_set(tmp_path / "linear", sft=ROWS, validation=ROWS)]
+    words += ["--base", BASE, "--load_in_4bit", "--lora_r", 4, "--output", tmp_path / "out"]
+    call(SFT, *words)
+    assert kinds == [torch.float32]
+
+
 @pytest.mark.parametrize("free, fits", [(40, 67), (2.2, 3), (0.1, 1)])
 def test_as_many_completions_at_once_as_the_free_memory_holds(free, fits, monkeypatch):
     """Qwen3-4B: 147 KB of cache a token; half of the memory is left for its copies and for activations."""

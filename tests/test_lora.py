@@ -20,6 +20,28 @@ def tokenizer():
     return models.load_tokenizer(str(BASE), "thesis")[0]
 
 
+@pytest.fixture(scope="session")
+def qwen2(tmp_path_factory):
+    """A base whose attention has biases, as Qwen2 and Qwen2.5 have."""
+    from transformers import AutoConfig, Qwen2Config, Qwen2ForCausalLM
+
+    known = AutoConfig.from_pretrained(BASE).to_dict()
+    names = ("vocab_size", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads")
+    torch.manual_seed(0)
+    model = Qwen2ForCausalLM(Qwen2Config(num_hidden_layers=2, **{name: known[name] for name in names}))
+    for name, weight in model.named_parameters():
+        if name.endswith("bias"):
+            weight.data.normal_()
+    folder = tmp_path_factory.mktemp("qwen2")
+    model.to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(params=["qwen3", "qwen2"])
+def base(request):
+    return BASE if request.param == "qwen3" else request.getfixturevalue("qwen2")
+
+
 def policy(base, seed: int = 0, step: float = 3e-5, steps: int = 6, **how):
     """A policy with a LoRA, as far from its base as AdamW takes it in some steps of this size."""
     from peft import get_peft_model
@@ -67,9 +89,9 @@ def engine_of(model):
     return engine, got
 
 
-def drift(keep: bool, updates: int) -> tuple[float, dict, dict]:
+def drift(base, keep: bool, updates: int) -> tuple[float, dict, dict]:
     """How far the base has moved after syncs, relative to the update; what vLLM got last, and what it should have."""
-    model = policy(BASE, steps=0)
+    model = policy(base, steps=0)
     before, (engine, got) = base_weights(model), engine_of(model)
     if keep:
         lora.keep_base(engine)
@@ -85,16 +107,16 @@ def drift(keep: bool, updates: int) -> tuple[float, dict, dict]:
     return (moved / size).item(), got, wanted
 
 
-def test_the_base_stays_exact_however_often_vllm_gets_the_weights():
-    moved, got, wanted = drift(keep=True, updates=50)
+def test_the_base_stays_exact_however_often_vllm_gets_the_weights(base):
+    moved, got, wanted = drift(base, keep=True, updates=50)
     assert moved == 0 and got.keys() == wanted.keys()
     assert all(torch.equal(got[name], w) for name, w in wanted.items())
-    assert drift(keep=False, updates=50)[0] > 0.05  # what TRL does on its own
+    assert drift(base, keep=False, updates=50)[0] > 0.05  # what TRL does on its own
 
 
-def test_every_weight_is_synced_as_trl_names_it():
+def test_every_weight_is_synced_as_trl_names_it(base):
     """With all weights trained nothing is replaced; with a LoRA the names are those that TRL's own code gives."""
-    model = policy(BASE)
+    model = policy(base)
     engine, got = engine_of(model)
     engine.sync_weights()
     names = list(got)
@@ -102,7 +124,7 @@ def test_every_weight_is_synced_as_trl_names_it():
     got.clear()
     engine.sync_weights()
     assert list(got) == names
-    plain, _ = engine_of(AutoModelForCausalLM.from_pretrained(BASE))
+    plain, _ = engine_of(AutoModelForCausalLM.from_pretrained(base))
     lora.keep_base(plain)
     assert "_iter_named_params" not in vars(plain)
 

@@ -61,6 +61,8 @@ def trained(model) -> dict:
                 weight = weight + module.base_layer.earlier_b @ module.base_layer.earlier_a
         if weight is not None and "lora_" not in name and "base_layer" not in name:
             whole[f"{name}.weight"] = weight.detach().float()
+            if getattr(module, "bias", None) is not None:
+                whole[f"{name}.bias"] = module.bias.detach().float()
     for joined, parts in JOINED.items():
         for name in [name for name in whole if parts[0] in name]:
             whole[name.replace(parts[0], joined)] = torch.cat([whole[name.replace(parts[0], part)] for part in parts])

@@ -96,6 +96,23 @@ def test_vllm_has_the_weights_of_the_trainer_before_every_generation(first, seco
     show("sync", generations=len(made), apart=max(row["apart"] for row in made), kept=facts["update_kept"])
 
 
+def test_a_base_with_biases_gets_them_before_every_generation(linear_data, tmp_path):
+    """Qwen2 and Qwen2.5: the biases of layers with a LoRA."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    random_base.save(tmp_path / "base", random_base.SMALL._replace(heads=1), kind="qwen2")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype=torch.bfloat16)
+    for name, weight in model.named_parameters():
+        if name.endswith("bias"):
+            weight.data.normal_()
+    model.save_pretrained(tmp_path / "base")
+    words = grpo_words(linear_data, tmp_path / "base", *LORA, "--output", tmp_path / "out")
+    made = generations(run(tmp_path, GRPO, *words, "--max_steps", 2, "--max_completion_length", 16))
+    assert len(made) >= 2 and all(row["apart"] <= ROUNDING and not row["unknown"] for row in made)
+    show("sync of biases", generations=len(made), apart=max(row["apart"] for row in made))
+
+
 @pytest.mark.parametrize("kind, mean, most", [("bfloat16", 0.02, 2.0), ("float32", 1e-4, 1e-2)])
 def test_both_engines_give_a_token_the_same_probability(kind, mean, most, first, root, linear_data, tmp_path):
     """In bfloat16 within what its rounding does, in float32 nearly equal."""
