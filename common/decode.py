@@ -1,7 +1,8 @@
-"""A Qwen3 in float32 on the CPU without the overhead of its modules: generation, and the log-probs to train on.
+"""Models of the Llama layout in float32 on the CPU, without the overhead of their modules.
 
-For models as small as the embedded base. Weights with the same input are joined, the norm before them is multiplied in,
-a prompt is processed once for all its completions, and padding is left out. Models that do not fit() keep TRL's ways.
+decode() generates and log_probs() scores what is trained on. Layers with the same input are one matrix product, a
+prompt is processed once for all its completions, and padding is left out. Models that do not fit() keep the ways of
+transformers and TRL.
 """
 
 import functools
@@ -11,9 +12,16 @@ from typing import NamedTuple
 
 import torch
 from torch.nn.functional import embedding, linear, rms_norm, scaled_dot_product_attention, silu
+from torch.utils.checkpoint import checkpoint
 
+FAMILIES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
+PARTS = {"Linear", "Embedding", "ModuleList", "SiLUActivation", "ModuleDict", "ParameterDict", "Identity"}
+ROPES = ("default", "linear", "llama3", "yarn")  # those whose frequencies do not depend on the length
 FINISHED = 0.1  # rows leave the batch when this fraction of it is finished
 CACHE = 2**28  # numbers in a key-value cache, 1 GiB; a larger batch is divided
+LOGITS = 2**26  # numbers in one tensor of logits to train on, 256 MiB; more tokens are divided
+LARGE = 2**19  # numbers in a matrix that is multiplied from the left, W x', where there are few rows
+FEW = 256  # rows
 ROUNDING = 0.01  # advantages are in standard deviations; smaller ones are what rounding leaves of equal rewards
 
 
@@ -23,35 +31,164 @@ class Completion(NamedTuple):
     states: torch.Tensor  # [tokens, hidden]: what the output layer got before each token
 
 
+def without_peft(model):
+    """The model of transformers inside a PEFT model; any other model itself."""
+    if hasattr(model, "get_base_model"):
+        return model.get_base_model()
+    return model
+
+
 def fits(model) -> bool:
-    """Whether it is a plain Qwen3 in float32 on the CPU: no LoRA, 4-bit weights, hooks or mixed precision."""
-    config, modules = model.config, list(model.modules())
-    other = {type(module).__name__ for module in modules if not type(module).__name__.startswith("Qwen3")}
+    """Whether decode() and log_probs() give what the model gives.
+
+    True for Llama, Mistral, Qwen2 and Qwen3 (and what has their classes: SmolLM2, Qwen2.5) in float32 on the CPU, with
+    or without a plain LoRA of PEFT on its projections; not with 4-bit weights, a sliding window, other hooks, dropout,
+    DoRA or mixed precision.
+    """
+    model = without_peft(model)
+    family = type(model).__name__
+    if family not in FAMILIES or torch.is_autocast_enabled("cpu"):
+        return False
+    for module in model.modules():
+        kind = type(module).__name__
+        if kind not in PARTS and not kind.startswith(family.removesuffix("ForCausalLM")):
+            return False
+        if module._forward_hooks or module._forward_pre_hooks:
+            return False
+        if getattr(module, "lora_variant", None) or any(getattr(module, "lora_bias", {}).values()):
+            return False
+    for weight in model.parameters():
+        if weight.device.type != "cpu" or weight.dtype != torch.float32:
+            return False
+    config = model.config
+    windows = set(getattr(config, "layer_types", None) or []) - {"full_attention"}
+    if family == "MistralForCausalLM" and config.sliding_window is not None:
+        windows.add("sliding_attention")
+    rope = model.model.rotary_emb
     return (
-        type(model).__name__ == "Qwen3ForCausalLM"
-        and other <= {"Linear", "Embedding", "ModuleList", "SiLUActivation"}
-        and not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
-        and all(weight.device.type == "cpu" and weight.dtype == torch.float32 for weight in model.parameters())
-        and config.rope_parameters["rope_type"] == "default"
-        and not (config.attention_bias or config.attention_dropout or config.use_sliding_window)
-        and not torch.is_autocast_enabled("cpu")
+        type(model.lm_head) is torch.nn.Linear
+        and type(model.model.embed_tokens) is torch.nn.Embedding
+        and config.rope_parameters["rope_type"] in ROPES
+        and 2 * len(rope.inv_freq) == model.model.layers[0].self_attn.head_dim
+        and not config.attention_dropout
+        and not windows
     )
 
 
-class Weights:
-    """The weights of a model as they are used here; gradients reach the model's own."""
+def loras_of(layer) -> list[tuple]:
+    """(A, B, scaling) of each LoRA that PEFT adds to a linear layer: its weight is meant to be W + scaling B A."""
+    if not hasattr(layer, "lora_A") or layer.disable_adapters or layer.merged:
+        return []
+    names = [name for name in layer.active_adapters if name in layer.lora_A]
+    return [(layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name]) for name in names]
 
-    def __init__(self, model):
-        config, inner = model.config, model.model
-        self.heads, self.kv_heads, self.width = config.num_attention_heads, config.num_key_value_heads, config.head_dim
-        self.eps, self.embedding, self.norm = config.rms_norm_eps, inner.embed_tokens.weight, inner.norm.weight
-        self.head, self.frequencies, self.layers = model.lm_head.weight, inner.rotary_emb.inv_freq, []
-        for layer in inner.layers:
-            own, mlp = layer.self_attn, layer.mlp
-            qkv = torch.cat([own.q_proj.weight, own.k_proj.weight, own.v_proj.weight]) * layer.input_layernorm.weight
-            up = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]) * layer.post_attention_layernorm.weight
+
+def joined_bias(layers):
+    biases = [layer.bias for layer in layers]
+    return None if biases[0] is None else torch.cat(biases)
+
+
+class Dense:
+    """Linear layers with the same input as one matrix product, LoRA and the norm before them multiplied in."""
+
+    def __init__(self, layers, norm=None):
+        weights = []
+        for layer in layers:
+            weight = layer.weight
+            for a, b, scaling in loras_of(layer):
+                weight = torch.addmm(weight, b, a, alpha=scaling)
+            weights.append(weight)
+        self.weight = weights[0] if len(weights) == 1 else torch.cat(weights)
+        if norm is not None:
+            self.weight = self.weight * norm
+        self.norm = None
+        self.bias = joined_bias(layers)
+
+    def __call__(self, x):
+        return product(x, self.weight, self.bias)
+
+    def added_to(self, total, x):
+        if self.bias is None and self.weight.numel() < LARGE:
+            return torch.addmm(total, x, self.weight.T)
+        return total + self(x)
+
+
+class Adapted:
+    """Linear layers with the same input, each with its LoRA beside the frozen weight, as PEFT has it."""
+
+    def __init__(self, layers, norm=None):
+        self.layers = [(layer.weight, layer.bias, loras_of(layer)) for layer in layers]
+        self.norm = norm
+
+    def __call__(self, x):
+        outputs = []
+        for weight, bias, loras in self.layers:
+            y = linear(x, weight, bias)
+            for a, b, scaling in loras:
+                y = torch.addmm(y, linear(x, a), b.T, alpha=scaling)
+            outputs.append(y)
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+
+    def added_to(self, total, x):
+        return total + self(x)
+
+
+def product(x, weight, bias=None):
+    """linear(), faster where a few rows meet a large matrix."""
+    if len(x) > FEW or weight.numel() < LARGE:
+        return linear(x, weight, bias)
+    y = torch.mm(weight, x.T).T
+    return y if bias is None else y + bias
+
+
+class Layer(NamedTuple):
+    qkv: Callable
+    scales: torch.Tensor  # [heads, width or 1] of queries and keys
+    out: Callable
+    up: Callable
+    down: Callable
+
+
+class Weights:
+    """The weights of a model as they are used here; gradients reach the model's own.
+
+    fold: add each LoRA to its weight, in a copy; else gradients reach its A and B, and frozen weights are not copied.
+    """
+
+    def __init__(self, model, fold: bool):
+        model = without_peft(model)
+        inner = model.model
+        config = model.config
+        first = inner.layers[0].self_attn
+        self.width = first.head_dim
+        self.heads = config.num_attention_heads
+        self.kv_heads = config.num_key_value_heads
+        self.eps = config.rms_norm_eps
+        self.normed = hasattr(first, "q_norm")
+        self.embedding = inner.embed_tokens.weight
+        self.padding = inner.embed_tokens.padding_idx  # has no gradient
+        self.norm = inner.norm.weight
+        self.head = model.lm_head.weight
+        self.frequencies = inner.rotary_emb.inv_freq.float()
+        self.magnitude = inner.rotary_emb.attention_scaling
+        self.layers = [self.layer(layer, fold) for layer in inner.layers]
+
+    def layer(self, layer, fold: bool) -> Layer:
+        own = layer.self_attn
+        mlp = layer.mlp
+
+        def joined(layers, norm=None):
+            trained = all(part.weight.requires_grad and not loras_of(part) for part in layers)
+            return Dense(layers, norm) if fold or trained else Adapted(layers, norm)
+
+        if self.normed:
             scales = [own.q_norm.weight * self.width**-0.5] * self.heads + [own.k_norm.weight] * self.kv_heads
-            self.layers.append((qkv, torch.stack(scales), own.o_proj.weight, up, mlp.down_proj.weight))
+            scales = torch.stack(scales)
+        else:
+            scales = torch.tensor([[self.width**-0.5]] * self.heads + [[1.0]] * self.kv_heads)
+        qkv = joined([own.q_proj, own.k_proj, own.v_proj], layer.input_layernorm.weight)
+        up = joined([mlp.gate_proj, mlp.up_proj], layer.post_attention_layernorm.weight)
+        return Layer(qkv, scales, joined([own.o_proj]), up, joined([mlp.down_proj]))
 
     def states(self, tokens, places, attend: Callable):
         """What the output layer gets, [tokens, hidden]; places: the position of each token in its row.
@@ -59,33 +196,39 @@ class Weights:
         attend(i, q, k, v): attention of layer i over [tokens, heads, width], for all tokens or only the last ones.
         """
         angles = (places[:, None].float() * self.frequencies)[:, None]
-        cos, sin = torch.cat([angles.cos()] * 2, -1), torch.cat([-angles.sin(), angles.sin()], -1)
-        x, split = embedding(tokens, self.embedding), [self.heads + self.kv_heads, self.kv_heads]
-        for i, (qkv, scales, out, up, down) in enumerate(self.layers):
-            y = linear(rms_norm(x, x.shape[-1:], eps=self.eps), qkv)
-            qk, v = y.view(len(x), -1, self.width).split(split, 1)
-            qk = rms_norm(qk, qk.shape[-1:], eps=self.eps) * scales
-            qk = qk * cos + torch.cat(qk.chunk(2, -1)[::-1], -1) * sin
-            seen = attend(i, *qk.split([self.heads, self.kv_heads], 1), v).flatten(1)
-            x = torch.addmm(x[-len(seen) :], seen, out.T)
-            gate, value = linear(rms_norm(x, x.shape[-1:], eps=self.eps), up).chunk(2, -1)
-            x = torch.addmm(x, silu(gate) * value, down.T)
+        cos = torch.cat([angles.cos()] * 2, -1) * self.magnitude
+        sin = torch.cat([-angles.sin(), angles.sin()], -1) * self.magnitude
+        x = embedding(tokens, self.embedding, self.padding)
+        for i, layer in enumerate(self.layers):
+            y = layer.qkv(rms_norm(x, x.shape[-1:], layer.qkv.norm, self.eps))
+            qk, v = y.view(len(x), -1, self.width).split([self.heads + self.kv_heads, self.kv_heads], 1)
+            if self.normed:
+                qk = rms_norm(qk, qk.shape[-1:], eps=self.eps)
+            qk = qk * layer.scales
+            first, second = qk.chunk(2, -1)
+            qk = qk * cos + torch.cat([second, first], -1) * sin
+            q, k = qk.split([self.heads, self.kv_heads], 1)
+            seen = attend(i, q, k, v).flatten(1)
+            x = layer.out.added_to(x[-len(seen) :], seen)
+            gate, value = layer.up(rms_norm(x, x.shape[-1:], layer.up.norm, self.eps)).chunk(2, -1)
+            x = layer.down.added_to(x, silu(gate) * value)
         return rms_norm(x, x.shape[-1:], self.norm, self.eps)
 
 
 def attention(q, k, v, mask):
     """Of q [batch, queries, heads, width] over k, v [batch, keys, kv heads, width]; q is scaled already."""
-    q, k, v = (part.transpose(1, 2) for part in (q, k, v))
-    k, v = (part[:, :, None].expand(-1, -1, q.shape[1] // k.shape[1], -1, -1).flatten(1, 2) for part in (k, v))
+    q = q.transpose(1, 2)
+    group = q.shape[1] // k.shape[2]
+    k = k.transpose(1, 2)[:, :, None].expand(-1, -1, group, -1, -1).flatten(1, 2)
+    v = v.transpose(1, 2)[:, :, None].expand(-1, -1, group, -1, -1).flatten(1, 2)
     return scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0).transpose(1, 2)
 
 
 def causal(real):
     """The mask [batch, 1, queries, keys] of rows whose tokens are `real`; padding sees itself, so that none is NaN."""
     size = real.shape[1]
-    return (torch.ones(size, size, dtype=torch.bool).tril() & real[:, None] | torch.eye(size, dtype=torch.bool))[
-        :, None
-    ]
+    before = torch.ones(size, size, dtype=torch.bool).tril() & real[:, None]
+    return (before | torch.eye(size, dtype=torch.bool))[:, None]
 
 
 def draw(logits, chance, temperature: float = 0.0, top_p: float = 1.0, top_k: int = 0) -> tuple:
@@ -95,17 +238,63 @@ def draw(logits, chance, temperature: float = 0.0, top_p: float = 1.0, top_k: in
     """
     if temperature == 0:
         return logits.argmax(-1), logits.new_zeros(len(logits))
-    logits = logits / temperature
-    whole = p = logits.softmax(-1)
-    if top_k or top_p < 1:
-        p, order = p.topk(min(top_k or p.shape[-1], p.shape[-1]))
-        p = p.masked_fill(p.cumsum(-1) - p >= top_p * p.sum(-1, keepdim=True), 0.0)
-    total = p.cumsum(-1)
-    found = torch.searchsorted(total, chance[:, None] * total[:, -1:]).clamp_(max=p.shape[-1] - 1)  # NaN has no place
-    if top_k or top_p < 1:
-        found = order.gather(1, found)
+    if temperature != 1:
+        logits = logits / temperature
+    p = logits.softmax(-1)
+    candidates = p
+    limited = top_k > 0 or top_p < 1
+    if limited:
+        candidates, order = p.topk(min(top_k or p.shape[-1], p.shape[-1]))
+        excess = candidates.cumsum(-1) - candidates >= top_p * candidates.sum(-1, keepdim=True)
+        candidates = candidates.masked_fill(excess, 0.0)
+    total = candidates.cumsum(-1)
+    tokens = torch.searchsorted(total, chance[:, None] * total[:, -1:])
+    tokens = tokens.clamp_(max=candidates.shape[-1] - 1)  # NaN has no place
+    if limited:
+        tokens = order.gather(1, tokens)
     # A token's logit less the log of its probability is the log of the softmax's sum.
-    return found[:, 0], (logits.gather(1, found) - whole.gather(1, found).log())[:, 0] - (whole * logits).sum(-1)
+    normalizer = logits.gather(1, tokens) - p.gather(1, tokens).log()
+    return tokens[:, 0], normalizer[:, 0] - (p * logits).sum(-1)
+
+
+class Cache:
+    """Keys and values of the rows of a batch, and attention over them: of the prompts, then of one token a row.
+
+    real: [prompts, tokens], False where a prompt is padded on its left; which: the prompt of each row.
+    """
+
+    def __init__(self, weights: Weights, real, which, limit: int):
+        self.real = real
+        self.which = which
+        self.room = real.shape[1]
+        self.end = self.room
+        shape = len(weights.layers), len(which), weights.kv_heads, weights.width, self.room + limit
+        self.keys = torch.zeros(shape)
+        self.values = torch.zeros(shape).mT.contiguous()
+        self.bias = torch.zeros(len(which), weights.kv_heads, 1, self.room + limit)
+        self.bias[..., : self.room].masked_fill_(~real[which, None, None], -torch.inf)
+
+    def read(self, i: int, q, k, v):
+        q = q.unflatten(0, self.real.shape)
+        k = k.unflatten(0, self.real.shape)
+        v = v.unflatten(0, self.real.shape)
+        self.keys[i, ..., : self.room] = k.permute(0, 2, 3, 1)[self.which]
+        self.values[i, :, :, : self.room] = v.transpose(1, 2)[self.which]
+        return attention(q, k, v, causal(self.real)).flatten(0, 1)
+
+    def write(self, i: int, q, k, v):
+        self.keys[i, ..., self.end - 1] = k
+        self.values[i, :, :, self.end - 1] = v
+        bias = self.bias[..., : self.end].flatten(0, 1)
+        keys = self.keys[i, ..., : self.end].flatten(0, 1)
+        values = self.values[i, :, :, : self.end].flatten(0, 1)
+        weight = torch.baddbmm(bias, q.reshape(len(keys), -1, keys.shape[1]), keys).softmax(-1)
+        return torch.bmm(weight, values).view(len(k), -1, keys.shape[1])
+
+    def keep(self, rows) -> None:
+        self.keys = self.keys[:, rows]
+        self.values = self.values[:, rows]
+        self.bias = self.bias[rows]
 
 
 @torch.inference_mode()
@@ -115,52 +304,89 @@ def decode(model, prompts: Sequence, limit: int, ends: Sequence[int], sampling=(
     ends: tokens that end a completion. sampling: temperature, top_p, top_k as in draw(). Random numbers come from
     torch's default generator, for each row its own, whatever the other rows do.
     """
+    weights = Weights(model, fold=True)
+    return decode_batch(weights, prompts, limit, torch.tensor(ends), sampling)
+
+
+def decode_batch(weights: Weights, prompts: Sequence, limit: int, ends, sampling) -> list[Completion]:
+    rows = len(prompts)
+    room = max(map(len, prompts))
+    if rows > 1 and 2 * len(weights.layers) * rows * weights.kv_heads * weights.width * (room + limit) > CACHE:
+        first = decode_batch(weights, prompts[: rows // 2], limit, ends, sampling)
+        return first + decode_batch(weights, prompts[rows // 2 :], limit, ends, sampling)
     distinct = {ids: number for number, ids in enumerate(dict.fromkeys(map(tuple, prompts)))}
-    room, rows, weights = max(map(len, distinct)), len(prompts), Weights(model)
-    cache = len(weights.layers), rows, weights.kv_heads, weights.width, room + limit
-    if rows > 1 and 2 * torch.Size(cache).numel() > CACHE:
-        parts = prompts[: rows // 2], prompts[rows // 2 :]
-        return [one for part in parts for one in decode(model, part, limit, ends, sampling)]
-    keys, values = torch.zeros(cache), torch.zeros(cache).mT.contiguous()
     which = torch.tensor([distinct[tuple(ids)] for ids in prompts])
     real = torch.arange(room) >= torch.tensor([[room - len(ids)] for ids in distinct])  # padded on the left
-    bias = torch.zeros(rows, weights.kv_heads, 1, room + limit)
-    bias[..., :room].masked_fill_(~real[which, None, None], -torch.inf)
-
-    def read(i, q, k, v):
-        q, k, v = (part.unflatten(0, real.shape) for part in (q, k, v))
-        keys[i, ..., :room], values[i, :, :, :room] = k.permute(0, 2, 3, 1)[which], v.transpose(1, 2)[which]
-        return attention(q, k, v, causal(real)).flatten(0, 1)
-
-    def write(i, q, k, v):
-        keys[i, ..., end - 1], values[i, :, :, end - 1] = k, v
-        past = [part[..., :end].flatten(0, 1) for part in (bias, keys[i])]
-        weight = torch.baddbmm(past[0], q.reshape(len(past[0]), -1, weights.width), past[1]).softmax(-1)
-        return torch.bmm(weight, values[i, :, :, :end].flatten(0, 1)).view(len(k), -1, weights.width)
-
+    cache = Cache(weights, real, which, limit)
     tokens = torch.zeros(real.shape, dtype=torch.long)
-    tokens[real] = torch.tensor([token for ids in distinct for token in ids])
+    tokens[real] = torch.cat([torch.tensor(ids, dtype=torch.long) for ids in distinct])
     places = real.cumsum(1) - 1
-    state = weights.states(tokens.flatten(), places.flatten(), read).unflatten(0, real.shape)[which, -1]
-    places, alive, done = places[which, -1], torch.arange(rows), torch.zeros(rows, dtype=torch.bool)
-    made, states = torch.zeros(limit, rows, dtype=torch.long), torch.zeros(limit, rows, state.shape[-1])
-    count, entropy = torch.full((rows,), limit), torch.zeros(limit, rows)
-    chances, ends = 1 - torch.rand(limit, rows), torch.tensor(ends)
+    state = weights.states(tokens.flatten(), places.flatten(), cache.read).unflatten(0, real.shape)[which, -1]
+    places = places[which, -1]
+    alive = torch.arange(rows)
+    done = torch.zeros(rows, dtype=torch.bool)
+    completions = torch.zeros(limit, rows, dtype=torch.long)
+    states = torch.zeros(limit, rows, state.shape[-1])
+    entropies = torch.zeros(limit, rows)
+    lengths = torch.full((rows,), limit)
+    chances = 1 - torch.rand(limit, rows)
     for number in range(limit):
-        token, information = draw(linear(state, weights.head), chances[number, alive], *sampling)
-        for all_of_it, part in ((made, token), (states, state), (entropy, information * ~done)):
-            all_of_it[number].index_copy_(0, alive, part)
+        token, entropy = draw(product(state, weights.head), chances[number, alive], *sampling)
+        completions[number].index_copy_(0, alive, token)
+        states[number].index_copy_(0, alive, state)
+        entropies[number].index_copy_(0, alive, entropy * ~done)
         ended = torch.isin(token, ends) & ~done
-        count[alive[ended]], done = number + 1, done | ended
+        lengths[alive[ended]] = number + 1
+        done = done | ended
         if done.all():
             break
         if done.sum() >= FINISHED * len(done):
-            token, places, alive, bias = token[~done], places[~done], alive[~done], bias[~done]
-            keys, values, done = keys[:, ~done], values[:, ~done], done[~done]
-        places, end = places + 1, room + number + 1
-        state = weights.states(token, places, write)
-    rows = zip(made.T.tolist(), count.tolist(), entropy.sum(0).tolist(), states.transpose(0, 1))
-    return [Completion(ids[:n], total, row[:n]) for ids, n, total, row in rows]
+            token = token[~done]
+            places = places[~done]
+            alive = alive[~done]
+            cache.keep(~done)
+            done = done[~done]
+        places = places + 1
+        cache.end += 1
+        state = weights.states(token, places, cache.write)
+    results = []
+    for row, (length, entropy) in enumerate(zip(lengths.tolist(), entropies.sum(0).tolist())):
+        results.append(Completion(completions[:length, row].tolist(), entropy, states[:length, row]))
+    return results
+
+
+def token_log_probs(states, ids, head, temperature: float) -> tuple:
+    """(log p, entropy) of ids, [tokens], for what the output layer gets; the entropy has no gradient."""
+    every = (linear(states, head) / temperature).log_softmax(-1)
+    log_p = every.gather(1, ids[:, None])[:, 0]
+    every = every.detach()
+    return log_p, -(every.exp() * every).sum(-1)
+
+
+class FrozenHead(torch.autograd.Function):
+    """token_log_probs() for an output layer that is not trained.
+
+    The gradient of log p is known but for a factor as soon as the logits are: head[id] less the mean of head under p.
+    So it is kept instead of the logits, and nothing is calculated twice.
+    """
+
+    @staticmethod
+    def forward(ctx, states, ids, head, temperature):
+        logits = linear(states, head).div_(temperature)
+        chosen = logits.gather(1, ids[:, None])
+        normalizer = logits.logsumexp(-1, keepdim=True)
+        p = logits.sub(normalizer).exp_()
+        entropy = (normalizer - (p * logits).sum(-1, keepdim=True))[:, 0]
+        if ctx.needs_input_grad[0]:
+            p.scatter_add_(1, ids[:, None], p.new_full((len(ids), 1), -1.0))
+            ctx.save_for_backward((p @ head).div_(-temperature))
+        ctx.mark_non_differentiable(entropy)
+        return (chosen - normalizer)[:, 0], entropy
+
+    @staticmethod
+    def backward(ctx, gradient, _):
+        (direction,) = ctx.saved_tensors
+        return direction * gradient[:, None], None, None, None
 
 
 def log_probs(model, ids, mask, start: int, temperature: float) -> tuple:
@@ -169,12 +395,16 @@ def log_probs(model, ids, mask, start: int, temperature: float) -> tuple:
     ids, mask: [batch, columns], prompts padded on the left, completions on the right. Equal prompts are processed
     once, without their last token, which begins each completion. The entropy has no gradient.
     """
-    weights, mask = Weights(model), mask.bool()
+    weights = Weights(model, fold=False)
+    mask = mask.bool()
     prompts, which = torch.where(mask, ids, -1)[:, : start - 1].unique(dim=0, return_inverse=True)
-    real, written = prompts >= 0, mask[:, start:]
-    count, columns = int(real.sum()), written.shape[1]
+    real = prompts >= 0
+    written = mask[:, start:]
+    count = int(real.sum())
+    columns = written.shape[1]
     tokens = torch.cat([prompts[real], ids[:, start - 1 : -1][written]])
-    places = torch.cat([(real.cumsum(1) - 1)[real], (real.sum(1)[which, None] + torch.arange(columns))[written]])
+    places = real.sum(1)[which, None] + torch.arange(columns)
+    places = torch.cat([(real.cumsum(1) - 1)[real], places[written]])
     own = torch.ones(len(ids), columns, columns, dtype=torch.bool).tril()
     seen = torch.cat([real[which, None].expand(-1, columns, -1), own], 2)[:, None]
 
@@ -182,16 +412,28 @@ def log_probs(model, ids, mask, start: int, temperature: float) -> tuple:
         return part.new_zeros(*where.shape, *part.shape[1:]).masked_scatter(where[..., None, None], part)
 
     def attend(i, q, k, v):
-        first = [padded(part[:count], real) for part in (q, k, v)]
-        both = (torch.cat([some[which], padded(part[count:], written)], 1) for some, part in zip(first[1:], (k, v)))
-        found = attention(padded(q[count:], written), *both, seen)[written]
-        last = i == len(weights.layers) - 1  # there nothing reads the states of the prompt
-        return found if last else torch.cat([attention(*first, causal(real))[real], found])
+        prompt_k = padded(k[:count], real)
+        prompt_v = padded(v[:count], real)
+        all_k = torch.cat([prompt_k[which], padded(k[count:], written)], 1)
+        all_v = torch.cat([prompt_v[which], padded(v[count:], written)], 1)
+        result = attention(padded(q[count:], written), all_k, all_v, seen)[written]
+        if i == len(weights.layers) - 1:  # there nothing reads the states of the prompt
+            return result
+        prompt = attention(padded(q[:count], real), prompt_k, prompt_v, causal(real))[real]
+        return torch.cat([prompt, result])
 
-    every = (linear(weights.states(tokens, places, attend), weights.head) / temperature).log_softmax(-1)
-    found = every.gather(1, ids[:, start:][written][:, None])[:, 0]
-    entropies = -(every.detach().exp() * every.detach()).sum(-1)
-    return tuple(part.new_zeros(written.shape).masked_scatter(written, part) for part in (found, entropies))
+    score = token_log_probs
+    size = max(1, LOGITS // len(weights.head))
+    if not weights.head.requires_grad:
+        score = FrozenHead.apply
+    elif len(tokens) - count > size:  # calculates the logits again rather than keep them
+        score = functools.partial(checkpoint, token_log_probs, use_reentrant=False)
+    states = weights.states(tokens, places, attend).split(size)
+    targets = ids[:, start:][written].split(size)
+    parts = [score(*pair, weights.head, temperature) for pair in zip(states, targets)]
+    log_p, entropy = (torch.cat(part) for part in zip(*parts))
+    zeros = log_p.new_zeros(written.shape)
+    return zeros.masked_scatter(written, log_p), zeros.masked_scatter(written, entropy)
 
 
 def install(trainer, skip_no_signal: bool) -> None:
