@@ -174,6 +174,7 @@ def family(name: str, lora: bool = False):
     for part, weight in model.named_parameters():
         if part.endswith("bias") or "norm" in part:
             weight.data.uniform_(0.5, 1.5)
+    model.get_input_embeddings().weight.data[PAD].normal_(std=0.3)  # zeros magnify what rounding leaves
     if lora:
         model = get_peft_model(model, LoraConfig(r=2, target_modules=PROJECTIONS, task_type="CAUSAL_LM")).eval()
         for part, weight in model.named_parameters():
