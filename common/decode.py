@@ -14,14 +14,15 @@ import torch
 from torch.nn.functional import embedding, linear, rms_norm, scaled_dot_product_attention, silu
 from torch.utils.checkpoint import checkpoint
 
-FAMILIES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
+FAMILIES = ("Llama", "Mistral", "Qwen2", "Qwen3")
 PARTS = {"Linear", "Embedding", "ModuleList", "SiLUActivation", "ModuleDict", "ParameterDict", "Identity"}
 ROPES = ("default", "linear", "llama3", "yarn")  # those whose frequencies do not depend on the length
 FINISHED = 0.1  # rows leave the batch when this fraction of it is finished
 CACHE = 2**28  # numbers in a key-value cache, 1 GiB; a larger batch is divided
 LOGITS = 2**26  # numbers in one tensor of logits to train on, 256 MiB; more tokens are divided
-LARGE = 2**19  # numbers in a matrix that is multiplied from the left, W x', where there are few rows
-FEW = 256  # rows
+ACTIVATIONS = 2**30  # numbers that the layers keep for the backward pass, 4 GiB; other layers are calculated again
+LARGE = 2**19  # numbers in a matrix that meets few rows faster from the left, W x'
+FEW = 128  # rows
 ROUNDING = 0.01  # advantages are in standard deviations; smaller ones are what rounding leaves of equal rewards
 
 
@@ -29,49 +30,42 @@ class Completion(NamedTuple):
     ids: list[int]  # with the end token, if there is one
     entropy: float  # sum over the tokens, in nats, at the temperature of sampling; 0 for a greedy one
     states: torch.Tensor  # [tokens, hidden]: what the output layer got before each token
+    log_probs: torch.Tensor  # [tokens]: of the distribution that each token was drawn from; 0 for a greedy one
 
 
 def without_peft(model):
     """The model of transformers inside a PEFT model; any other model itself."""
-    if hasattr(model, "get_base_model"):
-        return model.get_base_model()
-    return model
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def fits(model) -> bool:
     """Whether decode() and log_probs() give what the model gives.
 
-    True for Llama, Mistral, Qwen2 and Qwen3 (and what has their classes: SmolLM2, Qwen2.5) in float32 on the CPU, with
-    or without a plain LoRA of PEFT on its projections; not with 4-bit weights, a sliding window, other hooks, dropout,
-    DoRA or mixed precision.
+    True for Llama, SmolLM2, Mistral, Qwen2, Qwen2.5 and Qwen3 in float32 on the CPU, with or without a LoRA of PEFT on
+    their projections; not with 4-bit weights, a sliding window, other hooks, dropout, DoRA or mixed precision.
     """
     model = without_peft(model)
-    family = type(model).__name__
+    family = type(model).__name__.removesuffix("ForCausalLM")
     if family not in FAMILIES or torch.is_autocast_enabled("cpu"):
         return False
     for module in model.modules():
         kind = type(module).__name__
-        if kind not in PARTS and not kind.startswith(family.removesuffix("ForCausalLM")):
+        changed = module._forward_hooks or module._forward_pre_hooks or getattr(module, "lora_variant", None)
+        if changed or any(getattr(module, "lora_bias", {}).values()):
             return False
-        if module._forward_hooks or module._forward_pre_hooks:
-            return False
-        if getattr(module, "lora_variant", None) or any(getattr(module, "lora_bias", {}).values()):
-            return False
-    for weight in model.parameters():
-        if weight.device.type != "cpu" or weight.dtype != torch.float32:
+        if kind not in PARTS and not kind.startswith(family):
             return False
     config = model.config
-    windows = set(getattr(config, "layer_types", None) or []) - {"full_attention"}
-    if family == "MistralForCausalLM" and config.sliding_window is not None:
-        windows.add("sliding_attention")
-    rope = model.model.rotary_emb
+    windows = getattr(config, "layer_types", None) or []
+    if family == "Mistral" and config.sliding_window is not None:
+        windows = ["sliding_attention"]
     return (
-        type(model.lm_head) is torch.nn.Linear
+        all(weight.device.type == "cpu" and weight.dtype == torch.float32 for weight in model.parameters())
+        and type(model.lm_head) is torch.nn.Linear
         and type(model.model.embed_tokens) is torch.nn.Embedding
         and config.rope_parameters["rope_type"] in ROPES
-        and 2 * len(rope.inv_freq) == model.model.layers[0].self_attn.head_dim
-        and not config.attention_dropout
-        and not windows
+        and 2 * len(model.model.rotary_emb.inv_freq) == model.model.layers[0].self_attn.head_dim
+        and not (config.attention_dropout or "sliding_attention" in windows)
     )
 
 
@@ -83,32 +77,45 @@ def loras_of(layer) -> list[tuple]:
     return [(layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name]) for name in names]
 
 
-def joined_bias(layers):
-    biases = [layer.bias for layer in layers]
-    return None if biases[0] is None else torch.cat(biases)
-
-
-class Dense:
+class Joined:
     """Linear layers with the same input as one matrix product, LoRA and the norm before them multiplied in."""
 
-    def __init__(self, layers, norm=None):
+    norm = None
+
+    def __init__(self, layers, norm=None, int8: bool = False):
         weights = []
         for layer in layers:
             weight = layer.weight
             for a, b, scaling in loras_of(layer):
                 weight = torch.addmm(weight, b, a, alpha=scaling)
             weights.append(weight)
-        self.weight = weights[0] if len(weights) == 1 else torch.cat(weights)
-        if norm is not None:
-            self.weight = self.weight * norm
-        self.norm = None
-        self.bias = joined_bias(layers)
+        weight = weights[0] if len(weights) == 1 else torch.cat(weights)
+        self.weight = weight if norm is None else weight * norm
+        self.bias = None if layers[0].bias is None else torch.cat([layer.bias for layer in layers])
+        self.sizes = [len(weight) for weight in weights]
+        self.packed = None
+        if int8:
+            scales = self.weight.abs().amax(1).clamp(min=1e-8).double() / 127
+            zeros = torch.zeros(len(scales), dtype=torch.long)
+            whole = torch.quantize_per_channel(self.weight, scales, zeros, 0, torch.qint8)
+            self.packed = torch.ops.quantized.linear_prepack(whole, None)
+            self.weight = None
 
     def __call__(self, x):
-        return product(x, self.weight, self.bias)
+        if self.packed is None and (len(x) > FEW or self.weight.numel() < LARGE):
+            return linear(x, self.weight, self.bias)
+        if self.packed is None:
+            y = torch.mm(self.weight, x.T.contiguous()).T
+        else:  # activations get 7 bits, and each row a scale of its own: rows differ in size
+            size = x.abs().amax(-1, keepdim=True)
+            y = torch.ops.quantized.linear_dynamic(x / size, self.packed, True) * size
+        return y if self.bias is None else y + self.bias
+
+    def parts(self, x):
+        return self(x).split(self.sizes, -1)
 
     def added_to(self, total, x):
-        if self.bias is None and self.weight.numel() < LARGE:
+        if self.packed is None and self.bias is None and self.weight.numel() < LARGE:
             return torch.addmm(total, x, self.weight.T)
         return total + self(x)
 
@@ -120,108 +127,99 @@ class Adapted:
         self.layers = [(layer.weight, layer.bias, loras_of(layer)) for layer in layers]
         self.norm = norm
 
-    def __call__(self, x):
+    def parts(self, x):
         outputs = []
         for weight, bias, loras in self.layers:
             y = linear(x, weight, bias)
             for a, b, scaling in loras:
                 y = torch.addmm(y, linear(x, a), b.T, alpha=scaling)
             outputs.append(y)
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+        return outputs
+
+    def __call__(self, x):
+        return torch.cat(self.parts(x), -1)
 
     def added_to(self, total, x):
-        return total + self(x)
-
-
-def product(x, weight, bias=None):
-    """linear(), faster where a few rows meet a large matrix."""
-    if len(x) > FEW or weight.numel() < LARGE:
-        return linear(x, weight, bias)
-    y = torch.mm(weight, x.T).T
-    return y if bias is None else y + bias
-
-
-class Layer(NamedTuple):
-    qkv: Callable
-    scales: torch.Tensor  # [heads, width or 1] of queries and keys
-    out: Callable
-    up: Callable
-    down: Callable
+        return total + self.parts(x)[0]
 
 
 class Weights:
     """The weights of a model as they are used here; gradients reach the model's own.
 
     fold: add each LoRA to its weight, in a copy; else gradients reach its A and B, and frozen weights are not copied.
+    int8: 8-bit weights and 7-bit activations in the matrix products, with a scale for each output and each row.
     """
 
-    def __init__(self, model, fold: bool):
+    def __init__(self, model, fold: bool, int8: bool = False):
         model = without_peft(model)
         inner = model.model
-        config = model.config
         first = inner.layers[0].self_attn
         self.width = first.head_dim
-        self.heads = config.num_attention_heads
-        self.kv_heads = config.num_key_value_heads
-        self.eps = config.rms_norm_eps
+        self.heads = model.config.num_attention_heads
+        self.kv_heads = model.config.num_key_value_heads
+        self.split = [self.heads + self.kv_heads, self.kv_heads]
+        self.eps = model.config.rms_norm_eps
         self.normed = hasattr(first, "q_norm")
-        self.embedding = inner.embed_tokens.weight
-        self.padding = inner.embed_tokens.padding_idx  # has no gradient
+        self.embedding = inner.embed_tokens
         self.norm = inner.norm.weight
-        self.head = model.lm_head.weight
-        self.frequencies = inner.rotary_emb.inv_freq.float()
-        self.magnitude = inner.rotary_emb.attention_scaling
-        self.layers = [self.layer(layer, fold) for layer in inner.layers]
-
-    def layer(self, layer, fold: bool) -> Layer:
-        own = layer.self_attn
-        mlp = layer.mlp
+        self.head = Joined([model.lm_head], int8=int8)
+        self.rope = inner.rotary_emb
 
         def joined(layers, norm=None):
-            trained = all(part.weight.requires_grad and not loras_of(part) for part in layers)
-            return Dense(layers, norm) if fold or trained else Adapted(layers, norm)
+            if fold or all(layer.weight.requires_grad and not loras_of(layer) for layer in layers):
+                return Joined(layers, norm, int8)
+            return Adapted(layers, norm)
 
-        if self.normed:
-            scales = [own.q_norm.weight * self.width**-0.5] * self.heads + [own.k_norm.weight] * self.kv_heads
-            scales = torch.stack(scales)
-        else:
+        self.layers = []
+        for layer in inner.layers:
+            own = layer.self_attn
+            mlp = layer.mlp
             scales = torch.tensor([[self.width**-0.5]] * self.heads + [[1.0]] * self.kv_heads)
-        qkv = joined([own.q_proj, own.k_proj, own.v_proj], layer.input_layernorm.weight)
-        up = joined([mlp.gate_proj, mlp.up_proj], layer.post_attention_layernorm.weight)
-        return Layer(qkv, scales, joined([own.o_proj]), up, joined([mlp.down_proj]))
+            if self.normed:
+                scales = [own.q_norm.weight * self.width**-0.5] * self.heads + [own.k_norm.weight] * self.kv_heads
+                scales = torch.stack(scales)
+            qkv = joined([own.q_proj, own.k_proj, own.v_proj], layer.input_layernorm.weight)
+            up = joined([mlp.gate_proj, mlp.up_proj], layer.post_attention_layernorm.weight)
+            self.layers.append((qkv, scales, joined([own.o_proj]), up, joined([mlp.down_proj])))
+        self.kept = 10 * len(self.norm) + 4 * mlp.down_proj.in_features  # numbers for the backward pass, of each token
 
     def states(self, tokens, places, attend: Callable):
         """What the output layer gets, [tokens, hidden]; places: the position of each token in its row.
 
         attend(i, q, k, v): attention of layer i over [tokens, heads, width], for all tokens or only the last ones.
         """
-        angles = (places[:, None].float() * self.frequencies)[:, None]
-        cos = torch.cat([angles.cos()] * 2, -1) * self.magnitude
-        sin = torch.cat([-angles.sin(), angles.sin()], -1) * self.magnitude
-        x = embedding(tokens, self.embedding, self.padding)
-        for i, layer in enumerate(self.layers):
-            y = layer.qkv(rms_norm(x, x.shape[-1:], layer.qkv.norm, self.eps))
-            qk, v = y.view(len(x), -1, self.width).split([self.heads + self.kv_heads, self.kv_heads], 1)
-            if self.normed:
-                qk = rms_norm(qk, qk.shape[-1:], eps=self.eps)
-            qk = qk * layer.scales
-            first, second = qk.chunk(2, -1)
-            qk = qk * cos + torch.cat([second, first], -1) * sin
-            q, k = qk.split([self.heads, self.kv_heads], 1)
-            seen = attend(i, q, k, v).flatten(1)
-            x = layer.out.added_to(x[-len(seen) :], seen)
-            gate, value = layer.up(rms_norm(x, x.shape[-1:], layer.up.norm, self.eps)).chunk(2, -1)
-            x = layer.down.added_to(x, silu(gate) * value)
+        angles = (places[:, None].float() * self.rope.inv_freq.float())[:, None]
+        cos = torch.cat([angles.cos()] * 2, -1) * self.rope.attention_scaling
+        sin = torch.cat([-angles.sin(), angles.sin()], -1) * self.rope.attention_scaling
+        x = embedding(tokens, self.embedding.weight, self.embedding.padding_idx)
+        for i in range(len(self.layers)):
+            if torch.is_grad_enabled() and (i + 1) * len(tokens) * self.kept > ACTIVATIONS:
+                x = checkpoint(self.layer, i, x, cos, sin, attend, use_reentrant=False)
+            else:
+                x = self.layer(i, x, cos, sin, attend)
         return rms_norm(x, x.shape[-1:], self.norm, self.eps)
+
+    def layer(self, i: int, x, cos, sin, attend: Callable):
+        qkv, scales, out, up, down = self.layers[i]
+        y = qkv(rms_norm(x, x.shape[-1:], qkv.norm, self.eps))
+        qk, v = y.view(len(x), -1, self.width).split(self.split, 1)
+        if self.normed:
+            qk = rms_norm(qk, qk.shape[-1:], eps=self.eps)
+        qk = qk * scales
+        first, second = qk.chunk(2, -1)
+        qk = qk * cos + torch.cat([second, first], -1) * sin
+        seen = attend(i, *qk.split([self.heads, self.kv_heads], 1), v).flatten(1)
+        x = out.added_to(x[-len(seen) :], seen)
+        gate, value = up.parts(rms_norm(x, x.shape[-1:], up.norm, self.eps))
+        return down.added_to(x, silu(gate) * value)
 
 
 def attention(q, k, v, mask):
     """Of q [batch, queries, heads, width] over k, v [batch, keys, kv heads, width]; q is scaled already."""
-    q = q.transpose(1, 2)
-    group = q.shape[1] // k.shape[2]
+    group = q.shape[2] // k.shape[2]
     k = k.transpose(1, 2)[:, :, None].expand(-1, -1, group, -1, -1).flatten(1, 2)
     v = v.transpose(1, 2)[:, :, None].expand(-1, -1, group, -1, -1).flatten(1, 2)
-    return scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0).transpose(1, 2)
+    return scaled_dot_product_attention(q.transpose(1, 2), k, v, attn_mask=mask, scale=1.0).transpose(1, 2)
 
 
 def causal(real):
@@ -232,12 +230,14 @@ def causal(real):
 
 
 def draw(logits, chance, temperature: float = 0.0, top_p: float = 1.0, top_k: int = 0) -> tuple:
-    """(tokens, entropies) of rows of logits, by inverse transform; temperature 0 is greedy, without an entropy.
+    """(tokens, entropies, log-probs) of rows of logits, by inverse transform; temperature 0 is greedy, without both.
 
-    chance: a number above 0 and at most 1 for each row. The entropies are those before top_k and top_p.
+    chance: a number above 0 and at most 1 for each row. The entropies are those before top_k and top_p, the log-probs
+    those after.
     """
     if temperature == 0:
-        return logits.argmax(-1), logits.new_zeros(len(logits))
+        zeros = logits.new_zeros(len(logits))
+        return logits.argmax(-1), zeros, zeros
     if temperature != 1:
         logits = logits / temperature
     p = logits.softmax(-1)
@@ -250,11 +250,12 @@ def draw(logits, chance, temperature: float = 0.0, top_p: float = 1.0, top_k: in
     total = candidates.cumsum(-1)
     tokens = torch.searchsorted(total, chance[:, None] * total[:, -1:])
     tokens = tokens.clamp_(max=candidates.shape[-1] - 1)  # NaN has no place
+    log_p = (candidates.gather(1, tokens) / total[:, -1:]).log()[:, 0]
     if limited:
         tokens = order.gather(1, tokens)
     # A token's logit less the log of its probability is the log of the softmax's sum.
     normalizer = logits.gather(1, tokens) - p.gather(1, tokens).log()
-    return tokens[:, 0], normalizer[:, 0] - (p * logits).sum(-1)
+    return tokens[:, 0], normalizer[:, 0] - (p * logits).sum(-1), log_p
 
 
 class Cache:
@@ -266,8 +267,7 @@ class Cache:
     def __init__(self, weights: Weights, real, which, limit: int):
         self.real = real
         self.which = which
-        self.room = real.shape[1]
-        self.end = self.room
+        self.end = self.room = real.shape[1]
         shape = len(weights.layers), len(which), weights.kv_heads, weights.width, self.room + limit
         self.keys = torch.zeros(shape)
         self.values = torch.zeros(shape).mT.contiguous()
@@ -275,9 +275,7 @@ class Cache:
         self.bias[..., : self.room].masked_fill_(~real[which, None, None], -torch.inf)
 
     def read(self, i: int, q, k, v):
-        q = q.unflatten(0, self.real.shape)
-        k = k.unflatten(0, self.real.shape)
-        v = v.unflatten(0, self.real.shape)
+        q, k, v = (part.unflatten(0, self.real.shape) for part in (q, k, v))
         self.keys[i, ..., : self.room] = k.permute(0, 2, 3, 1)[self.which]
         self.values[i, :, :, : self.room] = v.transpose(1, 2)[self.which]
         return attention(q, k, v, causal(self.real)).flatten(0, 1)
@@ -287,9 +285,8 @@ class Cache:
         self.values[i, :, :, self.end - 1] = v
         bias = self.bias[..., : self.end].flatten(0, 1)
         keys = self.keys[i, ..., : self.end].flatten(0, 1)
-        values = self.values[i, :, :, : self.end].flatten(0, 1)
         weight = torch.baddbmm(bias, q.reshape(len(keys), -1, keys.shape[1]), keys).softmax(-1)
-        return torch.bmm(weight, values).view(len(k), -1, keys.shape[1])
+        return torch.bmm(weight, self.values[i, :, :, : self.end].flatten(0, 1)).view(len(k), -1, keys.shape[1])
 
     def keep(self, rows) -> None:
         self.keys = self.keys[:, rows]
@@ -298,22 +295,19 @@ class Cache:
 
 
 @torch.inference_mode()
-def decode(model, prompts: Sequence, limit: int, ends: Sequence[int], sampling=()) -> list[Completion]:
+def decode(model, prompts: Sequence, limit: int, ends: Sequence[int], sampling=(), int8=False) -> list[Completion]:
     """A completion of at most `limit` tokens of each prompt, a list of ids; equal prompts are processed once.
 
     ends: tokens that end a completion. sampling: temperature, top_p, top_k as in draw(). Random numbers come from
-    torch's default generator, for each row its own, whatever the other rows do.
+    torch's default generator, for each row its own, whatever the other rows do. int8: as in Weights; faster, and the
+    policy that writes is then only near the model, by log_probs of a completion.
     """
-    weights = Weights(model, fold=True)
-    return decode_batch(weights, prompts, limit, torch.tensor(ends), sampling)
-
-
-def decode_batch(weights: Weights, prompts: Sequence, limit: int, ends, sampling) -> list[Completion]:
+    weights = model if isinstance(model, Weights) else Weights(model, True, int8)
     rows = len(prompts)
     room = max(map(len, prompts))
     if rows > 1 and 2 * len(weights.layers) * rows * weights.kv_heads * weights.width * (room + limit) > CACHE:
-        first = decode_batch(weights, prompts[: rows // 2], limit, ends, sampling)
-        return first + decode_batch(weights, prompts[rows // 2 :], limit, ends, sampling)
+        first = decode(weights, prompts[: rows // 2], limit, ends, sampling)
+        return first + decode(weights, prompts[rows // 2 :], limit, ends, sampling)
     distinct = {ids: number for number, ids in enumerate(dict.fromkeys(map(tuple, prompts)))}
     which = torch.tensor([distinct[tuple(ids)] for ids in prompts])
     real = torch.arange(room) >= torch.tensor([[room - len(ids)] for ids in distinct])  # padded on the left
@@ -328,14 +322,16 @@ def decode_batch(weights: Weights, prompts: Sequence, limit: int, ends, sampling
     completions = torch.zeros(limit, rows, dtype=torch.long)
     states = torch.zeros(limit, rows, state.shape[-1])
     entropies = torch.zeros(limit, rows)
+    log_probs = torch.zeros(limit, rows)
     lengths = torch.full((rows,), limit)
     chances = 1 - torch.rand(limit, rows)
     for number in range(limit):
-        token, entropy = draw(product(state, weights.head), chances[number, alive], *sampling)
-        completions[number].index_copy_(0, alive, token)
-        states[number].index_copy_(0, alive, state)
-        entropies[number].index_copy_(0, alive, entropy * ~done)
-        ended = torch.isin(token, ends) & ~done
+        token, entropy, log_p = draw(weights.head(state), chances[number, alive], *sampling)
+        completions[number, alive] = token
+        states[number, alive] = state
+        entropies[number, alive] = entropy * ~done
+        log_probs[number, alive] = log_p
+        ended = torch.isin(token, torch.tensor(ends)) & ~done
         lengths[alive[ended]] = number + 1
         done = done | ended
         if done.all():
@@ -350,8 +346,8 @@ def decode_batch(weights: Weights, prompts: Sequence, limit: int, ends, sampling
         cache.end += 1
         state = weights.states(token, places, cache.write)
     results = []
-    for row, (length, entropy) in enumerate(zip(lengths.tolist(), entropies.sum(0).tolist())):
-        results.append(Completion(completions[:length, row].tolist(), entropy, states[:length, row]))
+    for row, (n, entropy) in enumerate(zip(lengths.tolist(), entropies.sum(0).tolist())):
+        results.append(Completion(completions[:n, row].tolist(), entropy, states[:n, row], log_probs[:n, row]))
     return results
 
 
@@ -366,27 +362,26 @@ def token_log_probs(states, ids, head, temperature: float) -> tuple:
 class FrozenHead(torch.autograd.Function):
     """token_log_probs() for an output layer that is not trained.
 
-    The gradient of log p is known but for a factor as soon as the logits are: head[id] less the mean of head under p.
-    So it is kept instead of the logits, and nothing is calculated twice.
+    The gradient of log p is known but for a factor as soon as the logits are: head[id] less the mean of head under p,
+    over the temperature. So it is kept instead of the logits, and nothing is calculated twice.
     """
 
     @staticmethod
     def forward(ctx, states, ids, head, temperature):
         logits = linear(states, head).div_(temperature)
-        chosen = logits.gather(1, ids[:, None])
         normalizer = logits.logsumexp(-1, keepdim=True)
+        log_p = logits.gather(1, ids[:, None]) - normalizer
         p = logits.sub(normalizer).exp_()
-        entropy = (normalizer - (p * logits).sum(-1, keepdim=True))[:, 0]
+        entropy = normalizer - logits.mul_(p).sum(-1, keepdim=True)
         if ctx.needs_input_grad[0]:
             p.scatter_add_(1, ids[:, None], p.new_full((len(ids), 1), -1.0))
             ctx.save_for_backward((p @ head).div_(-temperature))
         ctx.mark_non_differentiable(entropy)
-        return (chosen - normalizer)[:, 0], entropy
+        return log_p[:, 0], entropy[:, 0]
 
     @staticmethod
     def backward(ctx, gradient, _):
-        (direction,) = ctx.saved_tensors
-        return direction * gradient[:, None], None, None, None
+        return ctx.saved_tensors[0] * gradient[:, None], None, None, None
 
 
 def log_probs(model, ids, mask, start: int, temperature: float) -> tuple:
@@ -396,6 +391,7 @@ def log_probs(model, ids, mask, start: int, temperature: float) -> tuple:
     once, without their last token, which begins each completion. The entropy has no gradient.
     """
     weights = Weights(model, fold=False)
+    head = weights.head.weight
     mask = mask.bool()
     prompts, which = torch.where(mask, ids, -1)[:, : start - 1].unique(dim=0, return_inverse=True)
     real = prompts >= 0
@@ -422,16 +418,16 @@ def log_probs(model, ids, mask, start: int, temperature: float) -> tuple:
         prompt = attention(padded(q[:count], real), prompt_k, prompt_v, causal(real))[real]
         return torch.cat([prompt, result])
 
-    score = token_log_probs
-    size = max(1, LOGITS // len(weights.head))
-    if not weights.head.requires_grad:
-        score = FrozenHead.apply
-    elif len(tokens) - count > size:  # calculates the logits again rather than keep them
-        score = functools.partial(checkpoint, token_log_probs, use_reentrant=False)
+    size = max(1, LOGITS // len(head))
+    score = FrozenHead.apply
+    if head.requires_grad:
+        score = token_log_probs
+        if len(tokens) - count > size:  # the logits are calculated again rather than kept
+            score = functools.partial(checkpoint, token_log_probs, use_reentrant=False)
     states = weights.states(tokens, places, attend).split(size)
     targets = ids[:, start:][written].split(size)
-    parts = [score(*pair, weights.head, temperature) for pair in zip(states, targets)]
-    log_p, entropy = (torch.cat(part) for part in zip(*parts))
+    scores = [score(*pair, head, temperature) for pair in zip(states, targets)]
+    log_p, entropy = (torch.cat(part) for part in zip(*scores))
     zeros = log_p.new_zeros(written.shape)
     return zeros.masked_scatter(written, log_p), zeros.masked_scatter(written, entropy)
 
@@ -450,7 +446,7 @@ def install(trainer, skip_no_signal: bool) -> None:
     def generate_single_turn(prompt_ids, *given, **named):
         how = trainer.generation_config
         sampling = how.temperature, how.top_p, how.top_k
-        ids, entropies, states = zip(*decode(model, prompt_ids, how.max_new_tokens, how.eos_token_id, sampling))
+        ids, entropies, states, _ = zip(*decode(model, prompt_ids, how.max_new_tokens, how.eos_token_id, sampling))
         measured[:] = zip(entropies, map(len, ids))
         if hasattr(model, "rollout"):  # certainty.informed() asks for them
             model.rollout.update(ids=list(ids), states=states)

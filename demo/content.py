@@ -170,7 +170,7 @@ def stream(model, tokenizer, conversation: list[dict], limit: int, temperature: 
         with torch.inference_mode():  # for each step, as each may run in another thread
             seen = model(input_ids=torch.tensor([new], device=model.device), past_key_values=cache, use_cache=True)
             logits, drawn = seen.logits[:, -1].float().cpu(), 1 - torch.rand(1, generator=chance)
-            token, _ = decode.draw(logits, drawn, temperature)
+            token, *_ = decode.draw(logits, drawn, temperature)
         cache, new = seen.past_key_values, token.tolist()
         ids = ids + new
         yield ids
