@@ -197,7 +197,7 @@ def stream(checkpoint: Checkpoint, conversation: list[dict], args, temperature: 
         with torch.inference_mode():  # for each step, as each may run in another thread
             output = model(input_ids=torch.tensor([new], device=model.device), past_key_values=cache, use_cache=True)
             chance = 1 - torch.rand(1, generator=generator)
-            token, _ = decode.draw(output.logits[:, -1].float().cpu(), chance, temperature)
+            token, *_ = decode.draw(output.logits[:, -1].float().cpu(), chance, temperature)
         cache = output.past_key_values
         new = token.tolist()
         ids = ids + new

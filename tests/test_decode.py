@@ -6,7 +6,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import BASE, GRPO, call
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from peft import LoraConfig, get_peft_model
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GenerationConfig,
+    PhiConfig,
+    PhiForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from common import data, decode, generation, grpo, models, prompts, runs
 
@@ -122,23 +131,12 @@ def test_log_probs_and_gradients_are_those_of_transformers(heads, temperature):
     model = model_of(heads, layers=3)
     ids, mask, start = batch_of(model)
     model.double()
-    weight = torch.randn(len(ids), ids.shape[1] - start, dtype=torch.double)
-    found, gradients = [], []
+    figures = []
     for own in (False, True):
-        if own:
-            logp, entropy = decode.log_probs(model, ids, mask, start, temperature)
-        else:
-            every = model(input_ids=ids, attention_mask=mask).logits[:, start - 1 : -1] / temperature
-            every, real = every.log_softmax(-1), mask[:, start:]
-            logp = every.gather(2, ids[:, start:, None])[..., 0] * real
-            entropy = -(every.exp() * every).sum(-1) * real
         model.zero_grad()
-        (logp * weight).sum().backward()
-        found.append((logp.detach(), entropy.detach()))
-        gradients.append(torch.cat([part.grad.flatten() for part in model.parameters()]))
-    for theirs, ours in zip(*found):
-        assert torch.allclose(ours, theirs, atol=1e-6)
-    assert (gradients[1] - gradients[0]).norm() < 1e-5 * gradients[0].norm()
+        figures.append(scored(model, ids, mask, start, temperature, own))
+    for theirs, ours in zip(*figures):
+        assert (ours - theirs).norm() < 1e-5 * theirs.norm()
 
 
 def test_the_entropy_of_generation_is_that_of_the_log_probs():
@@ -149,19 +147,118 @@ def test_the_entropy_of_generation_is_that_of_the_log_probs():
     assert summed == pytest.approx(entropy.sum(1).tolist(), abs=1e-4)
 
 
+LLAMA3 = {"rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+LLAMA3["original_max_position_embeddings"] = 16
+FAMILIES = {  # name: (model type, what differs from the defaults of its config)
+    "Llama": ("llama", {"rope_parameters": LLAMA3}),
+    "Llama with biases": ("llama", {"attention_bias": True, "mlp_bias": True}),
+    "SmolLM2": ("llama", {"tie_word_embeddings": True, "num_attention_heads": 3, "num_key_value_heads": 1}),
+    "Qwen2.5": ("qwen2", {"tie_word_embeddings": True}),
+    "Qwen2.5 with YaRN": ("qwen2", {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4, "factor": 2.0}}),
+    "Qwen3": ("qwen3", {"head_dim": 10}),
+    "Mistral": ("mistral", {"sliding_window": None, "head_dim": 16}),
+}
+SMALL = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, pad_token_id=PAD)
+PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+def family(name: str, lora: bool = False):
+    """A model of a family with random weights, norms and biases; with a LoRA that changes its completions."""
+    kind, changes = FAMILIES[name]
+    sizes = dict(vocab_size=VOCABULARY, hidden_size=24, intermediate_size=40, num_hidden_layers=3, pad_token_id=PAD)
+    sizes |= dict(num_attention_heads=4, num_key_value_heads=2, initializer_range=0.3, max_position_embeddings=64)
+    sizes |= dict(bos_token_id=END, eos_token_id=END)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes | changes)).eval()
+    for part, weight in model.named_parameters():
+        if part.endswith("bias") or "norm" in part:
+            weight.data.uniform_(0.5, 1.5)
+    model.get_input_embeddings().weight.data[PAD].normal_(std=0.3)  # zeros magnify what rounding leaves
+    if lora:
+        model = get_peft_model(model, LoraConfig(r=2, target_modules=PROJECTIONS, task_type="CAUSAL_LM")).eval()
+        for part, weight in model.named_parameters():
+            if "lora_B" in part:
+                weight.data.normal_(std=0.3)
+    return model
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_greedy_of_each_family_is_that_of_transformers(name, lora, large, monkeypatch):
+    model = family(name, lora)
+    assert decode.fits(model)
+    if large:
+        monkeypatch.setattr(decode, "LARGE", 0)  # all matrices as large ones
+    before = {part: weight.clone() for part, weight in model.state_dict().items()}
+    ids, mask = padded(PROMPTS, left=True)
+    how = GenerationConfig(max_new_tokens=30, do_sample=False, pad_token_id=PAD)
+    model.generation_config.eos_token_id = None
+    theirs = model.generate(input_ids=ids, attention_mask=mask, generation_config=how)[:, ids.shape[1] :].tolist()
+    assert [one.ids for one in decode.decode(model, PROMPTS, 30, [])] == theirs
+    assert all(torch.equal(weight, before[part]) for part, weight in model.state_dict().items())
+    if lora:
+        with model.disable_adapter():
+            other = [one.ids for one in decode.decode(model, PROMPTS, 30, [])]
+        assert other == [one.ids for one in decode.decode(family(name), PROMPTS, 30, [])] != theirs
+
+
+@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_log_probs_and_gradients_of_each_family_are_those_of_transformers(name, lora, monkeypatch):
+    model = family(name, lora)
+    ids, mask, start = batch_of(model)
+    model.double()
+    figures = []
+    for logits in (None, decode.LOGITS, 100):
+        model.zero_grad()
+        if logits:
+            monkeypatch.setattr(decode, "LOGITS", logits)  # 100: several pieces
+        figures.append(scored(model, ids, mask, start, 0.7, own=logits is not None))
+    for ours in figures[1:]:
+        for part, other in zip(ours, figures[0], strict=True):
+            assert (part - other).norm() < 1e-5 * other.norm()
+    if lora:  # nothing but the LoRA has a gradient
+        assert all(("lora" in part) == (weight.grad is not None) for part, weight in model.named_parameters())
+
+
+def scored(model, ids, mask, start: int, temperature: float, own: bool) -> tuple:
+    """(log-probs, entropies, all gradients in one tensor) of a loss on the log-probs."""
+    if own:
+        logp, entropy = decode.log_probs(model, ids, mask, start, temperature)
+    else:
+        every = model(input_ids=ids, attention_mask=mask).logits[:, start - 1 : -1] / temperature
+        every = every.log_softmax(-1)
+        real = mask[:, start:]
+        logp = every.gather(2, ids[:, start:, None])[..., 0] * real
+        entropy = -(every.exp() * every).sum(-1) * real
+    torch.manual_seed(5)
+    (logp * torch.randn(logp.shape, dtype=logp.dtype)).sum().backward()
+    gradients = [weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]
+    return logp.detach(), entropy.detach(), torch.cat(gradients)
+
+
 def test_what_fits():
-    from peft import LoraConfig, get_peft_model
+    def lora(**changes):
+        config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM", **changes)
+        return get_peft_model(model_of(), config)
+
+    def changed(name, **changes):
+        kind, own = FAMILIES[name]
+        return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, vocab_size=12, **own | SMALL | changes))
 
     plain = model_of()
-    assert decode.fits(plain)
-    lora = get_peft_model(copy.deepcopy(plain), LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+    assert decode.fits(plain) and decode.fits(lora()) and decode.fits(lora().get_base_model())
     hooked = copy.deepcopy(plain)
     hooked.model.layers[0].self_attn.q_proj.register_forward_hook(lambda *seen: None)
-    yarn = dict(rope_parameters={"rope_type": "yarn", "rope_theta": 1e4, "factor": 2.0})
-    llama = LlamaConfig(vocab_size=12, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
-    others = [lora, lora.get_base_model(), hooked, copy.deepcopy(plain).bfloat16(), LlamaForCausalLM(llama)]
-    for other in [*others, model_of(attention_bias=True), model_of(**yarn), model_of(attention_dropout=0.1)]:
-        assert not decode.fits(other)
+    others = [hooked, copy.deepcopy(plain).bfloat16(), model_of(attention_dropout=0.1)]
+    others += [lora(use_dora=True), lora(lora_bias=True), lora(lora_dropout=0.1), lora(modules_to_save=["lm_head"])]
+    others += [model_of(rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0})]
+    others += [changed("Mistral", sliding_window=8), changed("Llama", hidden_act="gelu")]
+    others += [changed("Qwen2.5", use_sliding_window=True, sliding_window=8, max_window_layers=0)]
+    others += [PhiForCausalLM(PhiConfig(vocab_size=12, **SMALL))]
+    for number, other in enumerate(others):
+        assert not decode.fits(other), number
     with torch.autocast("cpu", torch.bfloat16):
         assert not decode.fits(plain)
 
@@ -225,7 +322,6 @@ def update(folder, tokenizer, trainer_class, replay: list, lora=None, **changes)
 def test_an_update_is_that_of_trl(tmp_path, monkeypatch, micro_batch, with_lora):
     """Fails where a private method of TRL that the trainer overrides is called in another way or no more."""
     import trl
-    from peft import LoraConfig
 
     from common.trainer import GRPOTrainer
 
@@ -246,12 +342,12 @@ def test_an_update_is_that_of_trl(tmp_path, monkeypatch, micro_batch, with_lora)
     monkeypatch.setattr(trl.GRPOTrainer, "_compute_loss", counting)
     ours, logged = update(tmp_path, tokenizer, GRPOTrainer, replay, **how)
     theirs, plain = update(tmp_path, tokenizer, trl.GRPOTrainer, replay, **how)
-    assert calls == (set() if with_lora else {"decode", "log_probs"})
+    assert calls == {"decode", "log_probs"}
     assert len(replay) == 8 and logged["frac_reward_zero_std"] == 0.5
     assert sum(rows[: 8 // micro_batch]) < 8 == sum(rows[8 // micro_batch :])
     assert theirs.norm() > 0 and (ours - theirs).norm() < 1e-5 * theirs.norm()
     names = ["loss", "reward", "num_tokens", "clip_ratio/region_mean", "completions/mean_length"]
-    for name in [*names, "entropy"][: None if not with_lora else -1]:
+    for name in [*names, "entropy"]:
         assert logged[name] == pytest.approx(plain[name], rel=1e-4, abs=1e-6), name
 
 
