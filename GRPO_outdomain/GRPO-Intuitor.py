@@ -83,8 +83,8 @@ def main(args):
     from common.trainer import GRPOTrainer  # late: trl takes seconds
 
     run = grpo.prepare(args)
-    reward = REWARDS[args.reward]
-    trainer = GRPOTrainer(run.model, reward, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
+    rewards = REWARDS[args.reward]
+    trainer = GRPOTrainer(run.model, rewards, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)
     training.train(run, trainer)
 
 

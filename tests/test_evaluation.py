@@ -144,7 +144,7 @@ def test_samples_of_one_problem_have_seeds_of_their_own_in_vllm(monkeypatch):
     class LLM:
         def generate(self, asked, sampling, **named):
             self.seeds = [one.seed for one in sampling]
-            output = types.SimpleNamespace(token_ids=[1, 2], finish_reason="length")
+            output = types.SimpleNamespace(token_ids=[90, 91], finish_reason="length")
             return [types.SimpleNamespace(outputs=[output]) for _ in asked]
 
     monkeypatch.setitem(sys.modules, "vllm", types.SimpleNamespace(SamplingParams=SamplingParams))

@@ -210,12 +210,6 @@ def test_what_fits_on_a_card_is_printed_for_a_shell(card, size):
     assert done.returncode == (0 if size else 2) and done.stderr.count("\n") == 1
 
 
-def test_readme_has_the_table():
-    command = [sys.executable, str(ROOT / "benchmarks/memory_plan.py")]
-    table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert table.strip() in (ROOT / "README.md").read_text()
-
-
 def test_the_page_on_several_gpus_has_the_table():
     command = [sys.executable, str(ROOT / "benchmarks/several_gpus.py")]
     table = subprocess.run(command, capture_output=True, text=True, check=True).stdout

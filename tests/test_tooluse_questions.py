@@ -8,7 +8,7 @@ import pytest
 from conftest import BASE, HOSTILE, ROOT, load_script
 from tool_questions import TEMPLATES, error_of, executor, one, play_one, rows
 
-from common import generation, prompts, settings
+from common import data, generation, prompts, runs, settings
 from ToolUse.tooluse import conversations, episodes, questions
 
 
@@ -74,7 +74,7 @@ def test_each_failure_is_told_apart():
     assert verdict["measures"]["tool"] is False and verdict["tool"] == "weather"
 
 
-def test_questions_without_room_are_left_out_and_counted(capsys):
+def test_questions_without_room_are_left_out_and_counted(tmp_path, capsys):
     """A conversation that has outgrown the context ends unanswered; it is not taken for a call that cannot be read."""
     evaluate, base = load_script("ToolUse/tools_evaluate.py"), str(BASE)
     args = settings.parse(evaluate.Args, "", argv=["--profile", "tiny"])
@@ -82,10 +82,12 @@ def test_questions_without_room_are_left_out_and_counted(capsys):
     part = rows()["test"][:40]
     lengths = sorted(generation.prompt_lengths(loaded[0][0], [row["prompt"] for row in part]))
     args.prompt_room = lengths[10]
-    fitting = evaluate.fitting("tools", part, [base], loaded, args)
+    facts = data.write_splits(tmp_path, {"test": part})
+    runs.write_json(tmp_path / "run.json", {"kind": "tools", "splits": facts})
+    fitting = evaluate.test_set(str(tmp_path), [base], loaded, args).rows
     assert 0 < len(fitting) < 40 and f"{40 - len(fitting)} of 40 questions do not fit" in capsys.readouterr().out
     args.prompt_room = lengths[0] - 1
-    assert "--prompt_room" in error_of(capsys, evaluate.fitting, "tools", part, [base], loaded, args)
+    assert "--prompt_room" in error_of(capsys, evaluate.test_set, str(tmp_path), [base], loaded, args)
     row = one("weather")
     call = row["completion"][0]["content"]
     said = iter([{"text": call, "tokens": 1, "truncated": False}, dict(generation.TOO_LONG)])
