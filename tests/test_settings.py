@@ -67,13 +67,15 @@ def test_a_profile_has_the_values_on_the_line_of_the_setting(script):
 
 def test_a_file_of_settings_is_overridden_by_the_command_line(tmp_path):
     Args = load_script(GRPO).Args
-    (tmp_path / "a.yaml").write_text("training:\n  learning_rate: 1e-5\n  reward_weights: [0.5, 0.5]\nbf16: true\n")
+    (tmp_path / "a.yaml").write_text(
+        "training:\n  learning_rate: 1e-5\n  reward_weights: [0.5, 0.5]\ngradient_checkpointing: true\n"
+    )
     (tmp_path / "a.json").write_text(
-        '{"learning_rate": 1e-5, "training": {"reward_weights": [0.5, 0.5], "bf16": true}}'
+        '{"learning_rate": 1e-5, "training": {"reward_weights": [0.5, 0.5], "gradient_checkpointing": true}}'
     )
     for name in ("a.yaml", "a.json"):
         args = settings.parse(Args, "", argv=["--config", str(tmp_path / name), "--reward_weights", "1", "2"])
-        assert (args.learning_rate, args.reward_weights, args.bf16) == (1e-5, [1.0, 2.0], True)
+        assert (args.learning_rate, args.reward_weights, args.gradient_checkpointing) == (1e-5, [1.0, 2.0], True)
 
 
 @pytest.mark.parametrize("script", [*SCRIPTS, *OTHERS])
