@@ -32,7 +32,6 @@ else:
 
 @dataclass
 class Args(settings.TrainArgs, Config):
-    config: str = setting("", "JSON recipe with values for these settings; the command line overrides it")
     base: str = setting("outputs/SFT_tools", "initial policy: a folder or a hub name")
     dataset: str = setting("tools", "folder of outputs/data/, or a path")
     tools: str = setting("ToolUse/configs/tools.json", "JSON file with the schemas of the tools, for held-out accuracy")

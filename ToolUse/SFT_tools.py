@@ -29,7 +29,6 @@ else:
 
 @dataclass
 class Args(settings.TrainArgs, Config):
-    config: str = setting("", "JSON recipe with values for these settings; the command line overrides it")
     base: str = setting("Qwen/Qwen3-4B-Base", "model to start from: a folder or a hub name", tiny="resources/tiny-base")
     dataset: str = setting("tools", "folder of outputs/data/, or a path")
     split: str = setting("sft", "split of the data set: sft, or train, the rows of DPO, as a control for it")

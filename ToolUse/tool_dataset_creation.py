@@ -30,7 +30,6 @@ SOURCES = ("templates", *layouts.LAYOUTS, "teacher")
 
 @dataclass
 class Args(settings.RunArgs):
-    config: str = setting("", "JSON recipe with values for these settings; the command line overrides it")
     source: str = setting("templates", "where the rows come from", choices=SOURCES)
     tools: str = setting("ToolUse/configs/tools.json", "JSON file with the schemas of the tools")
     questions: str = setting("ToolUse/configs/questions.json", "JSON file with templates of questions")
