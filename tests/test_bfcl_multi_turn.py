@@ -247,7 +247,8 @@ def test_two_steps_from_qwen3s_own_template(script, qwen3, tmp_path):
     rows = [(ROW if multi else SINGLE) | {"id": f"multi_turn_synthetic_{i}"} for i in range(3)]
     (tmp_path / "data").mkdir()
     facts = data.write_splits(tmp_path / "data", {"train": rows, "validation": rows[:2]})
-    runs.write_json(tmp_path / "data" / "run.json", {"kind": "dialogue", "splits": facts})
+    kind = "dialogue" if multi else "calls"
+    runs.write_json(tmp_path / "data" / "run.json", {"kind": kind, "splits": facts})
     words = {"base": qwen3, "dataset": tmp_path / "data", "tags": "thesis", "output": tmp_path / "out", "max_steps": 2}
     words |= {"per_device_train_batch_size": 4, "num_generations": 2, "max_prompt_tokens": 2000, "heldout_every": 2}
     words |= {"max_reply_tokens": 6} if multi else {"max_completion_length": 6}
@@ -265,16 +266,23 @@ def test_two_steps_from_qwen3s_own_template(script, qwen3, tmp_path):
         assert not multi or row["completions/per_episode"] == 2
 
 
-@pytest.mark.parametrize("script, row, kind", [(V1, ROW, "single"), (V2, SINGLE, "multi"), (V2, {}, "multi")])
-def test_another_kind_of_data_set_is_refused(script, row, kind, qwen3, tmp_path, capsys):
-    rows = [row or {"question": "1 + 1", "solution": "2"}]
+@pytest.mark.parametrize(
+    "script, row, kind, needed",
+    [
+        (V1, ROW, "dialogue", "--kind single"),
+        (V2, SINGLE, "calls", "--kind multi"),
+        (V2, {"question": "1 + 1", "solution": "2"}, "math", "--kind multi"),
+    ],
+)
+def test_another_kind_of_data_set_is_refused(script, row, kind, needed, qwen3, tmp_path, capsys):
+    rows = [row]
     (tmp_path / "data").mkdir()
     facts = data.write_splits(tmp_path / "data", {"train": rows, "validation": rows})
-    runs.write_json(tmp_path / "data" / "run.json", {"kind": "dialogue", "splits": facts})
+    runs.write_json(tmp_path / "data" / "run.json", {"kind": kind, "splits": facts})
     words = ["--profile", "tiny", "--base", str(qwen3), "--dataset", str(tmp_path / "data"), "--output"]
     args = settings.parse(script.Args, "", argv=[*words, str(tmp_path / "out")])
     with pytest.raises(SystemExit) as end:
         script.main(args)
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
-    assert end.value.code == 2 and len(errors) == 1 and f"--kind {kind}" in errors[0]
+    assert end.value.code == 2 and len(errors) == 1 and needed in errors[0]
     assert not (tmp_path / "out").exists()

@@ -126,7 +126,7 @@ def test_the_reward_of_the_tables_is_that_of_v1():
     assert list(V1.WEIGHTS) == [reward.__name__ for reward in V1.REWARDS]
     assert weights == list(V1.WEIGHTS.values()) and sum(weights) == pytest.approx(1)
     for text in (RIGHT, written(receiver_id="USR102"), f"{RIGHT}\n{RIGHT}", "no call"):
-        reward = EVALUATE.score({"text": text}, COLUMNS, prompts.THESIS)["reward"]
+        reward = V1.score({"text": text}, COLUMNS, prompts.THESIS)["reward"]
         assert reward == pytest.approx(sum(w * value for w, value in zip(weights, rated(text).values())))
 
 
@@ -196,7 +196,7 @@ def test_a_prompt_that_does_not_fit_is_incorrect(monkeypatch):
     completions = EVALUATE.loaded_model("", tokenizer, EVALUATE.Args(max_new_tokens=50))(asked)
     assert ["too_long" in one for one in completions] == [False, True]
     row = COLUMNS | {"solution": "[]", "category": "irrelevance"}
-    scored = [EVALUATE.score(one, row, prompts.THESIS) for one in completions]
+    scored = [V1.score(one, row, prompts.THESIS) for one in completions]
     assert [one["correct"] for one in scored] == [True, False]
     assert [one["reward"] for one in scored] == [pytest.approx(1), 0]
 
