@@ -133,10 +133,10 @@ def test_the_seed_decides_what_is_sampled(base):
     assert first == again != other
 
 
-def shown_rewards(base, script, text, row=ROW) -> dict:
+def shown_rewards(base, script, text, row=ROW, kind="math") -> dict:
     _, model, tokenizer, tag_set = base
     ids = tokenizer(text, add_special_tokens=False).input_ids + [tokenizer.eos_token_id]
-    rows = content.rewards(f"{script}.py", row, kinds.MATH, text, ids, model, tokenizer, tag_set)
+    rows = content.rewards(f"{script}.py", row, kinds.of(kind), text, ids, model, tokenizer, tag_set)
     return {name: value for name, _, value, _ in rows[1:]}
 
 
@@ -185,7 +185,7 @@ def test_calls_are_rewarded_by_the_official_checker(base):
         "category": "simple_python",
     }
     text = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
-    assert shown_rewards(base, "BFCL/GRPO_BFCL_v1", text, row)["total"] == pytest.approx(1.0)
+    assert shown_rewards(base, "BFCL/GRPO_BFCL_v1", text, row, "calls")["total"] == pytest.approx(1.0)
 
 
 def test_an_edited_script_is_read_again(tmp_path):
