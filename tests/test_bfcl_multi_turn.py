@@ -247,7 +247,8 @@ def test_two_steps_from_qwen3s_own_template(script, qwen3, tmp_path):
     rows = [(ROW if multi else SINGLE) | {"id": f"multi_turn_synthetic_{i}"} for i in range(3)]
     (tmp_path / "data").mkdir()
     facts = data.write_splits(tmp_path / "data", {"train": rows, "validation": rows[:2]})
-    runs.write_json(tmp_path / "data" / "run.json", {"kind": "dialogue", "splits": facts})
+    kind = "dialogue" if multi else "calls"
+    runs.write_json(tmp_path / "data" / "run.json", {"kind": kind, "splits": facts})
     words = {"base": qwen3, "dataset": tmp_path / "data", "tags": "thesis", "output": tmp_path / "out", "max_steps": 2}
     words |= {"per_device_train_batch_size": 4, "num_generations": 2, "max_prompt_tokens": 2000, "heldout_every": 2}
     words |= {"max_reply_tokens": 6} if multi else {"max_completion_length": 6}

@@ -72,9 +72,9 @@ def test_a_file_of_settings_is_overridden_by_the_command_line(tmp_path):
         '{"learning_rate": 1e-5, "training": {"reward_weights": [0.5, 0.5], "bf16": true}}'
     )
     for name in ("a.yaml", "a.json"):
-        words = ["--config", str(tmp_path / name), "--use_cpu", "true", "--reward_weights", "1", "2"]
+        words = ["--config", str(tmp_path / name), "--reward_weights", "1", "2"]
         args = settings.parse(Args, "", argv=words)
-        assert (args.learning_rate, args.reward_weights, args.bf16) == (1e-5, [1.0, 2.0], True)
+        assert (args.learning_rate, args.reward_weights, args.gradient_checkpointing) == (1e-5, [1.0, 2.0], True)
 
 
 @pytest.mark.parametrize("script", [*SCRIPTS, *OTHERS])
