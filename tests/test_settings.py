@@ -67,9 +67,11 @@ def test_a_profile_has_the_values_on_the_line_of_the_setting(script):
 
 def test_a_file_of_settings_is_overridden_by_the_command_line(tmp_path):
     Args = load_script(GRPO).Args
-    (tmp_path / "a.yaml").write_text("training:\n  learning_rate: 1e-5\n  reward_weights: [0.5, 0.5]\nbf16: true\n")
+    (tmp_path / "a.yaml").write_text(
+        "training:\n  learning_rate: 1e-5\n  reward_weights: [0.5, 0.5]\ngradient_checkpointing: true\n"
+    )
     (tmp_path / "a.json").write_text(
-        '{"learning_rate": 1e-5, "training": {"reward_weights": [0.5, 0.5], "bf16": true}}'
+        '{"learning_rate": 1e-5, "training": {"reward_weights": [0.5, 0.5], "gradient_checkpointing": true}}'
     )
     for name in ("a.yaml", "a.json"):
         words = ["--config", str(tmp_path / name), "--reward_weights", "1", "2"]
