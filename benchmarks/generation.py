@@ -103,7 +103,8 @@ def speed_of_machine(config) -> tuple[float, float]:
 
 def limit_seconds(config, weights: int, before: float, made: list, speed: tuple, size: int) -> float:
     """The least time of a generation, by the docstring; weights: numbers in its matrices; size: bytes of a number."""
-    seconds, layers, width = 0.0, config.num_hidden_layers, config.head_dim
+    seconds, layers = 0.0, config.num_hidden_layers
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     for step in range(max(map(len, made))):
         alive, past = sum(len(ids) > step for ids in made), before + step
         operations = alive * (2 * weights + 4 * layers * config.num_attention_heads * width * past)
