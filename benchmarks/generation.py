@@ -116,7 +116,8 @@ def limit_seconds(model, prompt_length: float, lengths: list[int], speed: tuple[
     weights = sum(weight.numel() for weight in model.parameters() if weight.dim() == 2)
     if not config.tie_word_embeddings:
         weights -= config.vocab_size * config.hidden_size  # of the embedding only single rows are read
-    states = config.num_hidden_layers * config.head_dim
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    states = config.num_hidden_layers * width
     seconds = 0.0
     for step in range(max(lengths)):
         rows = sum(length > step for length in lengths)

@@ -22,6 +22,7 @@ LOGITS = 2**26  # numbers in one tensor of logits to train on, 256 MiB; more tok
 ACTIVATIONS = 2**30  # numbers that the layers keep for the backward pass, 4 GiB; other layers are calculated again
 LARGE = 2**19  # numbers in a matrix that meets few rows faster from the left, W x'
 FEW = 128  # rows
+TINY = 1e-8  # least size of what is divided into 127 steps
 
 
 class Completion(NamedTuple):
@@ -91,29 +92,26 @@ class Joined:
         self.weight = weight if norm is None else weight * norm
         self.bias = None if layers[0].bias is None else torch.cat([layer.bias for layer in layers])
         self.sizes = [len(weight) for weight in weights]
-        self.packed = None
-        if int8:
-            scales = self.weight.abs().amax(1).clamp(min=1e-8).double() / 127
-            zeros = torch.zeros(len(scales), dtype=torch.long)
-            whole = torch.quantize_per_channel(self.weight, scales, zeros, 0, torch.qint8)
-            self.packed = torch.ops.quantized.linear_prepack(whole, None)
-            self.weight = None
+        self.scales = None
+        if int8:  # a scale for each output; each row of activations gets its own
+            self.scales = self.weight.abs().amax(1).clamp(min=TINY) / 127
+            self.weight = (self.weight / self.scales[:, None]).round_().to(torch.int8)
 
     def __call__(self, x):
-        if self.packed is None and (len(x) > FEW or self.weight.numel() < LARGE):
+        if self.scales is not None:
+            size = x.abs().amax(-1, keepdim=True).clamp(min=TINY) / 127
+            y = torch._int_mm((x / size).round_().to(torch.int8), self.weight.T) * size * self.scales
+        elif len(x) > FEW or self.weight.numel() < LARGE:
             return linear(x, self.weight, self.bias)
-        if self.packed is None:
+        else:
             y = torch.mm(self.weight, x.T.contiguous()).T
-        else:  # activations get 7 bits, and each row a scale of its own: rows differ in size
-            size = x.abs().amax(-1, keepdim=True)
-            y = torch.ops.quantized.linear_dynamic(x / size, self.packed, True) * size
         return y if self.bias is None else y + self.bias
 
     def parts(self, x):
         return self(x).split(self.sizes, -1)
 
     def added_to(self, total, x):
-        if self.packed is None and self.bias is None and self.weight.numel() < LARGE:
+        if self.scales is None and self.bias is None and self.weight.numel() < LARGE:
             return torch.addmm(total, x, self.weight.T)
         return total + self(x)
 
@@ -145,7 +143,7 @@ class Weights:
     """The weights of a model as they are used here; gradients reach the model's own.
 
     fold: add each LoRA to its weight, in a copy; else gradients reach its A and B, and frozen weights are not copied.
-    int8: 8-bit weights and 7-bit activations in the matrix products, with a scale for each output and each row.
+    int8: 8-bit weights and activations in the matrix products, for generation.
     """
 
     def __init__(self, model, fold: bool, int8: bool = False):

@@ -1,6 +1,7 @@
 """The own decode and log-probs against transformers and TRL: the same tokens, frequencies, gradients and updates."""
 
 import copy
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -118,10 +119,14 @@ def test_weights_that_are_not_numbers_end_in_no_index_error():
 def batch_of(model, temperature=1.0):
     """(ids, mask, first column of the completions) of sampled completions."""
     torch.manual_seed(2)
-    made = [one.ids for one in decode.decode(model, PROMPTS, 15, [END, 7], (temperature,))]
-    parts = padded(PROMPTS, left=True), padded(made, left=False)
-    ids, mask = (torch.cat(pair, 1) for pair in zip(*parts))
-    return ids, mask, parts[0][0].shape[1]
+    completions = decode.decode(model, PROMPTS, 15, [END, 7], (temperature,))
+    return batch_of_completions(PROMPTS, [one.ids for one in completions])
+
+
+def batch_of_completions(asked: list, completions: list) -> tuple:
+    prompt_ids, prompt_mask = padded(asked, left=True)
+    ids, mask = padded(completions, left=False)
+    return torch.cat([prompt_ids, ids], 1), torch.cat([prompt_mask, mask], 1), prompt_ids.shape[1]
 
 
 @pytest.mark.parametrize("heads", HEADS)
@@ -203,6 +208,26 @@ def test_greedy_of_each_family_is_that_of_transformers(name, lora, large, monkey
         assert other == [one.ids for one in decode.decode(family(name), PROMPTS, 30, [])] != theirs
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_int8_samples_from_its_own_distribution_which_is_near_the_model(name):
+    model = family(name, lora=True)
+    for int8, limit in ((False, 1e-4), (True, 0.5)):
+        torch.manual_seed(2)
+        completions = decode.decode(model, PROMPTS * 20, 15, [END, 7], (0.7,), int8)
+        ids, mask, start = batch_of_completions(PROMPTS * 20, [one.ids for one in completions])
+        logp = decode.log_probs(model, ids, mask, start, 0.7)[0]
+        drawn = torch.cat([one.log_probs for one in completions])
+        difference = drawn - logp[mask[:, start:].bool()]
+        assert difference.abs().mean() < limit
+        if int8:
+            assert difference.abs().mean() > 1e-3
+            ratio = (-difference).exp().mean()  # its mean is 1 where the log-probs are those of the sampler
+            assert abs(ratio - 1) < 0.1
+    p = torch.tensor([[0.5, 0.3, 0.2]]).log()
+    token, _, logp = decode.draw(p, torch.tensor([0.9]), 1.0, 1.0, 2)  # of the two that top_k leaves
+    assert token.item() == 1 and logp.item() == pytest.approx(math.log(0.3 / 0.8))
+
+
 @pytest.mark.parametrize("lora", [False, True])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_log_probs_and_gradients_of_each_family_are_those_of_transformers(name, lora, monkeypatch):
@@ -212,8 +237,9 @@ def test_log_probs_and_gradients_of_each_family_are_those_of_transformers(name, 
     figures = []
     for logits in (None, decode.LOGITS, 100):
         model.zero_grad()
-        if logits:
-            monkeypatch.setattr(decode, "LOGITS", logits)  # 100: several pieces
+        if logits == 100:  # several pieces, and layers that are calculated again
+            monkeypatch.setattr(decode, "LOGITS", logits)
+            monkeypatch.setattr(decode, "ACTIVATIONS", len(ids[0]) * 1000)
         figures.append(scored(model, ids, mask, start, 0.7, own=logits is not None))
     for ours in figures[1:]:
         for part, other in zip(ours, figures[0], strict=True):
