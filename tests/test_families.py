@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 from conftest import GRPO, SFT, call, load_script
 
-from common import models, prompts, runs, settings, training
+from common import decode, models, prompts, runs, settings, training
 
 GSM8K, TEST = "GRPO_indomain/GRPO-GSM8K.py", "GRPO_indomain/GRPO_test.py"
 QUESTION = "Solve 2*x + y = 7 and x - y = 2 for x and y."
@@ -317,6 +317,7 @@ def test_a_completion_ends_where_the_end_token_also_pads(name, bases, linear_dat
         rows = torch.tensor([[20, 21, end, end, end], [22, 23, 24, 25, 26]]).repeat(len(input_ids), 1)[: len(input_ids)]
         return torch.cat([input_ids, rows], 1)
 
+    monkeypatch.setattr(decode, "fits", lambda model: False)  # so that TRL's way is taken
     monkeypatch.setattr(GenerationMixin, "generate", generate)
     run(GRPO, bases / name, linear_data, tmp_path / "out", "--max_completion_length", 5)
     (row,) = [row for row in runs.read_jsonl(tmp_path / "out" / "metrics.jsonl") if "reward" in row]

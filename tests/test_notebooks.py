@@ -34,7 +34,7 @@ def test_a_notebook_is_short_and_shows_what_it_made(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_from_start_to_end(path, tmp_path):
     """Without a kernel, which is not among the requirements; in a copy, as it writes to outputs/."""
-    for name in ("common", "SFT", "GRPO_indomain", "resources/tiny-base"):
+    for name in ("common", "tiny", "BFCL/bfcl", "SFT", "GRPO_indomain", "resources/tiny-base"):
         shutil.copytree(ROOT / name, tmp_path / name)
     code = "\n".join("".join(cell["source"]) for cell in cells(path))
     env = os.environ | {"MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
