@@ -108,7 +108,8 @@ BOXED = re.compile(r"\\boxed\s*\{")
 MARK = re.compile(r"####|\banswer\b(?:\s+is)?[\s*_]*:|\banswer\s+is\b", re.IGNORECASE)
 TAIL = 2_000  # characters
 VALUE = re.compile(rf"(?<![0-9.A-Za-z])([+-]?)(?:\\?[$£€])?{UNSIGNED}(?:/{UNSIGNED})?(?![0-9])")
-CHOICE = re.compile(r"(?<![A-Za-z\\])[A-Z](?![A-Za-z'])|\b(?:yes|no|true|false)\b", re.IGNORECASE)
+OPTION = re.compile(r"(?<![A-Za-z\\])[A-Z](?![A-Za-z'])")
+YES_OR_NO = re.compile(r"\b(?:yes|no|true|false)\b", re.IGNORECASE)
 
 
 def extract_flexible(text: str, truth: str, tags: Tags = THESIS) -> str | None:
@@ -122,7 +123,8 @@ def extract_flexible(text: str, truth: str, tags: Tags = THESIS) -> str | None:
     """
     if not isinstance(text, str):
         return None
-    if (tagged := extract_solution(text, tags)) is not None:
+    tagged = extract_solution(text, tags)
+    if tagged is not None:
         return tagged
     tail = text[-TAIL:]
     for tag in tags:
@@ -131,8 +133,9 @@ def extract_flexible(text: str, truth: str, tags: Tags = THESIS) -> str | None:
     region = marked or tail
     values = named_values(truth)
     if values is None:
-        if CHOICE.fullmatch(truth.strip()):
-            return _last_choice(region, truth.strip())
+        for choice in (OPTION, YES_OR_NO):
+            if choice.fullmatch(truth.strip().upper()):
+                return _last(choice, region)
         return marked
     if "" in values:
         return _last_number(region)
@@ -171,32 +174,25 @@ def _braced(text: str) -> str | None:
     return None
 
 
+def _last(pattern: re.Pattern, text: str) -> str | None:
+    """The last match of a pattern; None without one."""
+    matches = list(pattern.finditer(text))
+    return matches[-1][0] if matches else None
+
+
 def _last_number(text: str) -> str | None:
     """The last number of a text as it can be compared: without a currency sign."""
-    numbers = list(VALUE.finditer(text))
-    if not numbers:
-        return None
-    return re.sub(r"[\\$£€]", "", numbers[-1][0])
+    number = _last(VALUE, text)
+    return number and re.sub(r"[\\$£€]", "", number)
 
 
 def _last_assigned(text: str, name: str) -> str | None:
     """The value at the end of the last chain of equations that begins with a name: -4 of "y = 48/-12 = -4, so"."""
-    equations = list(re.finditer(rf"(?<![A-Za-z\\]){re.escape(name)}\s*=(?!=)", text))
-    if not equations:
+    equations = re.split(rf"(?<![A-Za-z\\]){re.escape(name)}\s*=(?!=)", text)
+    if len(equations) == 1:
         return None
-    rest = text[equations[-1].end() :][:MAX_CHARS]
-    chain = re.split(r",(?![0-9]{3})|;|\n|\band\b", rest.lstrip())[0]
-    return _last_number(chain)
-
-
-def _last_choice(text: str, truth: str) -> str | None:
-    """The last letter of an option, or the last yes or no, whichever kind the truth is."""
-    choices = [match[0] for match in CHOICE.finditer(text)]
-    if len(truth) == 1:
-        choices = [choice for choice in choices if len(choice) == 1 and choice.isupper()]
-    else:
-        choices = [choice for choice in choices if len(choice) > 1]
-    return choices[-1] if choices else None
+    chain = equations[-1][:MAX_CHARS].lstrip()
+    return _last_number(re.split(r",(?![0-9]{3})|;|\n|\band\b", chain)[0])
 
 
 def is_correct(solution: str | None, truth: str) -> bool:
@@ -260,6 +256,8 @@ def _is_short(text) -> bool:
 def _clean(text: str) -> str:
     """The text with math delimiters, boxes, spaces, fractions and currency in one canonical spelling."""
     text = text.translate(UNICODE).strip()
+    if text.isascii() and text.isdigit():
+        return text
     if len(re.findall(r"(?<!\\)\$", text)) % 2 == 0:
         text = re.sub(r"(?<!\\)\$", " ", text).strip()
     text = SYSTEM.sub(_list_of_cases, text)
@@ -330,12 +328,11 @@ def _number(text: str) -> Fraction | None:
     match = NUMBER.fullmatch(text)
     if not match:
         return None
-    groups = [group.replace(",", "") for group in match.groups("")]
-    sign, top, bottom, whole, frac_top, frac_bottom = groups
+    sign, top, bottom, whole, *frac = [group.replace(",", "") for group in match.groups("")]
     if top:
         value = Fraction(top) / Fraction(bottom or 1)
     else:
-        value = Fraction(whole or 0) + Fraction(frac_top) / Fraction(frac_bottom)
+        value = Fraction(whole or 0) + Fraction(frac[0]) / Fraction(frac[1])
     return -value if sign == "-" else value
 
 
@@ -420,6 +417,12 @@ def _equal(given: str, truth: str, tolerance: Fraction = Fraction(0)) -> bool:
     true_number = _number(truth)
     if number is not None and true_number is not None:
         return abs(number - true_number) <= tolerance
+    if re.fullmatch(r"[+-]?(?:nan|inf|infinity)", given, re.IGNORECASE):
+        return False
+    if given == truth:
+        return bool(truth)
+    if cost(given) + cost(truth) > MAX_COST:
+        return False
     for compare in COMPARISONS:
         verdict = compare(given, truth)
         if verdict is not None:
@@ -453,16 +456,6 @@ def _without_unit(given: str, truth: str) -> tuple[str, str]:
 # Each comparison takes a cleaned solution and truth, and returns the verdict, or None if it does not apply to them.
 
 
-def _not_a_number(given: str, truth: str) -> bool | None:
-    """NaN and infinity as words are never correct."""
-    return False if re.fullmatch(r"[+-]?(?:nan|inf|infinity)", given, re.IGNORECASE) else None
-
-
-def _identical(given: str, truth: str) -> bool | None:
-    """Identical texts are equal, unless they are empty."""
-    return bool(truth) if given == truth else None
-
-
 def _words(given: str, truth: str) -> bool | None:
     """Words and option letters in any case: "YES" and "yes", "(D)" and "d"."""
     words = [re.sub(r"^\(([A-Za-z])\)$", r"\1", text) for text in (given, truth)]
@@ -486,11 +479,6 @@ def _systems(given: str, truth: str) -> bool | None:
     return all(_equal(value, true_values[name], LINEAR_TOLERANCE) for name, value in values.items())
 
 
-def _too_costly(given: str, truth: str) -> bool | None:
-    """More than MAX_COST functions, roots and powers are not compared."""
-    return False if cost(given) + cost(truth) > MAX_COST else None
-
-
 def _labelled(given: str, truth: str) -> bool | None:
     """Values with the same label or, on one side, without: "x=5" and "5", "(p,q)=(3,2)" and "(3,2)"."""
     label, value = _label(given)
@@ -506,14 +494,14 @@ def _labelled(given: str, truth: str) -> bool | None:
 
 def _intervals(given: str, truth: str) -> bool | None:
     """An interval or a union of them, and the inequality that it is: (-\\infty,3] and x <= 3."""
-    if _is_relation(given) == _is_relation(truth):
+    if bool(re.search("[<>]", given)) == bool(re.search("[<>]", truth)):
         return None
-    if _is_relation(given):
-        if not re.search(r"\\infty|\\cup|^\[|\]$", truth):  # (3,5) may be a point
-            return None
+    if re.search("[<>]", truth):
+        truth = _interval(truth)
+    elif re.search(r"\\infty|\\cup|^\[|\]$", truth):  # (3,5) may be a point
         given = _interval(given)
     else:
-        truth = _interval(truth)
+        return None
     return True if given and truth and _equal(given, truth) else None
 
 
@@ -527,13 +515,15 @@ def _interval(text: str) -> str | None:
             sides = _mirrored(sides)
         if len(sides) == 3:
             sides = [r"-\infty", "<", *sides] if sides[1].startswith("<") else [r"\infty", ">", *sides]
-        if sides[1].startswith(">"):
+        signs = "".join(sides[1::2])
+        if ">" in signs:
             sides = _mirrored(sides)
-        low, left, name, right, high = sides
-        if not LETTER.fullmatch(name):
+        if not re.fullmatch("<=?<=?|>=?>=?", signs) or not LETTER.fullmatch(sides[2]):
             return None
-        names.add(name)
-        intervals.append({"<": "(", "<=": "["}[left] + f"{low},{high}" + {"<": ")", "<=": "]"}[right])
+        names.add(sides[2])
+        opening = "(" if sides[1] == "<" else "["
+        closing = ")" if sides[3] == "<" else "]"
+        intervals.append(f"{opening}{sides[0]},{sides[4]}{closing}")
     return r"\cup".join(intervals) if len(names) == 1 else None
 
 
@@ -611,17 +601,4 @@ def _same_set(parts: list[str], true_parts: list[str]) -> bool:
     return True
 
 
-COMPARISONS = (
-    _not_a_number,
-    _identical,
-    _words,
-    _too_costly,
-    _labelled,
-    _systems,
-    _intervals,
-    _conditions,
-    _relations,
-    _members,
-    _structures,
-    same_value,
-)
+COMPARISONS = (_words, _labelled, _systems, _intervals, _conditions, _relations, _members, _structures, same_value)
