@@ -4,8 +4,8 @@ The length of a text is bounded before anything expensive parses it. Numbers, as
 matrices are parsed here, scalar expressions in expressions.py.
 
 Strict: decimals are exact (0.333333 is not 1/3). A unit (\text{...}, degrees, percent) of the truth may be omitted, but
-none may be changed, and to a plain number only degrees or a noun may be added ("18 eggs", see _without_noun): 50% is
-neither 0.5 nor a truth of 50. Digits are ASCII. Lenient: a currency sign is ignored, "x = 5" equals a truth of "5" and
+none may be changed, and to a plain number only degrees or a noun may be added ("18 eggs", "18 dollars a day"): 50% is
+neither 0.5 nor a truth of 50, and 18 cents, 18 cm and 18 million dollars are not 18. Digits are ASCII. Lenient: a currency sign is ignored, "x = 5" equals a truth of "5" and
 vice versa, x <= 3 is (-\infty,3], and an equation in several variables may be rearranged.
 """
 
@@ -28,7 +28,7 @@ ASSIGNMENT = re.compile(rf"({NAME})=([^=<>]+)")
 LABEL = re.compile(rf"({NAME}(?==)|\({NAME}(?:, ?{NAME})+\)(?==\())=(.+)")
 UNIT = re.compile(r"(.*[0-9})]) ?((?:\\text\{[^{}]*\}|(?<= )[A-Za-z]{2,})(?:\^[23])?|\^\\circ|%)")
 SINGULAR = "dollar|second|minute|hour|day|week|month|year|inch|foot|yard|mile|meter|kilometer|gallon|degree"
-MULTIPLE = (  # words that change a number, or doubt it, rather than count it
+MULTIPLE = (  # plurals that change a number, or doubt it, rather than name what it counts
     r"[a-z]*(?:illion|teen)s|[a-z]*(?<!mon)ths|(?:twen|thir|for|fif|six|seven|eigh|nine)ties|hundreds|thousands|hal(?:f|ve)s"
     "|ones|twos|threes|fours|fives|sixes|sevens|eights|nines|tens|elevens|twelves|zeroe?s|dozens|scores|pairs|couples"
     "|thirds|quarters|percents|cents|pence|pennies|nickels|dimes|grands|times|plus|minus|less|unless|versus|perhaps"
@@ -39,6 +39,7 @@ NOUN = (
     rf"(?i:(?:square |cubic )?(?:(?!(?:{MULTIPLE})\b)[a-z]{{3,}}s|people|men|women|children|feet|{SINGULAR})"
     rf"(?: (?:an?|per) (?:{SINGULAR}))?)"
 )
+# A number and what it counts: a plural, a unit in words or degrees.
 COUNTED = re.compile(rf"({NUMBER.pattern})(?:\^\\circ|\\text\{{{NOUN}\}}|(?: |(?<=\}})){NOUN})")
 WORD = re.compile(r"[A-Za-z]+(?:[ '][A-Za-z]+)*")
 MEMBER = re.compile(r"^[A-Za-z]\\in ?(?=[(\[\\])")
@@ -201,8 +202,9 @@ def is_correct(solution: str | None, truth: str) -> bool:
         return False
     try:
         given = _clean(solution)
-        if NUMBER.fullmatch(truth.strip()):
-            given = _without_noun(given)
+        count = COUNTED.fullmatch(given)
+        if count and NUMBER.fullmatch(truth.strip()):
+            given = count[1]
         return _equal(given, _clean(truth))
     except Exception:  # noqa: BLE001  1/0, unbalanced brackets, whatever a parser raises: no value, so incorrect
         return False
@@ -386,7 +388,7 @@ def _shape(text: str) -> tuple[str, list[str]]:
     matrix = re.fullmatch(r"\\begin\{[pb]?matrix\}(.*)\\end\{[pb]?matrix\}", text)
     if matrix:
         rows = [row.split("&") for row in matrix[1].split(r"\\") if row.strip()]
-        widths = [len(row) for row in rows]
+        widths = list(map(len, rows))
         return f"matrix {widths}", [cell.strip() for cell in sum(rows, [])]
     union = _split(text, r"\\cup(?![A-Za-z])")
     if len(union) > 1:
@@ -400,10 +402,7 @@ def _shape(text: str) -> tuple[str, list[str]]:
     parts = []
     for part in _split(group[1] if group else text, f",|{OR}"):
         terms = _split(part, r"\\pm(?![A-Za-z])")
-        if len(terms) == 2:
-            parts += [f"{terms[0]}+{terms[1]}", f"{terms[0]}-{terms[1]}"]
-        else:
-            parts.append(part)
+        parts += ["+".join(terms), "-".join(terms)] if len(terms) == 2 else [part]
     return ("set" if len(parts) > 1 else "scalar"), parts
 
 
@@ -428,16 +427,6 @@ def _equal(given: str, truth: str, tolerance: Fraction = Fraction(0)) -> bool:
         if verdict is not None:
             return verdict
     return False
-
-
-def _without_noun(given: str) -> str:
-    """The number alone of "18 eggs", "18 dollars per day" and "90^\\circ"; any other text as it is.
-
-    For a truth that is a plain number. A noun is a plural or a unit of time or length in words, and no word that
-    changes the number: "18 million dollars", "18 cents" and "18 percent" are not 18.
-    """
-    match = COUNTED.fullmatch(given)
-    return match[1] if match else given
 
 
 def _without_unit(given: str, truth: str) -> tuple[str, str]:
@@ -529,20 +518,14 @@ def _interval(text: str) -> str | None:
 
 def _conditions(given: str, truth: str) -> bool | None:
     """Several equations or inequalities in any order, all of them ("x>1, x<3") or one of them ("x<1 or x>3")."""
-    separator, parts = _list_of_conditions(given)
-    true_separator, true_parts = _list_of_conditions(truth)
-    if not parts and not true_parts:
+    separators = []
+    lists = []
+    for text in (given, truth):
+        separators.append(OR if len(_split(text, OR)) > 1 else ",")
+        lists.append(_split(text, separators[-1]))
+    if not any(len(parts) > 1 and all(map(_is_relation, parts)) for parts in lists):
         return None
-    return separator == true_separator and len(parts) == len(true_parts) and _same_set(parts, true_parts)
-
-
-def _list_of_conditions(text: str) -> tuple[str, list[str]]:
-    """The separator of several conditions and each of them; none if it is anything else."""
-    separator = OR if len(_split(text, OR)) > 1 else ","
-    parts = _split(text, separator)
-    if len(parts) > 1 and all(map(_is_relation, parts)):
-        return separator, parts
-    return separator, []
+    return separators[0] == separators[1] and len(lists[0]) == len(lists[1]) and _same_set(*lists)
 
 
 def _relations(given: str, truth: str) -> bool | None:

@@ -1,8 +1,8 @@
 r"""Wrong solutions of the truths of data sets: how many of them the comparison accepts, which has to be none.
 
 Each pair is wrong by construction: digits or a sign changed, several answers, a negation or a hedge, an operator, a
-word or a unit that changes the value, an interval with another end. Command, for JSONL files with the answer in the column
-`solution`, or `answer` (behind "####", if that stands in it):
+word or a unit that changes the value, an interval with another end. The truths are those below and the answers in JSONL
+files: the column `answer` (behind "####", if that stands in it) or `solution`.
     python tests/wrong_pairs.py FILE... --pairs 100000
 """
 
