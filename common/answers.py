@@ -5,8 +5,9 @@ matrices are parsed here, scalar expressions in expressions.py.
 
 Strict: decimals are exact (0.333333 is not 1/3). A unit (\text{...}, degrees, percent) of the truth may be omitted, but
 none may be changed, and to a plain number only degrees or a noun may be added ("18 eggs", "18 dollars a day"): 50% is
-neither 0.5 nor a truth of 50, and 18 cents, 18 cm and 18 million dollars are not 18. Digits are ASCII. Lenient: a currency sign is ignored, "x = 5" equals a truth of "5" and
-vice versa, x <= 3 is (-\infty,3], and an equation in several variables may be rearranged.
+neither 0.5 nor a truth of 50, and 18 cents, 18 cm and 18 million dollars are not 18. Digits are ASCII.
+Lenient: a currency sign is ignored, "x = 5" equals a truth of "5" and vice versa, x <= 3 is (-\infty,3], and an
+equation in several variables may be rearranged.
 """
 
 import re
@@ -29,11 +30,11 @@ LABEL = re.compile(rf"({NAME}(?==)|\({NAME}(?:, ?{NAME})+\)(?==\())=(.+)")
 UNIT = re.compile(r"(.*[0-9})]) ?((?:\\text\{[^{}]*\}|(?<= )[A-Za-z]{2,})(?:\^[23])?|\^\\circ|%)")
 SINGULAR = "dollar|second|minute|hour|day|week|month|year|inch|foot|yard|mile|meter|kilometer|gallon|degree"
 MULTIPLE = (  # plurals that change a number, or doubt it, rather than name what it counts
-    r"[a-z]*(?:illion|teen)s|[a-z]*(?<!mon)ths|(?:twen|thir|for|fif|six|seven|eigh|nine)ties|hundreds|thousands|hal(?:f|ve)s"
-    "|ones|twos|threes|fours|fives|sixes|sevens|eights|nines|tens|elevens|twelves|zeroe?s|dozens|scores|pairs|couples"
-    "|thirds|quarters|percents|cents|pence|pennies|nickels|dimes|grands|times|plus|minus|less|unless|versus|perhaps"
-    "|guess|always|sometimes|does|this|thus|radians|roots|squares|cubes|powers|logs|doubles|triples|multiples|negatives"
-    "|inverses|opposites|reciprocals|factorials|exponents|others"
+    r"[a-z]*(?:illion|teen)s|[a-z]*(?<!mon)ths|(?:twen|thir|for|fif|six|seven|eigh|nine)ties|hundreds|thousands|lakhs"
+    "|ones|twos|threes|fours|fives|sixes|sevens|eights|nines|tens|elevens|twelves|zeroe?s|dozens|gross(?:es)?|scores"
+    "|pairs|couples|hal(?:f|ve)s|thirds|quarters|percent(?:age)?s|cents|pence|pennies|nickels|dimes|grands|crores|times"
+    "|plus|minus|less|unless|versus|perhaps|guess(?:es)?|always|sometimes|does|this|thus|radians|roots|squares|cubes"
+    "|powers|logs|doubles|triples|multiples|negatives|inverses|opposites|reciprocals|factorials|exponents|others"
 )
 NOUN = (
     rf"(?i:(?:square |cubic )?(?:(?!(?:{MULTIPLE})\b)[a-z]{{3,}}s|people|men|women|children|feet|{SINGULAR})"

@@ -37,7 +37,7 @@ LISTS = (
     "<t> or <u> | <u> or <t> | <t>, <u> | <u>, <t> | <t> and <u> | <t>; <u> | either <t> or <u> | <t> or <u> dollars"
 )
 LISTS += r" | <t> \text{ or } <u> | \{<t>, <u>\} | (<t>, <u>) | [<t>, <u>] | <t> / <u> or <u> | <t> \pm <u> | <t>\n<u>"
-LISTS += r" | between <t> and <u> | <t> dollars and <u> cents | <t> to <u> | <t> (<u>) | \boxed{<t>} \boxed{<u>}"
+LISTS += r" | between <t> and <u> | <t> dollars and <u> cents | <t> to <u> | \boxed{<t>} \boxed{<u>}"
 DOUBTS = r"not <t> | not <t> dollars | \neg <t> | \ne <t> | x \ne <t> | no <t> | anything but <t> | <t> is wrong | <t>?"
 DOUBTS += " | about <t> | <t> maybe | maybe <t> | never <t> | <t> perhaps | <t> plus | <t> or not | <t> dollars or not"
 DOUBTS += (
@@ -54,7 +54,7 @@ UNITS += (
 UNITS += (
     r" | <t> billions of dollars | <t> dollars <u> | <t> dollars 5 | <t> square roots | <t> eggs, <u> eggs | <u> eggs"
 )
-UNITS += r" | <t>.9 dollars | 1<t> dollars | -<t> dollars | <t> dollars - 1 | <t> + 1 eggs | <u>^\circ | <t> twenties"
+UNITS += r" | <t>.9 dollars | 1<t> dollars | -<t> dollars | <t> dollars - 1 | <t> + 1 eggs | <u>^\circ | <t> twenties | <t> (<u>)"
 OPERATORS = (
     r"<t>! | <t>!! | (<t>)! | \sqrt{<t>} | <t>^2 | <t>^{-1} | <t> squared | <t> factorial | \log_2 <t> | \log <t>"
 )
@@ -77,12 +77,15 @@ def number(text: str) -> Fraction | None:
 
 def changed_digits(rng: random.Random, truth: str) -> Iterator[str]:
     """A digit of the truth exchanged, doubled, left out or moved behind a point."""
+    if re.search(r"frac([^{]|\{[^{}]*\} ?[0-9])", truth):  # \frac{1}21 is \frac{1}{2} times 1
+        return
     for place in [match.start() for match in re.finditer("[0-9]", truth)][:6]:
         digit = rng.choice([other for other in "123456789" if other != truth[place]])
         yield truth[:place] + digit + truth[place + 1 :]
         yield truth[:place] + truth[place] + digit + truth[place + 1 :]
         yield truth[:place] + truth[place + 1 :]
-        yield truth[:place] + "." + truth[place:]
+        if truth[place] != "0":
+            yield truth[:place] + "." + truth[place:]
 
 
 def changed_signs(truth: str) -> Iterator[str]:
@@ -90,7 +93,8 @@ def changed_signs(truth: str) -> Iterator[str]:
     turns = {"+": "-", "-": "+", "(": "[", ")": "]", "[": "(", "]": ")", "<": ">", ">": "<", r"\le": r"\ge"}
     yield f"-({truth})"
     for match in re.finditer(r"[-+()\[\]<>]|\\le(?![a-z])", truth):
-        if not truth[: match.start()].endswith((r"\left", r"\right")):
+        bracket = match[0] in "()[]"
+        if not bracket or ("," in truth and not truth[: match.start()].endswith((r"\left", r"\right"))):
             yield truth[: match.start()] + turns[match[0]] + truth[match.end() :]
 
 
@@ -98,7 +102,7 @@ def wrong_solutions(rng: random.Random, truth: str) -> Iterator[str]:
     """Texts that are not the value of the truth."""
     value = number(truth)
     templates = [LISTS, DOUBTS]
-    if value is not None and "$" not in truth:
+    if value and "$" not in truth:
         templates += [UNITS, OPERATORS] if value > 3 else [UNITS]
     other = str(rng.choice([n for n in range(2, 99) if n != value]))
     for template in (
