@@ -54,7 +54,7 @@ UNITS += (
 UNITS += (
     r" | <t> billions of dollars | <t> dollars <u> | <t> dollars 5 | <t> square roots | <t> eggs, <u> eggs | <u> eggs"
 )
-UNITS += r" | <t>.9 dollars | 1<t> dollars | -<t> dollars | <t> dollars - 1 | <t> + 1 eggs | <u>^\circ | <t> twenties | <t> (<u>)"
+UNITS += r" | <t>.9 dollars | 1<t> dollars | -<t> dollars | <t> dollars - 1 | <t> + 1 eggs | <u>^\circ | <t> (<u>)"
 OPERATORS = (
     r"<t>! | <t>!! | (<t>)! | \sqrt{<t>} | <t>^2 | <t>^{-1} | <t> squared | <t> factorial | \log_2 <t> | \log <t>"
 )
