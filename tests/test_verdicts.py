@@ -6,7 +6,8 @@ import wrong_pairs
 from common.answers import is_correct
 
 # Solution, truth, our verdict, that of math-verify 0.9.0, and the reason where they differ. Theirs were recorded
-# without time limits, by verify(parse(f"${truth}$"), parse(f"${solution}$")); solutions in words without the dollar signs.
+# without time limits, by verify(parse(f"${truth}$"), parse(f"${solution}$")); solutions in words stood without the
+# dollar signs.
 HARD = [
     ("18 dollars", "18", True, True, ""),
     ("18 eggs", "18", True, True, ""),
