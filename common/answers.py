@@ -4,8 +4,10 @@ The length of a text is bounded before anything expensive parses it. Numbers, as
 matrices are parsed here, scalar expressions in expressions.py.
 
 Strict: decimals are exact (0.333333 is not 1/3). A unit (\text{...}, degrees, percent) of the truth may be omitted, but
-none may be added or changed, so 50% is neither 0.5 nor a truth of 50. Digits are ASCII. Lenient: a currency sign is
-ignored, "x = 5" equals a truth of "5" and vice versa, and an equation in several variables may be rearranged.
+none may be changed, and to a plain number only degrees or a noun may be added ("18 eggs", "18 dollars a day"): 50% is
+neither 0.5 nor a truth of 50, and 18 cents, 18 cm and 18 million dollars are not 18. Digits are ASCII.
+Lenient: a currency sign is ignored, "x = 5" equals a truth of "5" and vice versa, x <= 3 is (-\infty,3], and an
+equation in several variables may be rearranged.
 """
 
 import re
@@ -16,9 +18,7 @@ from common.prompts import THESIS, Tags
 
 MAX_CHARS = 500  # of a solution or a truth; the longest truth of MATH-500 and DAPO-Math-17k has 159
 MAX_PARTS, MAX_DEPTH = 16, 6
-MAX_COST = (
-    40  # functions, roots and powers of solution and truth together: 0.4 s; the truths of both data sets have up to 7
-)
+MAX_COST = 40  # functions, roots and powers of solution and truth together: 0.4 s; the truths of data sets have up to 7
 LINEAR_TOLERANCE = Fraction(1, 10**6)  # absolute, for truths that assign several variables
 
 UNSIGNED = r"(?:(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
@@ -28,10 +28,25 @@ NAME = r"(?:[A-Za-z]|[A-Z]{2}|\\(?:alpha|beta|theta|lambda|mu))(?:_(?:[0-9A-Za-z
 ASSIGNMENT = re.compile(rf"({NAME})=([^=<>]+)")
 LABEL = re.compile(rf"({NAME}(?==)|\({NAME}(?:, ?{NAME})+\)(?==\())=(.+)")
 UNIT = re.compile(r"(.*[0-9})]) ?((?:\\text\{[^{}]*\}|(?<= )[A-Za-z]{2,})(?:\^[23])?|\^\\circ|%)")
+SINGULAR = "dollar|second|minute|hour|day|week|month|year|inch|foot|yard|mile|meter|kilometer|gallon|degree"
+MULTIPLE = (  # plurals that change a number, or doubt it, rather than name what it counts
+    r"[a-z]*(?:illion|teen)s|[a-z]*(?<!mon)ths|(?:twen|thir|for|fif|six|seven|eigh|nine)ties|hundreds|thousands|lakhs"
+    "|ones|twos|threes|fours|fives|sixes|sevens|eights|nines|tens|elevens|twelves|zeroe?s|dozens|gross(?:es)?|scores"
+    "|pairs|couples|hal(?:f|ve)s|thirds|quarters|percent(?:age)?s|cents|pence|pennies|nickels|dimes|grands|crores|times"
+    "|plus|minus|less|unless|versus|perhaps|guess(?:es)?|always|sometimes|does|this|thus|radians|roots|squares|cubes"
+    "|powers|logs|doubles|triples|multiples|negatives|inverses|opposites|reciprocals|factorials|exponents|others"
+)
+NOUN = (
+    rf"(?i:(?:square |cubic )?(?:(?!(?:{MULTIPLE})\b)[a-z]{{3,}}s|people|men|women|children|feet|{SINGULAR})"
+    rf"(?: (?:an?|per) (?:{SINGULAR}))?)"
+)
+# A number and what it counts: a plural, a unit in words or degrees.
+COUNTED = re.compile(rf"({NUMBER.pattern})(?:\^\\circ|\\text\{{{NOUN}\}}|(?: |(?<=\}})){NOUN})")
 WORD = re.compile(r"[A-Za-z]+(?:[ '][A-Za-z]+)*")
 MEMBER = re.compile(r"^[A-Za-z]\\in ?(?=[(\[\\])")
 RELATION = r"<=|>=|[<>=]|\\ne(?![A-Za-z])"
 OR = r"(?<![A-Za-z\\])or(?![A-Za-z])"
+LETTER = re.compile(r"(?![ei]$)[A-Za-z]")
 MIRROR = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 UNICODE = str.maketrans(
     {"−": "-", "–": "-", "×": r"\times ", "÷": r"\div ", "·": r"\cdot ", "π": r"\pi ", "°": r"^\circ", "∞": r"\infty "}
@@ -46,6 +61,8 @@ SPELLINGS = [  # pattern and replacement, in this order
     (r"\\(?:left|right|displaystyle)(?![A-Za-z])|\\!\s*|\\,", ""),
     (r"(?<!\\)\\[;: ]|\\q?quad(?![A-Za-z])|~|(?<!\\)\\[()\[\]]", " "),  # spaces, and the delimiters \( \) \[ \]
     (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
+    (r"\\[dt]binom(?![A-Za-z])", r"\\binom"),
+    (r"\\[lr]?vert(?![A-Za-z])", "|"),
     (r"\\(?:mbox|mathrm|mathbf|text[a-z]+)\s*(?=\{)", r"\\text"),
     (r"\\%|\\text\s*\{\s*per ?cent\s*\}|(?<=[0-9)}])\s*(?:per ?cent|pct)(?![A-Za-z])", "%"),
     (r"\\leq?(?:slant)?(?![A-Za-z])", "<="),
@@ -59,14 +76,15 @@ SPELLINGS = [  # pattern and replacement, in this order
     (r"\s+", " "),
     # A space stays between digits and letters, and beside a comma or a point: "1, 234" is not 1,234.
     (r"(?<![0-9A-Za-z,.]) | (?![0-9A-Za-z,.])", ""),
+    (r"(?<![0-9A-Za-z)}\]|])\+(?=\\infty)", ""),
     (r"^([+-]?)(?:\\?\$|[£€¥])(?=[+-]?[0-9.])", r"\1"),
     (r"(?<=[0-9}]) ?(?:\\?\$|[£€¥])(?=\.?$)", ""),
     (r"\\text\{([0-9A-Z]+)\}(?=_)", r"\1"),  # digits of another base
     (r"_([0-9]{2,})", r"_{\1}"),
     (r"([_^])\{([0-9A-Za-z]|\\circ)\}", r"\1\2"),
     (r"(?<![\\A-Za-z])(sqrt|pi)(?![A-Za-z])", r"\\\1"),
-    (r"\\(frac|sqrt) ?([0-9])", r"\\\1{\2}"),
-    (r"(\\frac\{(?:[^{}]|\{[^{}]*\})*\}) ?([0-9])", r"\1{\2}"),
+    (r"\\(frac|sqrt|binom) ?([0-9])", r"\\\1{\2}"),
+    (r"(\\(?:frac|binom)\{(?:[^{}]|\{[^{}]*\})*\}) ?([0-9])", r"\1{\2}"),
     (r"\((\\begin\{array\}.*\\end\{array\})\)|\[(\\begin\{array\}.*\\end\{array\})\]", r"\1\2"),
     (r"\\begin\{array\}\{[lcr]*\}(.*?)\\end\{array\}", r"\\begin{matrix}\1\\end{matrix}"),
 ]
@@ -80,9 +98,11 @@ def extract_solution(text: str, tags: Tags = THESIS) -> str | None:
     """
     if not isinstance(text, str) or text.count(tags.answer_open) != 1 or text.count(tags.answer_close) != 1:
         return None
-    start, end = text.index(tags.answer_open), text.index(tags.answer_close)
-    solution = text[start + len(tags.answer_open) : end].strip()
-    return solution if text.rfind(tags.work_close) < start and 0 < len(solution) <= MAX_CHARS else None
+    rest = text.partition(tags.answer_open)[2]
+    if tags.answer_close not in rest or tags.work_close in rest:
+        return None
+    solution = rest.partition(tags.answer_close)[0].strip()
+    return solution if 0 < len(solution) <= MAX_CHARS else None
 
 
 # A flexible answer: where its text may begin, and how far from the end of a completion it is looked for.
@@ -90,7 +110,8 @@ BOXED = re.compile(r"\\boxed\s*\{")
 MARK = re.compile(r"####|\banswer\b(?:\s+is)?[\s*_]*:|\banswer\s+is\b", re.IGNORECASE)
 TAIL = 2_000  # characters
 VALUE = re.compile(rf"(?<![0-9.A-Za-z])([+-]?)(?:\\?[$£€])?{UNSIGNED}(?:/{UNSIGNED})?(?![0-9])")
-CHOICE = re.compile(r"(?<![A-Za-z\\])[A-Z](?![A-Za-z'])|\b(?:yes|no|true|false)\b", re.IGNORECASE)
+OPTION = re.compile(r"(?<![A-Za-z\\])[A-Z](?![A-Za-z'])")
+YES_OR_NO = re.compile(r"\b(?:yes|no|true|false)\b", re.IGNORECASE)
 
 
 def extract_flexible(text: str, truth: str, tags: Tags = THESIS) -> str | None:
@@ -104,24 +125,29 @@ def extract_flexible(text: str, truth: str, tags: Tags = THESIS) -> str | None:
     """
     if not isinstance(text, str):
         return None
-    if (tagged := extract_solution(text, tags)) is not None:
+    tagged = extract_solution(text, tags)
+    if tagged is not None:
         return tagged
     tail = text[-TAIL:]
     for tag in tags:
         tail = tail.replace(tag, "\n")
     marked = _marked(tail)
-    region = tail if marked is None else marked
+    region = marked or tail
     values = named_values(truth)
     if values is None:
-        if CHOICE.fullmatch(truth.strip()):
-            return _last_choice(region, truth.strip())
+        for choice in (OPTION, YES_OR_NO):
+            if choice.fullmatch(truth.strip().upper()):
+                return _last(choice, region)
         return marked
     if "" in values:
         return _last_number(region)
-    found = {name: _last_assigned(region, name) for name in values}
-    if None in found.values():
-        return marked
-    return ", ".join(f"{name}={value}" for name, value in found.items())
+    assignments = []
+    for name in values:
+        value = _last_assigned(region, name)
+        if value is None:
+            return marked
+        assignments.append(f"{name}={value}")
+    return ", ".join(assignments)
 
 
 def _marked(text: str) -> str | None:
@@ -150,36 +176,37 @@ def _braced(text: str) -> str | None:
     return None
 
 
+def _last(pattern: re.Pattern, text: str) -> str | None:
+    """The last match of a pattern; None without one."""
+    matches = list(pattern.finditer(text))
+    return matches[-1][0] if matches else None
+
+
 def _last_number(text: str) -> str | None:
     """The last number of a text as it can be compared: without a currency sign."""
-    numbers = [match[0] for match in VALUE.finditer(text)]
-    return re.sub(r"[\\$£€]", "", numbers[-1]) if numbers else None
+    number = _last(VALUE, text)
+    return number and re.sub(r"[\\$£€]", "", number)
 
 
 def _last_assigned(text: str, name: str) -> str | None:
     """The value at the end of the last chain of equations that begins with a name: -4 of "y = 48/-12 = -4, so"."""
-    places = [match.end() for match in re.finditer(rf"(?<![A-Za-z\\]){re.escape(name)}\s*=(?!=)", text)]
-    if not places:
+    equations = re.split(rf"(?<![A-Za-z\\]){re.escape(name)}\s*=(?!=)", text)
+    if len(equations) == 1:
         return None
-    chain = re.split(r",(?![0-9]{3})|;|\n|\band\b", text[places[-1] :][:MAX_CHARS].lstrip())[0]
-    return _last_number(chain)
-
-
-def _last_choice(text: str, truth: str) -> str | None:
-    """The last letter of an option, or the last yes or no, whichever kind the truth is."""
-    letter = len(truth) == 1
-    choices = [match[0] for match in CHOICE.finditer(text) if (len(match[0]) == 1) == letter]
-    if letter:
-        choices = [choice for choice in choices if choice.isupper()]
-    return choices[-1] if choices else None
+    chain = equations[-1][:MAX_CHARS].lstrip()
+    return _last_number(re.split(r",(?![0-9]{3})|;|\n|\band\b", chain)[0])
 
 
 def is_correct(solution: str | None, truth: str) -> bool:
     """Whether the solution has the truth's mathematical value; False if either cannot be parsed. Never raises."""
-    if not all(isinstance(text, str) and 0 < len(text) <= MAX_CHARS for text in (solution, truth)):
+    if not _is_short(solution) or not _is_short(truth):
         return False
     try:
-        return _equal(_clean(solution), _clean(truth))
+        given = _clean(solution)
+        count = COUNTED.fullmatch(given)
+        if count and NUMBER.fullmatch(truth.strip()):
+            given = count[1]
+        return _equal(given, _clean(truth))
     except Exception:  # noqa: BLE001  1/0, unbalanced brackets, whatever a parser raises: no value, so incorrect
         return False
 
@@ -191,22 +218,23 @@ def is_number(text: str) -> bool:
 
 def named_values(text: str | None) -> dict[str, Fraction] | None:
     """The exact values of "42" (under the name "") or of "x=2, y=-3" (under their names); None for anything else."""
+    if not _is_short(text):
+        return None
     try:
-        if not isinstance(text, str) or not 0 < len(text) <= MAX_CHARS:
-            return None
         text = _clean(text)
-        values = {name: _number(value) for name, value in (_assignments(text) or {"": text}).items()}
-        return None if None in values.values() else values
+        assignments = _assignments(text) or {"": text}
+        values = {name: _number(value) for name, value in assignments.items()}
     except Exception:  # as in is_correct
         return None
+    return None if None in values.values() else values
 
 
 def numbers_in(text: str | None) -> list[Fraction]:
     """Every number in the text, in order, whatever surrounds it: "about 1,250 or 3.5" gives 1250 and 3.5."""
-    if not isinstance(text, str) or not 0 < len(text) <= MAX_CHARS:
+    if not _is_short(text):
         return []
-    found = re.finditer(rf"(?<![0-9.])([+-]?){UNSIGNED}", text)
-    return [Fraction(match[0].replace(",", "")) for match in found]
+    numbers = re.finditer(rf"(?<![0-9.])([+-]?){UNSIGNED}", text)
+    return [Fraction(match[0].replace(",", "")) for match in numbers]
 
 
 # Words or "x =", one number, words; "\sqrt{5}", "5!", "x + 5", "5x" and "not 5" are not 5.
@@ -218,14 +246,21 @@ AMONG_WORDS = re.compile(
 
 def number_among_words(text: str | None) -> Fraction | None:
     """The only number of a text of plain words otherwise: 5 of "the answer is 5 apples"; None for any other text."""
-    found = AMONG_WORDS.fullmatch(text or "")
-    numbers = numbers_in(found[1]) if found else []
+    match = AMONG_WORDS.fullmatch(text or "")
+    numbers = numbers_in(match[1]) if match else []
     return numbers[0] if numbers else None
+
+
+def _is_short(text) -> bool:
+    """Whether it is a text of 1 to 500 characters."""
+    return isinstance(text, str) and 0 < len(text) <= MAX_CHARS
 
 
 def _clean(text: str) -> str:
     """The text with math delimiters, boxes, spaces, fractions and currency in one canonical spelling."""
     text = text.translate(UNICODE).strip()
+    if text.isascii() and text.isdigit():
+        return text
     if len(re.findall(r"(?<!\\)\$", text)) % 2 == 0:
         text = re.sub(r"(?<!\\)\$", " ", text).strip()
     text = SYSTEM.sub(_list_of_cases, text)
@@ -234,19 +269,21 @@ def _clean(text: str) -> str:
     for pattern, replacement in SPELLINGS:
         text = re.sub(pattern, replacement, text)
     text = text.removesuffix(".").strip()
-    if inner := _inside(r"\\(?:boxed|fbox|text)\{", r"\}", text):
-        return _clean(inner[1])
-    return text
+    box = _inside(r"\\(?:boxed|fbox|text)\{", r"\}", text)
+    return _clean(box[1]) if box else text
 
 
 def _list_of_cases(system: re.Match) -> str:
     r"""The lines of a system as a list: "x=2, y=3"; those of a piecewise function as a set of (value, condition)."""
-    lines, piecewise = [], False
+    lines = []
+    piecewise = False
     for line in (system[1] or system[3] or "").split(r"\\"):
-        cells = [cell.strip().rstrip(" ,;.") for cell in re.sub(r"&\s*=\s*&?", "=", line).split("&")]
+        line = re.sub(r"&\s*=\s*&?", "=", line)
+        cells = [cell.strip().rstrip(" ,;.") for cell in line.split("&")]
         if len(cells) == 2 and system[2] != "aligned":
-            words = re.sub(r"\\(?:text[a-z]*|mbox|mathrm)\s*\{([^{}]*)\}|\\q?quad", r" \1 ", cells[1])
-            cells = [f"({cells[0]}, {re.sub(r'^ *(?:if|for|when) ', '', words)})"]
+            condition = re.sub(r"\\(?:text[a-z]*|mbox|mathrm)\s*\{([^{}]*)\}|\\q?quad", r" \1 ", cells[1])
+            condition = re.sub(r"^ *(?:if|for|when) ", "", condition)
+            cells = [f"({cells[0]}, {condition})"]
             piecewise = True
         lines.append("".join(cells))
     text = ", ".join(filter(None, lines))
@@ -260,14 +297,18 @@ def _split(text: str, separator: str) -> list[str]:
 
 def _split_with_separators(text: str, separator: str) -> list[str]:
     """As _split, with the separators between the parts."""
-    parts, depth, start = [], 0, 0
+    parts = []
+    depth = start = 0
     for token in re.finditer(rf"(?P<open>[(\[{{])|(?P<close>[)\]}}])|(?P<cut>{separator})", text):
-        depth += (token.lastgroup == "open") - (token.lastgroup == "close")
-        if not 0 <= depth <= MAX_DEPTH:
-            raise ValueError("brackets too deep, or one closes that never opened")
-        if token.lastgroup == "cut" and depth == 0:
+        if token.lastgroup == "open":
+            depth += 1
+        elif token.lastgroup == "close":
+            depth -= 1
+        elif depth == 0:
             parts += [text[start : token.start()].strip(), token[0]]
             start = token.end()
+        if not 0 <= depth <= MAX_DEPTH:
+            raise ValueError("brackets too deep, or one closes that never opened")
     if depth or len(parts) >= 2 * MAX_PARTS:
         raise ValueError("brackets that never close, or too many parts")
     return [*parts, text[start:].strip()]
@@ -275,21 +316,26 @@ def _split_with_separators(text: str, separator: str) -> list[str]:
 
 def _inside(opening: str, closing: str, text: str) -> tuple[str, ...] | None:
     """Opening, inside and closing; None where opening and closing are no pair, as in (a+1)(b+2)."""
-    found = re.fullmatch(f"({opening})(.*?)({closing})", text)
+    match = re.fullmatch(f"({opening})(.*?)({closing})", text)
+    if not match:
+        return None
     try:
-        return found.groups() if found and _split(found[2], "(?!)") else None
+        _split(match[2], "(?!)")
     except ValueError:
         return None
+    return match.groups()
 
 
 def _number(text: str) -> Fraction | None:
     r"""The exact value of a plain number, a/b, \frac{a}{b} or a mixed number; ZeroDivisionError for a/0."""
-    if not (found := NUMBER.fullmatch(text)):
+    match = NUMBER.fullmatch(text)
+    if not match:
         return None
-    sign, top, bottom, whole, *frac = (group and group.replace(",", "") for group in found.groups())
-    value = (
-        Fraction(top) / Fraction(bottom or 1) if top else Fraction(whole or 0) + Fraction(frac[0]) / Fraction(frac[1])
-    )
+    sign, top, bottom, whole, *frac = [group.replace(",", "") for group in match.groups("")]
+    if top:
+        value = Fraction(top) / Fraction(bottom or 1)
+    else:
+        value = Fraction(whole or 0) + Fraction(frac[0]) / Fraction(frac[1])
     return -value if sign == "-" else value
 
 
@@ -299,14 +345,21 @@ def _label(text: str) -> tuple[str, str]:
     ("", text) if there is no label, or more than one.
     """
     parts = _split(text, f",|{OR}")
-    found = [LABEL.fullmatch(part) for part in parts]
-    labels = {label[1].replace(" ", "") for label in found if label}
-    values = [label[2] if label else part for label, part in zip(found, parts)]
-    if not found[0] or len(labels) > 1 or any(map(_is_relation, values)):
+    labels = set()
+    values = []
+    for part in parts:
+        match = LABEL.fullmatch(part)
+        if match:
+            labels.add(match[1].replace(" ", ""))
+        values.append(match[2] if match else part)
+    if len(labels) != 1 or values[0] == parts[0] or any(map(_is_relation, values)):
         return "", text
     label = labels.pop()
-    whole = label[0] != "(" or all(len(_shape(value)[1]) == label.count(",") + 1 for value in values)
-    return (label, ", ".join(values)) if whole else ("", text)
+    if label.startswith("("):
+        size = label.count(",") + 1
+        if any(len(_shape(value)[1]) != size for value in values):
+            return "", text
+    return label, ", ".join(values)
 
 
 def _is_relation(text: str) -> bool:
@@ -318,29 +371,39 @@ def _assignments(text: str) -> dict[str, str]:
     """Name to value of "x=2, y=-3" and of "(x,y)=(2,-3)"; {} if it is anything else or names a variable twice."""
     label, value = _label(text)
     if label.startswith("("):
-        names, (kind, parts) = label[1:-1].split(","), _shape(value)
+        names = label[1:-1].split(",")
+        kind, parts = _shape(value)
         return dict(zip(names, parts)) if kind == "()" and len(set(names)) == len(parts) else {}
     parts = [text] if text.count("=") == 1 else _split(text, ",")
-    values = {found[1]: found[2].strip() for part in parts if (found := ASSIGNMENT.fullmatch(part))}
-    return values if len(values) == len(parts) else {}
+    values = {}
+    for part in parts:
+        match = ASSIGNMENT.fullmatch(part)
+        if not match or match[1] in values:
+            return {}
+        values[match[1]] = match[2].strip()
+    return values
 
 
 def _shape(text: str) -> tuple[str, list[str]]:
     """The kind of a text (its brackets, set, matrix or scalar) and its parts; a bare list and a union are sets."""
-    if matrix := re.fullmatch(r"\\begin\{[pb]?matrix\}(.*)\\end\{[pb]?matrix\}", text):
+    matrix = re.fullmatch(r"\\begin\{[pb]?matrix\}(.*)\\end\{[pb]?matrix\}", text)
+    if matrix:
         rows = [row.split("&") for row in matrix[1].split(r"\\") if row.strip()]
-        return f"matrix {[len(row) for row in rows]}", [cell.strip() for row in rows for cell in row]
-    if len(union := _split(text, r"\\cup(?![A-Za-z])")) > 1:
+        widths = list(map(len, rows))
+        return f"matrix {widths}", [cell.strip() for cell in sum(rows, [])]
+    union = _split(text, r"\\cup(?![A-Za-z])")
+    if len(union) > 1:
         return "set", union
-    if group := _inside(r"[(\[]", r"[)\]]", text):
+    group = _inside(r"[(\[]", r"[)\]]", text)
+    if group:
         parts = _split(group[1], ",")
         if len(parts) > 1 or group[0] == "[":
             return group[0] + group[2], parts
-    text = (group or _inside(r"\\\{", r"\\\}", text) or ("", text, ""))[1]
+    group = group or _inside(r"\\\{", r"\\\}", text)
     parts = []
-    for part in _split(text, f",|{OR}"):
-        left, *right = _split(part, r"\\pm(?![A-Za-z])")
-        parts += [f"{left}+{right[0]}", f"{left}-{right[0]}"] if len(right) == 1 else [part]
+    for part in _split(group[1] if group else text, f",|{OR}"):
+        terms = _split(part, r"\\pm(?![A-Za-z])")
+        parts += ["+".join(terms), "-".join(terms)] if len(terms) == 2 else [part]
     return ("set" if len(parts) > 1 else "scalar"), parts
 
 
@@ -350,74 +413,117 @@ def _equal(given: str, truth: str, tolerance: Fraction = Fraction(0)) -> bool:
     tolerance: absolute, for two plain numbers.
     """
     given, truth = _without_unit(given, truth)
-    number, true_number = _number(given), _number(truth)
+    number = _number(given)
+    true_number = _number(truth)
     if number is not None and true_number is not None:
         return abs(number - true_number) <= tolerance
-    verdicts = (compare(given, truth) for compare in COMPARISONS)
-    return next(verdict for verdict in verdicts if verdict is not None)
+    if re.fullmatch(r"[+-]?(?:nan|inf|infinity)", given, re.IGNORECASE):
+        return False
+    if given == truth:
+        return bool(truth)
+    if cost(given) + cost(truth) > MAX_COST:
+        return False
+    for compare in COMPARISONS:
+        verdict = compare(given, truth)
+        if verdict is not None:
+            return verdict
+    return False
 
 
 def _without_unit(given: str, truth: str) -> tuple[str, str]:
     """Both texts without the unit of the truth, if the solution has the same unit or, unless that is a word, none."""
-    given_unit, truth_unit = UNIT.fullmatch(given), UNIT.fullmatch(truth)
-    if given_unit and truth_unit:
-        units = [re.sub(r"\\text|[{} ]", "", unit[2]).lower() for unit in (given_unit, truth_unit)]
-        if units[0] == units[1]:
-            return given_unit[1].strip(), truth_unit[1].strip()
-    elif truth_unit and not truth_unit[2][0].isalpha():  # letters may be a product: 2 xy is not 2
-        return given, truth_unit[1].strip()
+    unit = UNIT.fullmatch(given)
+    true_unit = UNIT.fullmatch(truth)
+    if unit and true_unit:
+        names = [re.sub(r"\\text|[{} ]", "", match[2]).lower() for match in (unit, true_unit)]
+        if names[0] == names[1]:
+            return unit[1].strip(), true_unit[1].strip()
+    elif true_unit and not true_unit[2][0].isalpha():  # letters may be a product: 2 xy is not 2
+        return given, true_unit[1].strip()
     return given, truth
 
 
 # Each comparison takes a cleaned solution and truth, and returns the verdict, or None if it does not apply to them.
 
 
-def _not_a_number(given: str, truth: str) -> bool | None:
-    """NaN and infinity as words are never correct."""
-    return False if re.fullmatch(r"[+-]?(?:nan|inf|infinity)", given, re.IGNORECASE) else None
-
-
-def _identical(given: str, truth: str) -> bool | None:
-    """Identical texts are equal, unless they are empty."""
-    return bool(truth) if given == truth else None
-
-
 def _words(given: str, truth: str) -> bool | None:
     """Words and option letters in any case: "YES" and "yes", "(D)" and "d"."""
     words = [re.sub(r"^\(([A-Za-z])\)$", r"\1", text) for text in (given, truth)]
-    return words[0].lower() == words[1].lower() if all(map(WORD.fullmatch, words)) else None
+    if not all(map(WORD.fullmatch, words)):
+        return None
+    return words[0].lower() == words[1].lower()
 
 
 def _systems(given: str, truth: str) -> bool | None:
     """A truth of several assignments: equal values of the same names, or a tuple of them in the order of the names."""
-    if len(true_values := _assignments(truth)) < 2:
+    true_values = _assignments(truth)
+    if len(true_values) < 2:
         return None
     values = _assignments(given)
-    if not values and (pair := _shape(given))[0] == "()" and len(pair[1]) == len(true_values):
-        values = dict(zip(sorted(true_values), pair[1]))
-    same = values.keys() == true_values.keys()
-    return same and all(_equal(values[name], true_values[name], LINEAR_TOLERANCE) for name in values)
-
-
-def _too_costly(given: str, truth: str) -> bool | None:
-    """More than MAX_COST functions, roots and powers are not compared."""
-    return False if cost(given) + cost(truth) > MAX_COST else None
+    if not values:
+        kind, parts = _shape(given)
+        if kind == "()" and len(parts) == len(true_values):
+            values = dict(zip(sorted(true_values), parts))
+    if values.keys() != true_values.keys():
+        return False
+    return all(_equal(value, true_values[name], LINEAR_TOLERANCE) for name, value in values.items())
 
 
 def _labelled(given: str, truth: str) -> bool | None:
     """Values with the same label or, on one side, without: "x=5" and "5", "(p,q)=(3,2)" and "(3,2)"."""
-    (label, value), (true_label, true_value) = _label(given), _label(truth)
+    label, value = _label(given)
+    true_label, true_value = _label(truth)
     if label and true_label:
         comparable = label == true_label
+    elif label:
+        comparable = not _is_relation(truth)
     else:
-        comparable = (label and not _is_relation(truth)) or (true_label and not _is_relation(given))
+        comparable = true_label and not _is_relation(given)
     return _equal(value, true_value) if comparable else None
+
+
+def _intervals(given: str, truth: str) -> bool | None:
+    """An interval or a union of them, and the inequality that it is: (-\\infty,3] and x <= 3."""
+    if bool(re.search("[<>]", given)) == bool(re.search("[<>]", truth)):
+        return None
+    if re.search("[<>]", truth):
+        truth = _interval(truth)
+    elif re.search(r"\\infty|\\cup|^\[|\]$", truth):  # (3,5) may be a point
+        given = _interval(given)
+    else:
+        return None
+    return True if given and truth and _equal(given, truth) else None
+
+
+def _interval(text: str) -> str | None:
+    """The interval of "x<=3" or "1<x<5", the union of "x<1 or x>3"; None for any other text."""
+    names = set()
+    intervals = []
+    for part in _split(text, OR):
+        sides = _split_with_separators(part, RELATION)
+        if len(sides) == 3 and not LETTER.fullmatch(sides[0]):
+            sides = _mirrored(sides)
+        if len(sides) == 3:
+            sides = [r"-\infty", "<", *sides] if sides[1].startswith("<") else [r"\infty", ">", *sides]
+        signs = "".join(sides[1::2])
+        if ">" in signs:
+            sides = _mirrored(sides)
+        if not re.fullmatch("<=?<=?|>=?>=?", signs) or not LETTER.fullmatch(sides[2]):
+            return None
+        names.add(sides[2])
+        opening = "(" if sides[1] == "<" else "["
+        closing = ")" if sides[3] == "<" else "]"
+        intervals.append(f"{opening}{sides[0]},{sides[4]}{closing}")
+    return r"\cup".join(intervals) if len(names) == 1 else None
 
 
 def _conditions(given: str, truth: str) -> bool | None:
     """Several equations or inequalities in any order, all of them ("x>1, x<3") or one of them ("x<1 or x>3")."""
-    separators = [OR if len(_split(text, OR)) > 1 else "," for text in (given, truth)]
-    lists = [_split(text, separator) for text, separator in zip((given, truth), separators)]
+    separators = []
+    lists = []
+    for text in (given, truth):
+        separators.append(OR if len(_split(text, OR)) > 1 else ",")
+        lists.append(_split(text, separators[-1]))
     if not any(len(parts) > 1 and all(map(_is_relation, parts)) for parts in lists):
         return None
     return separators[0] == separators[1] and len(lists[0]) == len(lists[1]) and _same_set(*lists)
@@ -425,31 +531,42 @@ def _conditions(given: str, truth: str) -> bool | None:
 
 def _relations(given: str, truth: str) -> bool | None:
     """Equations and inequalities side by side, also mirrored: "x > 3" and "3 < x"; rearranged equations."""
-    sides, true_sides = (_split_with_separators(text, RELATION) for text in (given, truth))
+    sides = _split_with_separators(given, RELATION)
+    true_sides = _split_with_separators(truth, RELATION)
     if len(sides) == len(true_sides) == 1:
         return None
     signs = true_sides[1::2]
-    for candidate in (sides, [MIRROR.get(side, side) for side in reversed(sides)]):
+    for candidate in (sides, _mirrored(sides)):
         if candidate[1::2] == signs and all(map(_equal, candidate[::2], true_sides[::2])):
             return True
     return sides[1::2] == signs == ["="] and same_equation(sides[::2], true_sides[::2])
 
 
+def _mirrored(sides: list[str]) -> list[str]:
+    """3 > x of x < 3, as sides with the signs between them."""
+    return [MIRROR.get(side, side) for side in reversed(sides)]
+
+
 def _members(given: str, truth: str) -> bool | None:
     r"""The set alone of "x \in [1,2]"."""
-    stripped = MEMBER.sub("", given), MEMBER.sub("", truth)
-    return _equal(*stripped) if stripped != (given, truth) else None
+    values = MEMBER.sub("", given)
+    true_values = MEMBER.sub("", truth)
+    return None if (values, true_values) == (given, truth) else _equal(values, true_values)
 
 
 def _structures(given: str, truth: str) -> bool | None:
     """Tuples, intervals and matrices part by part, sets in any order."""
     kind, parts = _shape(given)
-    true_kind, true_parts = _shape(truth) if _number(truth) is None else ("scalar", [truth])  # 1,234 is no list
+    true_kind, true_parts = "scalar", [truth]
+    if _number(truth) is None:  # 1,234 is no list
+        true_kind, true_parts = _shape(truth)
     if kind != true_kind or len(parts) != len(true_parts):
         return False
     if kind == "scalar":
         return None if (parts, true_parts) == ([given], [truth]) else _equal(*parts, *true_parts)
-    return _same_set(parts, true_parts) if kind == "set" else all(map(_same_part, parts, true_parts))
+    if kind == "set":
+        return _same_set(parts, true_parts)
+    return all(map(_same_part, parts, true_parts))
 
 
 def _same_part(part: str, true_part: str) -> bool:
@@ -468,16 +585,4 @@ def _same_set(parts: list[str], true_parts: list[str]) -> bool:
     return True
 
 
-COMPARISONS = (
-    _not_a_number,
-    _identical,
-    _words,
-    _too_costly,
-    _labelled,
-    _systems,
-    _conditions,
-    _relations,
-    _members,
-    _structures,
-    same_value,
-)
+COMPARISONS = (_words, _labelled, _systems, _intervals, _conditions, _relations, _members, _structures, same_value)
