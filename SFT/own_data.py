@@ -207,11 +207,11 @@ def convert(row: dict | None, columns: dict[str, str], args) -> tuple[str, dict]
     if len(question) > args.max_characters:
         raise Fault("question is longer than --max_characters")
     if "working" in columns:
-        working = text_of(row.get(columns["working"]), "working")
+        reasoning = text_of(row.get(columns["working"]), "working")
         if columns["working"] == columns["solution"]:  # as in GSM8K, where the answer follows its reasoning
-            working = working.rpartition("####")[0]
-        working = sources.CALCULATOR_NOTE.sub("", sources.THINK_TAG.sub("", working))
-        ours = {"working": text_of(working, "working")} | ours
+            reasoning = reasoning.rpartition("####")[0]
+        reasoning = sources.CALCULATOR_NOTE.sub("", sources.THINK_TAG.sub("", reasoning))
+        ours = {"working": text_of(reasoning, "working")} | ours
         if len(ours["working"]) > args.max_working_characters:
             raise Fault("working is longer than --max_working_characters")
     return stem, {"question": question, **ours}
