@@ -121,14 +121,13 @@ def source_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
 def own_splits(args, sizes: dict[str, int]) -> tuple[dict[str, list[dict]], dict]:
     """The splits of one's own rows, and what was left out, for run.json; ends the script where one has no row."""
     columns = own_data.columns_of(args.columns, args.kind)
+    print(f"reading {args.source}", flush=True)
     splits, read, faults = own_data.divide(args, columns, sizes, tested_questions(args))
     reasons = "; ".join(f"{count} {fault}" for fault, count in faults.most_common())
     print(f"{args.dataset}: {read - faults.total()} of {read} rows are usable; left out: {reasons or 'none'}")
     first = any(row["solution"] == "A" for rows in splits.values() for row in rows)
     if faults[own_data.BEYOND] and not first:
-        runs.fail(
-            f"the indices in {columns['solution']} count from 1; write letters, the texts of options, or 0, 1, ..."
-        )
+        runs.fail(f"{columns['solution']} counts the options from 1; write letters, their texts, or indices from 0")
     for name in ("train", "validation", "test"):
         if sizes[name] and not splits[name]:
             runs.fail(

@@ -275,7 +275,7 @@ def divide(
             if name != "test" and question in tested:
                 faults[LEAK] += 1
                 continue
-            if part not in own:
+            if part in ("train", "all"):
                 hashes.append(key)
             drawn[name].setdefault(key, ours)
             if len(drawn[name]) > 2 * sizes[name] + 1000:
