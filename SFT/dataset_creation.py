@@ -4,13 +4,17 @@ linear: systems of two equations made by code; which split a system belongs to f
 same, of which only x is asked for; linear_sum: x + y.
 openmath, gsm8k, dapo, math500: from the hub, or from a local folder with the same fields (--gsm8k FOLDER).
 
+--source FILE, FOLDER or OWNER/DATASET with --columns: rows of your own, under a name of your own (docs/data.md).
+
 openmath feeds SFT: its rows are chosen by tokens, validation and sft come first, and rows of sft whose question stands
 in the test split of another data set beside it are left out. So make the data sets of the tests before it.
 
-Input: none, or the hub. Output: outputs/data/<dataset>/ (sft, train, validation, test .jsonl and run.json).
+Input: none, files, or the hub. Output: outputs/data/<dataset>/ (sft, train, validation, test .jsonl and run.json).
 Command: python SFT/dataset_creation.py --dataset linear
+Command: python SFT/dataset_creation.py --dataset mine --source rows.csv --columns question=problem,solution=answer
 """
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import data, kinds, models, runs, settings
 from common.settings import setting
-from SFT import sources
+from SFT import own_data, sources
 from tiny import problems
 
 DATASETS = (*problems.SYSTEMS, *sources.SOURCES)
@@ -27,7 +31,10 @@ DATASETS = (*problems.SYSTEMS, *sources.SOURCES)
 
 @dataclass
 class Args(settings.RunArgs):
-    dataset: str = setting("openmath", "data set to make", tiny="linear", choices=DATASETS)
+    dataset: str = setting("openmath", f"data set to make: {' '.join(DATASETS)}, or a name of your own", tiny="linear")
+    source: str = setting("", "your rows: a .jsonl, .csv or .parquet file, a folder of these, or a hub name")
+    columns: str = setting("question=question,solution=solution", "its columns; for SFT also working=NAME")
+    kind: str = setting("math", "of your rows; choice has also options=NAME", choices=("math", "choice"))
     seed: int = setting(3407, "draws the rows and their order; that of the thesis")
     sft_rows: int = setting(5000, "rows with reasoning, for SFT; 512 in the linear-equations study", tiny=512, low=0)
     train_rows: int = setting(1000, "rows for GRPO, as in the thesis", low=0)
@@ -66,19 +73,21 @@ def short(rows: list[dict], args) -> list[dict]:
     return [row for row in rows if len(row.get("working", "")) <= args.max_working_characters]
 
 
-def words_of(row: dict) -> str:
-    """The question of a row with single spaces between its words."""
-    return " ".join(row["question"].split())
+def tested_questions(args) -> set[str]:
+    """The questions in the test splits of the other data sets in the same folder."""
+    output = Path(args.output)
+    questions = set()
+    for path in output.parent.glob("*/test.jsonl"):
+        if path.parent != output:
+            rows = [row for row in runs.read_jsonl(path) if isinstance(row.get("question"), str)]
+            questions.update(data.normalised(row["question"]) for row in rows)
+    return questions
 
 
 def unseen(rows: list[dict], args) -> list[dict]:
     """The rows whose question is not in the test split of another data set in the same folder; prints how many are."""
-    output = Path(args.output)
-    tested = set()
-    for path in output.parent.glob("*/test.jsonl"):
-        if path.parent != output:
-            tested.update(map(words_of, runs.read_jsonl(path)))
-    rest = [row for row in rows if words_of(row) not in tested]
+    tested = tested_questions(args)
+    rest = [row for row in rows if data.normalised(row["question"]) not in tested]
     if len(rest) < len(rows):
         print(f"sft: left out {len(rows) - len(rest)} rows whose question is in the test split of another data set")
     return rest
@@ -109,17 +118,53 @@ def source_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
     return splits
 
 
+def own_splits(args, sizes: dict[str, int]) -> tuple[dict[str, list[dict]], dict]:
+    """The splits of one's own rows, and what was left out, for run.json; ends the script where one has no row."""
+    columns = own_data.columns_of(args.columns, args.kind)
+    print(f"reading {args.source}", flush=True)
+    splits, read, faults = own_data.divide(args, columns, sizes, tested_questions(args))
+    reasons = "; ".join(f"{count} {fault}" for fault, count in faults.most_common())
+    print(f"{args.dataset}: {read - faults.total()} of {read} rows are usable; left out: {reasons or 'none'}")
+    first = any(row["solution"] == "A" for rows in splits.values() for row in rows)
+    if faults[own_data.BEYOND] and not first:
+        runs.fail(f"{columns['solution']} counts the options from 1; write letters, their texts, or indices from 0")
+    for name in ("train", "validation", "test"):
+        if sizes[name] and not splits[name]:
+            runs.fail(
+                f"no row is left for the split {name} of {args.dataset} ({read - faults.total()} usable of {read}; "
+                f"{reasons}); a hash puts one row of 16 into test and one into validation, but a test or validation "
+                "split of the source is held out whole: collect more rows, or give one file instead of the folder"
+            )
+    return splits, {"source": args.source, "rows_read": read, "left_out": dict(faults)}
+
+
+def check_name(args) -> None:
+    """End the script for a data set that it cannot make, or a name of one's own that has another meaning."""
+    if not args.source and args.dataset not in DATASETS:
+        runs.fail(f"--dataset {args.dataset}: choose {', '.join(DATASETS)}, or make your own with --source FILE")
+    if args.source and args.dataset in data.MADE_BY:
+        runs.fail(f"--dataset {args.dataset} is the name of another data set; choose a name for --source {args.source}")
+    if not re.fullmatch(r"\w[\w.-]{0,80}", args.dataset):
+        runs.fail(f"--dataset {args.dataset}: choose a name of letters, digits, _, . and -; --output takes a folder")
+
+
 def main(args):
+    check_name(args)
     runs.check_output(args)
     sizes = {"sft": args.sft_rows, "train": args.train_rows}
     sizes |= {"validation": args.validation_rows, "test": args.test_rows}
-    if args.dataset in problems.SYSTEMS:
+    facts = {}
+    kind = "math"
+    if args.source:
+        kind = args.kind
+        splits, facts = own_splits(args, sizes)
+    elif args.dataset in problems.SYSTEMS:
         splits = generated_splits(args, sizes)
         if not any(splits.values()):
             runs.fail(f"data set {args.dataset} is empty: no row is left of its splits")
     else:
         splits = source_splits(args, sizes)
-    data.save(args, "math", splits, sizes)
+    data.save(args, kind, splits, sizes, **facts)
 
 
 if __name__ == "__main__":

@@ -70,20 +70,44 @@ SOURCES = {
 }
 
 
-def load_splits(source: Source, name: str, folder: str | None):
-    """The splits of a source as `datasets` loads them, from the hub or a local folder with the same fields."""
+def hub_splits(hub: str, config: str | None, advice: str):
+    """The splits of a data set of the hub, or of its copy in the cache where the hub does not answer.
+
+    One short question first: without a network the client of the hub would try for a minute.
+    """
+    import datasets
+    import httpx
+    import huggingface_hub
+
+    try:
+        huggingface_hub.HfApi().dataset_info(hub, timeout=10)
+    except (httpx.TransportError, huggingface_hub.errors.OfflineModeIsEnabled):
+        huggingface_hub.constants.HF_HUB_OFFLINE = True
+        datasets.config.HF_HUB_OFFLINE = True
+    except (httpx.HTTPError, ValueError):
+        pass  # loading says more about it
+    return load(hub, advice, config)
+
+
+def load(place: str, advice: str, config: str | None = None):
     import datasets
 
+    try:
+        return datasets.load_dataset(place, config)
+    except Exception as error:  # the hub client raises a dozen types; all mean the same to the user
+        runs.fail(f"cannot load {place} ({type(error).__name__}: {str(error)[:300]}); {advice}")
+
+
+def load_splits(source: Source, name: str, folder: str | None):
+    """The splits of a source as `datasets` loads them, from the hub or a local folder with the same fields."""
     if folder and not runs.resolve(folder).is_dir():
         runs.fail(f"--{name} {folder}: no such folder")
     place = folder or source.hub
-    try:
-        if folder:
-            splits = datasets.load_dataset(str(runs.resolve(folder)))
-        else:
-            splits = datasets.load_dataset(source.hub, source.config)
-    except Exception as error:  # the hub client raises a dozen types; all mean the same to the user
-        runs.fail(f"cannot load {place} ({type(error).__name__}); pass a local copy with --{name} FOLDER")
+    advice = f"pass a local copy with --{name} FOLDER"
+    if folder:
+        splits = load(str(runs.resolve(folder)), advice)
+    else:
+        splits = hub_splits(source.hub, source.config, advice)
     for rows in splits.values():
         for column in source.columns:
             if column not in rows.column_names:

@@ -55,6 +55,11 @@ def split_of(key) -> str:
     return "validation" if bucket == 1 else "train"
 
 
+def normalised(question: str) -> str:
+    """A question without its capitals and with single spaces, so that what it asks is one text."""
+    return " ".join(question.casefold().split())
+
+
 def rows_fingerprint(rows: list[dict]) -> str:
     """The first 16 hex digits of the SHA-256 of the rows, in this order."""
     text = "\n".join(json.dumps(row, sort_keys=True, ensure_ascii=False) for row in rows)
@@ -106,8 +111,12 @@ def creation_command(folder: Path) -> str:
         return json.loads((folder / "run.json").read_text())["command"]
     except (OSError, ValueError, KeyError):
         name, hyphen, _ = folder.name.partition("-")
-        command = MADE_BY.get(name, f"{CREATION} NAME --output {runs.shown(folder)}")
-        return f"{command} --output outputs/data/{folder.name}" if hyphen else command
+        if name in MADE_BY:
+            return f"{MADE_BY[name]} --output outputs/data/{folder.name}" if hyphen else MADE_BY[name]
+        own = f"{CREATION} {folder.name} --source FILE --columns question=NAME,solution=NAME"
+        if folder.parent != runs.OUTPUTS / "data":
+            own += f" --output {runs.shown(folder)}"
+        return f"{own} (docs/data.md)"
 
 
 def read_split(dataset: str, split: str, allowed: tuple[str, ...] = (), completions: bool = False) -> Split:
@@ -132,7 +141,8 @@ def read_split(dataset: str, split: str, allowed: tuple[str, ...] = (), completi
     rows = runs.read_jsonl(path) if path.exists() else []
     if not rows:
         names = ", ".join(facts["splits"])
-        runs.fail(f"data set {runs.shown(folder)} has no rows in its split {split}; splits: {names}")
+        advice = "; SFT needs reasoning, in a column working" if split == "sft" else ""
+        runs.fail(f"data set {runs.shown(folder)} has no rows in its split {split}; splits: {names}{advice}")
     if problem := kinds.problem(kind, rows, completions):
         runs.fail(f"{runs.shown(path)} {problem}; repeat: {command}")
     fingerprint = rows_fingerprint(rows)
