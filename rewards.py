@@ -18,7 +18,7 @@ import numpy as np
 
 from common import certainty, data, generation, kinds, models, prompts, runs, settings
 from common.settings import setting
-from workbench import child, measures, report, scripts
+from workbench import child, loading, measures, probes, report
 
 GIVEN = ("prompts", "completions", "solution", "tags", "row", "trainer_state", "log_metric", "log_extra")
 OF_CHECKPOINT = ("certainties", "completion_ids")
@@ -73,48 +73,33 @@ def main(args):
     check_columns(rewards, kind, policy)
 
     texts = [row["text"] for row in rows]
-    calls = [call_of(rows, texts, kind, tag_set, policy)]
-    pairs = measures.probe_rows(rows)
-    probe_texts = []
+    pairs = probes.questions(rows)
+    variants = []  # of each question, its probes
     for row, other in pairs:
         prompt = "\n".join(message["content"] for message in kind.prompt(row, tags))
-        probe_texts.append(measures.probes(row, other, prompt, tags))
-    for name in probe_texts[0]:
-        calls.append(call_of([row for row, _ in pairs], [one[name] for one in probe_texts], kind, tag_set, policy))
+        variants.append(probes.texts(row["solution"], other, prompt, tags))
+    calls = [call_of(rows, texts, kind, tag_set, policy)]
+    for name in variants[0]:
+        calls.append(call_of([row for row, _ in pairs], [one[name] for one in variants], kind, tag_set, policy))
     (values, _), *probed = rewards.call(calls)
-
-    values = np.nan_to_num(np.array(values, dtype=float))  # None counts 0, as in TRL's sum
-    parts = values * np.array(weights)[:, None]
-    total = parts.sum(0)
-    verdicts = np.array([measures.verdict(row, row, kind, tags) for row in rows])
-    signal_groups = measures.with_signal(total, groups)
-    correct = np.char.startswith(verdicts, "correct")
-    correlations = {}
-    if signal_groups:
-        for name, feature in measures.features(texts, verdicts, tags).items():
-            correlations[name] = measures.correlation(total, feature, signal_groups)
-    result = report.Report(
-        script=runs.shown(script),
-        source=runs.shown(source),
+    figures = measures.Figures(
+        script=report.printable(runs.shown(script)),
+        source=report.printable(runs.shown(source)),
         names=rewards.names,
         weights=weights,
-        values=values,
-        total=total,
+        values=numbers(values),
         texts=texts,
-        verdicts=verdicts,
+        verdicts=np.array([measures.verdict(row, row, kind, tags) for row in rows]),
         groups=groups,
-        signal_groups=signal_groups,
-        signal=measures.signal(parts, signal_groups) if signal_groups else [],
-        correlations=correlations,
-        order=measures.order(total, correct, groups),
-        probes=[probe_of(name, *one, weights) for name, one in zip(probe_texts[0], probed)],
+        tags=tags,
+        probes={name: probe_of(*one, weights) for name, one in zip(variants[0], probed)},
     )
-    print(report.screen(result))
+    print(report.screen(figures))
     picture = Path(args.picture or runs.OUTPUTS / "rewards" / f"{script.stem}.png")
-    report.draw(result, picture)
+    report.draw(figures, picture)
     print(f"\npicture: {runs.shown(picture)}")
     if args.html:
-        Path(args.html).write_text(report.page(result, picture), encoding="utf-8")
+        Path(args.html).write_text(report.page(figures, picture), encoding="utf-8")
         print(f"page: {args.html}")
 
 
@@ -133,7 +118,7 @@ def read(args) -> list[dict]:
         if name not in names or not column:
             runs.fail(f"--columns {pair}: write question=NAME, solution=NAME or text=NAME")
         names[name] = column
-    for name, column in names.items():
+    for column in names.values():
         if not all(isinstance(row.get(column), str | int | float) for row in rows):
             known = ", ".join(sorted(set.union(*map(set, rows))))
             runs.fail(f"{args.completions} has rows without a text {column}; it has {known}; see --columns")
@@ -142,11 +127,10 @@ def read(args) -> list[dict]:
 
 def kind_of(rows: list[dict]) -> kinds.Kind:
     """The kind of the rows of a file, by its columns."""
-    for name in ("calls", "choice"):
-        column = {"calls": "functions", "choice": "options"}[name]
-        if all(column in row for row in rows):
-            return kinds.of(name)
-    return kinds.MATH
+    columns = set.intersection(*map(set, rows))
+    if "functions" in columns:
+        return kinds.of("calls")
+    return kinds.CHOICE if "options" in columns else kinds.MATH
 
 
 def tags_of(rows: list[dict]) -> str:
@@ -212,17 +196,22 @@ def check_columns(rewards: child.Rewards, kind: kinds.Kind, policy: Policy | Non
 
 def call_of(rows: list[dict], texts: list[str], kind: kinds.Kind, tag_set: str, policy: Policy | None) -> dict:
     """The columns for one call of the rewards."""
-    columns = scripts.columns_of(rows, texts, kind, tag_set)
+    columns = loading.columns_of(rows, texts, kind, tag_set)
     if policy:
         columns["completion_ids"] = [policy.ids(text) for text in texts]
         columns["certainties"] = policy.certainties(columns["prompts"], columns["completion_ids"], tag_set)
     return columns
 
 
-def probe_of(name: str, values: list[list], seconds: list[float], weights: list[float]) -> report.Probe:
-    numbers = np.nan_to_num(np.array(values, dtype=float))
-    total = float(np.median(np.array(weights) @ numbers))
-    return report.Probe(name, np.median(numbers, axis=1).tolist(), total, sum(seconds) / numbers.shape[1])
+def numbers(values: list[list]) -> np.ndarray:
+    """The values of rewards as an array; None counts 0, as in TRL's sum."""
+    return np.nan_to_num(np.array(values, dtype=float))
+
+
+def probe_of(values: list[list], seconds: list[float], weights: list[float]) -> probes.Probe:
+    rewards = numbers(values)
+    total = float(np.median(np.array(weights) @ rewards))
+    return probes.Probe(np.median(rewards, axis=1).tolist(), total, sum(seconds) / rewards.shape[1])
 
 
 if __name__ == "__main__":

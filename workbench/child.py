@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import runs, settings
-from workbench import scripts
+from workbench import loading
 
 LOADING = 300  # seconds; the first import of torch on a slow disk takes minutes
 
@@ -89,20 +89,20 @@ def main(path: str, choice: str) -> None:
         print(json.dumps(facts), file=answers, flush=True)
 
     try:
-        module = scripts.load(path)
+        module = loading.load(path)
     except BaseException as error:  # noqa: BLE001  a script may also exit
         return answer(error=f"cannot be loaded ({type(error).__name__}: {error})")
     try:
-        rewards = scripts.rewards_of(module, choice)
-        weights = scripts.weights_of(module, len(rewards))
+        rewards = loading.rewards_of(module, choice)
+        weights = loading.weights_of(module, len(rewards))
     except ValueError as error:
         return answer(error=str(error))
-    needs = [scripts.needs(reward) for reward in rewards]
-    answer(names=[scripts.name_of(reward) for reward in rewards], weights=weights, needs=needs)
+    needs = [loading.needs(reward) for reward in rewards]
+    answer(names=[loading.name_of(reward) for reward in rewards], weights=weights, needs=needs)
     calls = json.loads(sys.stdin.readline())
     from common.certainty import Certainty
 
-    beside = scripts.trainer_columns(0, 100, with_state="trainer_state" in Path(path).read_text())
+    beside = loading.trainer_columns(0, 100, with_state="trainer_state" in Path(path).read_text())
     for columns in calls:
         if "certainties" in columns:
             columns["certainties"] = [Certainty(*values) for values in columns["certainties"]]

@@ -1,22 +1,24 @@
-"""Figures about the rewards of sampled completions, and the probes: texts that no policy should be rewarded for.
+"""Figures about the rewards of completions.
 
-A group is the completions of one question. GRPO compares a completion only with its group, so orders, correlations and
-the signal are measured within groups, on the advantage: (sum - mean of the group) / standard deviation of the group.
+A group is the completions of one question. GRPO compares a completion with its group alone, so order, correlations and
+signal are measured within groups. Its advantage is (sum - mean of the group) / standard deviation of the group.
 """
 
+import functools
 import re
-import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from common import answers, kinds, prompts
+from workbench.probes import COMPARED, Probe
 
 VERDICTS = ("correct", "correct, malformed", "incorrect", "incorrect, malformed", "no answer", "cut")
 EQUAL = 1e-6  # sums that differ by less are the same
 DRAWS = 1000  # of the bootstrap over groups
-PROBED = 4  # questions
+MANY = 10  # groups, or completions, that a sentence needs
 
 
 class Estimate(NamedTuple):
@@ -27,11 +29,88 @@ class Estimate(NamedTuple):
     high: float
 
 
+class Order(NamedTuple):
+    """How the sum ranks correct and incorrect completions of the same group."""
+
+    groups: int  # with both
+    inverted: int  # groups with an incorrect completion above a correct one
+    false_positives: int  # incorrect completions above a correct one
+    false_negatives: int  # correct completions below an incorrect one
+    below: float  # fraction of the pairs with the correct one below
+    equal: float  # fraction of the pairs that get the same
+
+
+@dataclass
+class Figures:
+    """What is reported of a script; arrays have one entry for each completion."""
+
+    script: str
+    source: str
+    names: list[str]
+    weights: list[float]
+    values: np.ndarray  # [rewards, completions]
+    texts: list[str]
+    verdicts: np.ndarray
+    groups: list[np.ndarray]  # places of the completions of a question
+    tags: prompts.Tags
+    probes: dict[str, Probe]
+
+    def __post_init__(self):
+        self.parts = self.values * np.array(self.weights)[:, None]
+        self.total = self.parts.sum(0)
+        self.correct = np.char.startswith(self.verdicts, "correct")
+        self.present = [verdict for verdict in VERDICTS if verdict in self.verdicts]
+        self.moving = [group for group in self.groups if np.ptp(self.total[group]) > EQUAL]  # groups with a signal
+        self.order = order(self.total, self.correct, self.groups)
+
+    def of(self, verdict: str) -> np.ndarray:
+        """The sums of the completions with a verdict."""
+        return self.total[self.verdicts == verdict]
+
+    @functools.cached_property
+    def signal(self) -> dict[str, Estimate]:
+        return dict(zip(self.names, signal(self.parts, self.moving))) if self.moving else {}
+
+    @functools.cached_property
+    def correlations(self) -> dict[str, Estimate]:
+        """Of the advantage with each of features(), where it differs within groups."""
+        return correlations(self, self.moving)
+
+    @functools.cached_property
+    def among_equals(self) -> dict[str, Estimate]:
+        """The same among the completions of a group with the same verdict; empty with fewer than MANY such parts."""
+        parts = []
+        for group in self.groups:
+            parts += [group[self.verdicts[group] == verdict] for verdict in self.present]
+        parts = [part for part in parts if len(part) > 1 and np.ptp(self.total[part]) > EQUAL]
+        return correlations(self, parts) if len(parts) >= MANY else {}
+
+    def threshold(self) -> float:
+        """The median correct completion; without one, the probe with the correct answer."""
+        correct = self.of("correct")
+        return float(np.median(correct)) if len(correct) else self.probes["correct answer"].total
+
+    def warnings(self) -> tuple[list[str], list[str]]:
+        """The probes with an incorrect answer that get more than the median correct completion, and as much as it."""
+        limit = self.threshold()
+        totals = {name: probe.total for name, probe in self.probes.items() if name not in COMPARED}
+        more = [name for name, total in totals.items() if total > limit + EQUAL]
+        return more, [name for name, total in totals.items() if abs(total - limit) <= EQUAL]
+
+    def extremes(self) -> dict[str, int]:
+        """The place of the incorrect completion with the highest sum, and of the correct one with the lowest."""
+        places = {}
+        if not self.correct.all():
+            places["best incorrect"] = int(np.where(self.correct, -np.inf, self.total).argmax())
+        if self.correct.any():
+            places["worst correct"] = int(np.where(self.correct, self.total, np.inf).argmin())
+        return places
+
+
 def verdict(completion: dict, row: dict, kind: kinds.Kind, tags: prompts.Tags) -> str:
     """One of VERDICTS. An answer counts wherever it stands; cut: at the limit of tokens, without a correct answer."""
     scored = kind.score(completion, row, tags)
-    answer = scored["solution"]
-    correct = scored["correct"]
+    answer, correct = scored["solution"], scored["correct"]
     if kind.name in kinds.KINDS:
         answer = answers.extract_flexible(completion["text"], row["solution"], tags)
         named = kinds.named_option(answer, row.get("options", ()))
@@ -45,9 +124,10 @@ def verdict(completion: dict, row: dict, kind: kinds.Kind, tags: prompts.Tags) -
 
 
 def repetition(text: str) -> float:
-    """How much of a text a compressor finds to be repeated: 0 to 1."""
-    data = text.encode(errors="replace")
-    return max(0.0, 1 - len(zlib.compress(data)) / len(data)) if data else 0.0
+    """The fraction of a text's runs of four words or signs that have stood before in it."""
+    words = re.findall(r"\w+|\S", text)
+    runs = list(zip(words, words[1:], words[2:], words[3:]))
+    return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
 def features(texts: Sequence[str], verdicts: Sequence[str], tags: prompts.Tags) -> dict[str, np.ndarray]:
@@ -71,11 +151,6 @@ def groups_of(keys: Sequence) -> list[np.ndarray]:
     return [np.array(group) for group in places.values() if len(group) > 1]
 
 
-def with_signal(total: np.ndarray, groups: list[np.ndarray]) -> list[np.ndarray]:
-    """The groups whose sums differ."""
-    return [group for group in groups if np.ptp(total[group]) > EQUAL]
-
-
 def signal(parts: np.ndarray, groups: list[np.ndarray]) -> list[Estimate]:
     """For each reward the fraction of the advantages' variance that comes from it; together 1.
 
@@ -89,9 +164,15 @@ def signal(parts: np.ndarray, groups: list[np.ndarray]) -> list[Estimate]:
         total = centred.sum(0)
         rows.append(centred @ total / (total @ total))
     rows = np.array(rows)
-    means = rows[_draws(len(rows))].mean(1)
-    low, high = np.percentile(means, (2.5, 97.5), axis=0)
+    low, high = np.percentile(rows[_draws(len(rows))].mean(1), (2.5, 97.5), axis=0)
     return [Estimate(*map(float, values)) for values in zip(rows.mean(0), low, high)]
+
+
+def correlations(figures: Figures, groups: list[np.ndarray]) -> dict[str, Estimate]:
+    estimates = {}
+    for name, feature in features(figures.texts, figures.verdicts, figures.tags).items():
+        estimates[name] = correlation(figures.total, feature, groups)
+    return {name: estimate for name, estimate in estimates.items() if estimate}
 
 
 def correlation(total: np.ndarray, feature: np.ndarray, groups: list[np.ndarray]) -> Estimate | None:
@@ -101,15 +182,13 @@ def correlation(total: np.ndarray, feature: np.ndarray, groups: list[np.ndarray]
         advantage = (total[group] - total[group].mean()) / total[group].std()
         centred = feature[group] - feature[group].mean()
         rows.append((advantage @ centred, advantage @ advantage, centred @ centred))
-    rows = np.array(rows)
-    if rows[:, 2].sum() == 0:
+    rows = np.array(rows).reshape(-1, 3)
+    if rows[:, 2].sum() < EQUAL:
         return None
-    sums = rows[_draws(len(rows))].sum(1)
-    with np.errstate(invalid="ignore"):
-        drawn = sums[:, 0] / np.sqrt(sums[:, 1] * sums[:, 2])
-    low, high = np.nanpercentile(drawn, (2.5, 97.5))
-    product, first, second = rows.sum(0)
-    return Estimate(float(product / np.sqrt(first * second)), float(low), float(high))
+    sums = np.concatenate([rows.sum(0)[None], rows[_draws(len(rows))].sum(1)])
+    values = sums[:, 0] / np.sqrt(sums[:, 1] * sums[:, 2]).clip(EQUAL)
+    low, high = np.percentile(values[1:], (2.5, 97.5))
+    return Estimate(float(values[0]), float(low), float(high))
 
 
 def _draws(count: int) -> np.ndarray:
@@ -117,67 +196,19 @@ def _draws(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, count, (DRAWS, count))
 
 
-class Order(NamedTuple):
-    """How the sum ranks correct and incorrect completions of the same group."""
-
-    groups: int  # with both
-    inverted: int  # groups with an incorrect completion above a correct one
-    false_positives: int  # incorrect completions above a correct one
-    false_negatives: int  # correct completions below an incorrect one
-    below: float  # fraction of the pairs with the correct one below
-    equal: float  # fraction of the pairs that get the same
-
-
 def order(total: np.ndarray, correct: np.ndarray, groups: list[np.ndarray]) -> Order:
-    differences = []
+    differences = []  # [correct, incorrect] of each group with both
     for group in groups:
         good, bad = total[group][correct[group]], total[group][~correct[group]]
         if len(good) and len(bad):
             differences.append(good[:, None] - bad[None, :])
+    pairs = np.concatenate([np.zeros(0), *(difference.ravel() for difference in differences)])
     below = [difference < -EQUAL for difference in differences]
-    pairs = np.concatenate([difference.ravel() for difference in differences]) if differences else np.zeros(0)
     return Order(
         groups=len(differences),
-        inverted=sum(int(inverted.any()) for inverted in below),
-        false_positives=sum(int(inverted.any(0).sum()) for inverted in below),
-        false_negatives=sum(int(inverted.any(1).sum()) for inverted in below),
-        below=float((pairs < -EQUAL).mean()) if len(pairs) else 0.0,
-        equal=float((abs(pairs) <= EQUAL).mean()) if len(pairs) else 0.0,
+        inverted=sum(int(pair.any()) for pair in below),
+        false_positives=sum(int(pair.any(0).sum()) for pair in below),
+        false_negatives=sum(int(pair.any(1).sum()) for pair in below),
+        below=float((pairs < -EQUAL).sum() / max(1, len(pairs))),
+        equal=float((abs(pairs) <= EQUAL).sum() / max(1, len(pairs))),
     )
-
-
-def probe_rows(rows: Sequence[dict]) -> list[tuple[dict, str]]:
-    """The first questions, each with an incorrect answer: the truth of another one, where there is another."""
-    questions = list({row["question"]: row for row in rows}.values())
-    pairs = []
-    for row in questions[:PROBED]:
-        others = [other["solution"] for other in [*questions, {"solution": "0"}, {"solution": "1"}]]
-        pairs.append((row, next(other for other in others if not answers.is_correct(other, row["solution"]))))
-    return pairs
-
-
-def probes(row: dict, other: str, prompt: str, tags: prompts.Tags) -> dict[str, str]:
-    """{name: completion}. The first two are for comparison; none of the others has a correct answer."""
-
-    def completion(reasoning: str, answer: str) -> str:
-        return prompts.build_completion(reasoning, answer, tags)[0]["content"]
-
-    truth = row["solution"]
-    guesses = ", ".join([other, truth, *(f"{number}" for number in range(10))])
-    return {
-        "correct answer": completion("1+1=2", truth),
-        "correct, no last tag": completion("1+1=2", truth).removesuffix(tags.answer_close),
-        "incorrect answer": completion("1+1=2", other),
-        "empty": "",
-        "tags alone": "".join(tags),
-        "tags repeated": completion("", other) * 20,
-        "truth in reasoning": completion(f"The answer is {truth}.", other),
-        "many answers": completion("1+1=2", guesses),
-        "digits without end": f"{tags.work_open}1+1=2{tags.work_close}{tags.answer_open}{'7' * 5000}",
-        "another language": completion("先把两个方程相加，再求解。", other),
-        "prompt copied": prompt,
-        "100,000 characters": completion("1+1=2\n" * 16_667, other),
-    }
-
-
-COMPARED = ("correct answer", "correct, no last tag")  # probes with a correct answer
