@@ -8,7 +8,6 @@ Output: one screen, a picture in outputs/rewards/, and with --html a page.
 Command: python rewards.py GRPO_indomain/GRPO-1K.py --checkpoint outputs/SFT-brief --dataset linear
 """
 
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from common import certainty, data, generation, kinds, models, prompts, runs, settings
+from common import kinds, prompts, runs, settings
 from common.settings import setting
-from workbench import child, loading, measures, probes, report
+from workbench import child, completions, loading, measures, probes, report
 
 GIVEN = ("prompts", "completions", "solution", "tags", "row", "trainer_state", "log_metric", "log_extra")
 OF_CHECKPOINT = ("certainties", "completion_ids")
@@ -31,7 +30,9 @@ class Args(settings.ProfileArgs):
     weights: list[float] = setting([], "other weights to try [reward_weights of the script]")
     completions: str = setting("", "JSONL file with question, solution (or truth) and text, several texts a question")
     columns: list[str] = setting([], "names in another program's file: question=prompt solution=label text=output")
-    tags: str = setting("", "tag set of the prompts, thesis or think [that of the checkpoint or of the texts]")
+    tags: str = setting(
+        "", "tag set of the prompts [that of the checkpoint or the texts]", choices=("", *prompts.TAG_SETS)
+    )
     checkpoint: str = setting("", "checkpoint to sample from, and to measure confidence with")
     dataset: str = setting("", "data set to sample from: a folder of outputs/data/, or a path")
     split: str = setting("train", "split of the data set; training sees train")
@@ -56,16 +57,13 @@ def main(args):
     weights = args.weights or rewards.weights
     if len(weights) != len(rewards.names):
         runs.fail(f"--weights takes {len(rewards.names)} numbers, for {', '.join(rewards.names)}")
-    policy = Policy(args) if args.checkpoint else None
+    policy = completions.Policy(args) if args.checkpoint else None
     if args.completions:
-        rows, kind = read(args), None
-        source = args.completions
+        rows, source = completions.read(args), args.completions
+        kind, tag_set = completions.kind_of(rows), args.tags or completions.tags_of(rows)
     else:
         rows, kind, source = policy.sample(args)
-    kind = kind or kind_of(rows)
-    tag_set = args.tags or (policy.tag_set if policy else tags_of(rows))
-    if tag_set not in prompts.TAG_SETS:
-        runs.fail(f"--tags {tag_set}: choose {' or '.join(prompts.TAG_SETS)}")
+        tag_set = policy.tag_set
     tags = prompts.TAG_SETS[tag_set]
     groups = measures.groups_of([(row.get("step"), row["question"], row["solution"]) for row in rows])
     if not groups:
@@ -78,10 +76,15 @@ def main(args):
     for row, other in pairs:
         prompt = "\n".join(message["content"] for message in kind.prompt(row, tags))
         variants.append(probes.texts(row["solution"], other, prompt, tags))
-    calls = [call_of(rows, texts, kind, tag_set, policy)]
+    probed_rows = [row for row, _ in pairs]
+    calls = [loading.columns_of(rows, texts, kind, tag_set)]
     for name in variants[0]:
-        calls.append(call_of([row for row, _ in pairs], [one[name] for one in variants], kind, tag_set, policy))
-    (values, _), *probed = rewards.call(calls)
+        calls.append(loading.columns_of(probed_rows, [one[name] for one in variants], kind, tag_set))
+    if policy and any(set(needs) & set(OF_CHECKPOINT) for needs in rewards.needs):
+        for columns in calls:
+            words = [completion[0]["content"] for completion in columns["completions"]]
+            columns |= policy.columns(words, columns["prompts"], tag_set)
+    (values, _), *results = rewards.call(calls)
     figures = measures.Figures(
         script=report.printable(runs.shown(script)),
         source=report.printable(runs.shown(source)),
@@ -92,115 +95,28 @@ def main(args):
         verdicts=np.array([measures.verdict(row, row, kind, tags) for row in rows]),
         groups=groups,
         tags=tags,
-        probes={name: probe_of(*one, weights) for name, one in zip(variants[0], probed)},
+        probes={name: probe_of(*one, weights) for name, one in zip(variants[0], results)},
     )
     print(report.screen(figures))
     picture = Path(args.picture or runs.OUTPUTS / "rewards" / f"{script.stem}.png")
     report.draw(figures, picture)
     print(f"\npicture: {runs.shown(picture)}")
     if args.html:
+        Path(args.html).parent.mkdir(parents=True, exist_ok=True)
         Path(args.html).write_text(report.page(figures, picture), encoding="utf-8")
         print(f"page: {args.html}")
 
 
-def read(args) -> list[dict]:
-    """The completions of a file: rows with question, solution, text, and what else stands there."""
-    path = runs.resolve(args.completions)
-    if not path.is_file():
-        runs.fail(f"--completions {args.completions}: no such file")
-    rows = runs.read_jsonl(path)
-    if not rows or not all(isinstance(row, dict) for row in rows):
-        runs.fail(f"{args.completions} has no rows that are JSON objects")
-    truth = "truth" if all("truth" in row for row in rows) else "solution"  # tests have a solution of the model too
-    names = {"question": "question", "solution": truth, "text": "text"}
-    for pair in args.columns:
-        name, _, column = pair.partition("=")
-        if name not in names or not column:
-            runs.fail(f"--columns {pair}: write question=NAME, solution=NAME or text=NAME")
-        names[name] = column
-    for column in names.values():
-        if not all(isinstance(row.get(column), str | int | float) for row in rows):
-            known = ", ".join(sorted(set.union(*map(set, rows))))
-            runs.fail(f"{args.completions} has rows without a text {column}; it has {known}; see --columns")
-    return [row | {name: str(row[column]) for name, column in names.items()} for row in rows]
-
-
-def kind_of(rows: list[dict]) -> kinds.Kind:
-    """The kind of the rows of a file, by its columns."""
-    columns = set.intersection(*map(set, rows))
-    if "functions" in columns:
-        return kinds.of("calls")
-    return kinds.CHOICE if "options" in columns else kinds.MATH
-
-
-def tags_of(rows: list[dict]) -> str:
-    """The tag set that most texts use."""
-    counts = {}
-    for name, tags in prompts.TAG_SETS.items():
-        counts[name] = sum(any(tag in row["text"] for tag in tags) for row in rows)
-    return max(counts, key=counts.get)
-
-
-class Policy:
-    """A checkpoint that completions are sampled from, and that measures the confidence in them."""
-
-    def __init__(self, args):
-        models.check_device(args)
-        self.folder = runs.require_base(args.checkpoint, "the script that makes it")
-        self.tokenizer, self.tag_set = models.load_tokenizer(self.folder, args.tags, "thesis", "--checkpoint")
-        self.model = models.load_for_generation(self.folder)
-        self.batch_size, self.max_tokens = args.batch_size, args.max_new_tokens
-
-    def sample(self, args) -> tuple[list[dict], kinds.Kind, str]:
-        """(completions with the columns of their rows, kind, the file that keeps them)."""
-        split = data.read_split(args.dataset, args.split, ("math", "choice", "calls"))
-        rows = [row for row in split.rows[: args.problems] for _ in range(args.samples)]
-        tags = prompts.TAG_SETS[self.tag_set]
-        sampling = {"temperature": args.temperature, "seed": args.seed, "progress": Path(self.folder).name}
-        completions = generation.generate(
-            self.model,
-            self.tokenizer,
-            [split.kind.prompt(row, tags) for row in rows],
-            self.max_tokens,
-            self.batch_size,
-            **sampling,
-        )
-        rows = [row | completion for row, completion in zip(rows, completions)]
-        name = f"{Path(self.folder).name}-{data.dataset_folder(args.dataset).name}-{args.split}.jsonl"
-        path = runs.OUTPUTS / "rewards" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return rows, split.kind, str(path)
-
-    def ids(self, text: str) -> list[int]:
-        """The tokens of a completion with the end token, at most max_new_tokens of them."""
-        ids = self.tokenizer(text, add_special_tokens=False).input_ids + [self.tokenizer.eos_token_id]
-        return ids[: self.max_tokens]
-
-    def certainties(self, conversations: list, completion_ids: list, tag_set: str) -> list:
-        prompt_ids = generation.token_ids(self.tokenizer, generation.rendered(self.tokenizer, conversations))
-        tag_sets = [tag_set] * len(completion_ids)
-        return certainty.measure(self.model, self.tokenizer, prompt_ids, completion_ids, tag_sets, self.batch_size)
-
-
-def check_columns(rewards: child.Rewards, kind: kinds.Kind, policy: Policy | None) -> None:
+def check_columns(rewards: child.Rewards, kind: kinds.Kind, policy: completions.Policy | None) -> None:
     """End the script where a reward needs what is not known here."""
+    path = runs.shown(rewards.path)
     known = {*GIVEN, *kind.reward_columns, *(OF_CHECKPOINT if policy else ())}
     for name, needs in zip(rewards.names, rewards.needs):
         missing = [column for column in needs if column not in known]
         if missing and set(missing) <= set(OF_CHECKPOINT):
-            runs.fail(f"reward {name} needs a checkpoint, for {', '.join(missing)}: pass --checkpoint FOLDER")
+            runs.fail(f"{path}: reward {name} needs {', '.join(missing)}, so a checkpoint: pass --checkpoint FOLDER")
         if missing:
-            runs.fail(f"reward {name} needs {', '.join(missing)}, which these completions do not have")
-
-
-def call_of(rows: list[dict], texts: list[str], kind: kinds.Kind, tag_set: str, policy: Policy | None) -> dict:
-    """The columns for one call of the rewards."""
-    columns = loading.columns_of(rows, texts, kind, tag_set)
-    if policy:
-        columns["completion_ids"] = [policy.ids(text) for text in texts]
-        columns["certainties"] = policy.certainties(columns["prompts"], columns["completion_ids"], tag_set)
-    return columns
+            runs.fail(f"{path}: reward {name} needs {', '.join(missing)}, which these completions do not have")
 
 
 def numbers(values: list[list]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Call the rewards of a script in a process of its own, which can be ended where a reward does not come back.
 
-The process answers in lines of JSON: first the rewards, then, when it has read the calls, one line for each reward and
-call. What the script prints goes to stderr.
+The process answers in lines of JSON: the rewards, then that it has read the calls, then one line for each call and
+reward. What the script prints goes to stderr.
 """
 
 import atexit
@@ -58,6 +58,7 @@ class Rewards:
     def call(self, calls: list[dict[str, list]]) -> list[tuple[list[list], list[float]]]:
         """For each call, given by its columns: the values [rewards][completions], and the seconds of each reward."""
         print(json.dumps(calls), file=self.process.stdin, flush=True)
+        self.line("the script", LOADING)
         results = []
         for _ in calls:
             lines = [self.line(f"reward {name}", self.limit) for name in self.names]
@@ -103,6 +104,7 @@ def main(path: str, choice: str) -> None:
     from common.certainty import Certainty
 
     beside = loading.trainer_columns(0, 100, with_state="trainer_state" in Path(path).read_text())
+    answer(ready=True)
     for columns in calls:
         if "certainties" in columns:
             columns["certainties"] = [Certainty(*values) for values in columns["certainties"]]

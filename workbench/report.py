@@ -104,7 +104,7 @@ def about_signal(figures: Figures) -> list[str]:
     lines = []
     for name, values in zip(figures.names, figures.values):
         if np.ptp(values) <= EQUAL:
-            lines.append(f"{name} is {values[0]:g} for every completion: from this start it teaches nothing.")
+            lines.append(f"{name} is {values[0]:g} for every completion: nothing is learned from it.")
     if not moving:
         return [*lines, "No group has a signal: nothing is learned from these completions."]
     if moving < MANY:
