@@ -140,7 +140,7 @@ def test_a_report(completions, outputs):
     assert "12 of the 12 groups with both have an incorrect completion above" in text
     assert "In 100 % of the groups with both, an incorrect completion is ranked above a correct one" in text
     assert "gets 1, an incorrect one 0.6, a correct one without its last tag 0: a missing tag costs more" in text
-    assert "The signal of the first updates is to 67 % of format_exact, 33 % of answer_correct." in text
+    assert "67 % of the signal of the first updates comes from format_exact, 33 % from answer_correct." in text
     assert "WARNING" not in text and "nan" not in text
     assert len(text.splitlines()) < 50
     picture = (outputs / "outputs/rewards/GRPO-1K.png").read_bytes()

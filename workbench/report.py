@@ -55,7 +55,7 @@ def verdict_lines(figures: Figures) -> list[str]:
         line = f"{name:16.16}{f'{values.min():.3g} to {values.max():.3g}':>14}"
         for verdict in figures.present:
             some = values[figures.verdicts == verdict]
-            line += f"{f'{some.mean():.2f} ± {some.std():.2f}':>13}"
+            line += f"{f'{some.mean():.3g} ± {some.std():.2g}':>13}"
         lines.append(line)
     return lines
 
@@ -114,8 +114,9 @@ def about_signal(figures: Figures) -> list[str]:
     estimates = sorted(figures.signal.items(), key=lambda item: -item[1].value)
     estimates = [(name, one) for name, one in estimates if abs(one.value) >= 0.005]
     if len(estimates) > 1:
-        first, *others = [f"{percent(one.value)} of {name}" for name, one in estimates]
-        lines.append(f"The signal of the first updates is to {first}, {', '.join(others)}.")
+        first, *others = [(percent(one.value), name) for name, one in estimates]
+        line = f"{first[0]} of the signal of the first updates comes from {first[1]}, "
+        lines.append(line + ", ".join(f"{part} from {name}" for part, name in others) + ".")
     for name, one in estimates:
         if one.high < 0:
             lines.append(f"{name} works against the sum: where it is higher, the sum is lower.")
