@@ -1,14 +1,10 @@
 """What the page shows, without Gradio: checkpoints, questions, completions, rewards, runs, and text as safe HTML."""
 
 import base64
-import dataclasses
 import functools
 import html
-import importlib.util
-import inspect
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +12,7 @@ from typing import Any, NamedTuple
 from common import certainty, data, generation, kinds, models, prompts, runs
 from tiny import problems
 from ToolUse.tooluse import conversations, episodes
+from workbench import loading
 
 MAX_CHARACTERS = 10_000  # of a question, and of a text that is shown
 COLOURS = {"<tool_call>": "call", "</tool_call>": "", "<tool_response>": "result", "</tool_response>": ""}
@@ -167,12 +164,7 @@ def load_script(path: str):
 
 @functools.lru_cache(maxsize=32)
 def _load_script(path: str, changed: int):
-    name = f"demo_{Path(path).stem.replace('-', '_')}"
-    spec = importlib.util.spec_from_file_location(name, runs.resolve(path))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return loading.load(runs.resolve(path))
 
 
 def stream(checkpoint: Checkpoint, conversation: list[dict], args, temperature: float) -> Iterator[list[int]]:
@@ -240,27 +232,19 @@ def rewards(script: str, row: dict, kind: kinds.Kind, text: str, ids: list[int],
 
     Confidence is measured with the model, as in training. A reward that needs what is not known says what.
     """
-    from transformers import TrainerState
-
     _, model, tokenizer, tag_set = checkpoint
-    columns = {name: [value] for name, value in data.to_prompts([row], tag_set, kind)[0].items()}
-    columns["prompts"] = columns.pop("prompt")
-    columns["completions"] = [[{"role": "assistant", "content": text}]]
+    columns = loading.columns_of([row], [text], kind, tag_set)
     columns["completion_ids"] = [ids]
-    columns["trainer_state"] = TrainerState(global_step=1, max_steps=1)  # as in the last step
-    columns["log_metric"] = columns["log_extra"] = lambda *words: None
+    columns |= loading.trainer_columns(step=1, max_steps=1)  # as in the last step
     if not row["solution"]:
         del columns["solution"]
     module = load_script(script)
     is_choice = isinstance(module.REWARDS, dict)  # --reward takes one of them
     functions = list(module.REWARDS.values()) if is_choice else module.REWARDS
-    if any("certainties" in inspect.signature(function).parameters for function in functions):
+    if any("certainties" in loading.needs(function) for function in functions):
         prompt_ids = generation.token_ids(tokenizer, generation.rendered(tokenizer, columns["prompts"]))
         columns["certainties"] = certainty.measure(model, tokenizer, prompt_ids, [ids], [tag_set], batch_size=1)
-    weights = [1.0] * len(functions)
-    setting = getattr(module.Args, "__dataclass_fields__", {}).get("reward_weights")
-    if setting and setting.default_factory is not dataclasses.MISSING:
-        weights = setting.default_factory()
+    weights = loading.weights_of(module, len(functions))
     rows, values = [("reward", "weight", "value", "meaning")], []
     for function, weight in zip(functions, weights, strict=True):
         value = reward(function, columns)
@@ -275,11 +259,8 @@ def rewards(script: str, row: dict, kind: kinds.Kind, text: str, ids: list[int],
 
 def reward(function, columns: dict) -> float | str | None:
     """What a reward function gives one completion, or why it cannot be called."""
-    missing = []
-    for parameter in inspect.signature(function).parameters.values():
-        is_needed = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
-        if is_needed and parameter.name not in columns:
-            missing.append("the correct answer" if parameter.name == "solution" else parameter.name)
+    missing = [name for name in loading.needs(function) if name not in columns]
+    missing = ["the correct answer" if name == "solution" else name for name in missing]
     if missing:
         return f"needs {', '.join(missing)}"
     try:
