@@ -1,12 +1,13 @@
 """What a row of results.csv and items.csv says: the columns of the thesis, what replaces what, which answers count."""
 
+import contextlib
 import sys
 import types
 
 import pytest
 from conftest import BASE, call, one_line
 
-from common import evaluation, generation, judge, kinds, prompts, runs
+from common import evaluation, generation, judge, kinds, progress, prompts, runs
 
 TEST = "GRPO_indomain/GRPO_test.py"
 GREEDY = evaluation.Plan("greedy", 1, {})
@@ -235,6 +236,28 @@ def test_a_base_with_its_own_prompt_has_rows_of_its_own(linear_data, tmp_path):
     for row in rows.values():
         assert (row["seed"], row["start"]) == ("0", "") and float(row["flexible"]) > float(row["accuracy"])
     one_line(call(TEST, *words, "--own_prompt", "Solve it."), "{question}")
+
+
+def test_progress_and_metrics_have_both_scores(tmp_path, monkeypatch):
+    """A held-out measurement on stand-ins for the trainer and its completions."""
+    held_out = [{"question": "?", "solution": "4"}] * 2
+    run = types.SimpleNamespace(partial=tmp_path, tag_set="thesis", heldout=held_out, kind=kinds.MATH, tokenizer=None)
+    run.args = types.SimpleNamespace(max_completion_length=8)
+    calls = types.SimpleNamespace(on_log=lambda args, state, control, logs: curves.append(logs))
+    trainer = types.SimpleNamespace(
+        args=types.SimpleNamespace(report_to=[]), callback_handler=calls, remove_callback=id, add_callback=id
+    )
+    texts = ["2+2=4", f"{A}2+2=4{B}{C}4{D}"]
+    monkeypatch.setattr(generation, "generate_as_trained", lambda *words: list(map(completion, texts)))
+    monkeypatch.setattr(runs, "whole_model", lambda trainer: contextlib.nullcontext())
+    curves, lines = [], []
+    watch = progress.Watch(trainer, run, kinds.MATH.score)
+    watch.bar = types.SimpleNamespace(disable=True, write=lambda text, file: lines.append(text), set_postfix=id)
+    watch.measure(types.SimpleNamespace(global_step=3, max_steps=9))
+    (metrics,) = runs.read_jsonl(tmp_path / "metrics.jsonl")
+    assert (metrics["heldout_flexible"], metrics["heldout_accuracy"]) == (1.0, 0.5)
+    assert (curves[0]["eval_flexible"], curves[0]["eval_accuracy"]) == (1.0, 0.5)
+    assert "held-out accuracy 100.0% [34.2%, 100.0%] flexible, 50.0% [9.5%, 90.5%] strict of n=2" in lines[0]
 
 
 def test_the_own_prompt_is_the_text_alone():
