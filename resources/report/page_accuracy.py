@@ -24,7 +24,7 @@ where the start was not tested, to the start of that; 95 % bootstrap interval; p
 (Holm). Both are about other problems, not about other seeds; results.csv has each seed."""
 OF_SCORES = """\
 flexible: the answer counts wherever it stands in a completion; strict: only between its tags. Intervals, seeds and vs
-start are of the flexible score where it was measured; a hollow dot is strict."""
+start are of the flexible score where it was measured; a ring is strict."""
 PICTURED = ["GRPO_reward", "BFCL", "Teaching", "ToolUse"]
 
 

@@ -23,6 +23,7 @@ WIDTH = 9  # inches
 LINE = 0.29  # inches for a script
 WAYS = {"sampled": "#0072B2", "greedy": "#E69F00"}
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#000000", "#56B4E9")  # Okabe and Ito, 2008
+RING = {"mfc": "none", "ms": 8}  # seen around a dot of the same value
 LINES = ("-", "--", "-.", ":")
 MARKERS = "osv^DP"
 CHANCE = {"yes_no": 50, "boolq": 50, "multiple_choice": 25, "arc_challenge": 25, "commonsense_qa": 20}  # % by guessing
@@ -76,7 +77,7 @@ def with_marker(i: int) -> dict:
 def forest(axis, table: dict, scripts: list[str], ways: list[str], has_flexible: bool) -> None:
     """A line for each script: dot and interval of each decoding, a tick for each seed, of the flexible score.
 
-    Beside it a hollow dot, the strict score; where no script has the flexible one, the strict score takes its place.
+    Beside it a ring, the strict score; where no script has the flexible one, the strict score takes its place.
     """
     shifts = (-0.17, 0.17) if len(ways) > 1 else (0,)
     for way, shift in zip(ways, shifts):
@@ -89,8 +90,8 @@ def forest(axis, table: dict, scripts: list[str], ways: list[str], has_flexible:
                 for accuracy in figures["each"]:
                     axis.plot(100 * accuracy, y + shift, "|", color=colour, ms=7, mew=1, alpha=0.7)
             for score, figures in scores.items():
-                face = "white" if has_flexible and score == "strict" else colour
-                axis.plot(100 * figures["accuracy"], y + shift, "o", color=colour, mfc=face, ms=5)
+                look = RING if has_flexible and score == "strict" else {"ms": 5}
+                axis.plot(100 * figures["accuracy"], y + shift, "o", color=colour, **look)
     axis.set_yticks(range(len(scripts)), scripts)
     axis.set_ylim(len(scripts) - 0.5, -0.5)
     axis.set_xlim(-3, 103)
@@ -124,7 +125,7 @@ def forests(tables: dict, scripts: list[str], title: str, path: Path) -> None:
     marks.append(plt.Line2D([], [], color="0.4", marker="|", ls="", ms=8, label="each seed"))
     if has_flexible:
         marks.append(plt.Line2D([], [], color="0.4", marker="o", ls="", ms=5, label="flexible"))
-        marks.append(plt.Line2D([], [], color="0.4", marker="o", mfc="white", ls="", ms=5, label="strict"))
+        marks.append(plt.Line2D([], [], color="0.4", marker="o", ls="", label="strict", **RING))
     title = f"{title}\n% of test problems, mean over seeds, 95 % interval over problems"
     place = {"loc": "outside upper left", "ncols": len(marks), "frameon": False, "alignment": "left"}
     figure.legend(handles=marks, title=title, title_fontsize=10, **place)
