@@ -1,7 +1,10 @@
 """Test checkpoints on held-out problems of the kind that they were trained on, any number of them in one call.
 
 accuracy = fraction of completions with a correct answer, as the mean of `samples` sampled completions a problem and of
-one greedy completion; interval: 95 % Wilson over the problems. judge = 10 * fraction of the arithmetic stated in the
+one greedy completion, in two scores: flexible counts the answer wherever it stands (between the tags, in a box, after
+"answer:", else the last value), strict counts it only between its tags, and is the column accuracy; intervals: 95 %
+Wilson over the problems. A base was never told of our tags: --own_prompt asks it without our instruction, in rows
+named base-own-prompt, where flexible is the score that counts. judge = 10 * fraction of the arithmetic stated in the
 reasoning that is correct, or the mean score that a model gives (--judge). efficiency = mean tokens of SFT / mean tokens
 of the checkpoint. final = 0.4 * accuracy + 0.4 * judge / 10 + 0.2 * efficiency. --pass_k 64 samples 64 completions more
 of the first problems at temperature 1: whether any of k is correct tells a new skill from a sharpened one.
@@ -27,6 +30,7 @@ class Args(settings.ProfileArgs):
     checkpoints: list[str] = setting([], "folders or hub names [the base and all of outputs/]")
     dataset: list[str] = setting(["dapo"], "folders of outputs/data/: dapo gsm8k math500 linear", tiny=["linear"])
     split: str = setting("test", "test, or validation to choose settings by")
+    own_prompt: str = setting("", "ask with this text alone, not for tags; '{question}' stands for the question")
     tags: str = setting("thesis", "tag set for a base that carries none, thesis or think")
     base: str = setting("Qwen/Qwen3-4B-Base", "first of the default checkpoints", tiny="resources/tiny-base")
     rows: int = setting(0, "only the first rows of the split; 0 takes all")
@@ -52,6 +56,8 @@ class Args(settings.ProfileArgs):
 def main(args):
     models.check_device(args)
     judge.check(args.judge, args.judge_model)
+    if args.own_prompt and "{question}" not in args.own_prompt:
+        runs.fail("--own_prompt has no {question}; ask the question alone with: --own_prompt '{question}'")
     folders, loaded = evaluation.checkpoints_of(args)
     sets = [test_set(name, args) for name in args.dataset]
     if len({one.dataset for one in sets}) < len(sets):
@@ -70,7 +76,8 @@ def test_set(name: str, args) -> evaluation.TestSet:
     """The split of a data set to test on; its rows in results.csv have the name of the data set's folder."""
     split = data.read_split(name, args.split, ("math", "choice"))
     folder = Path(os.path.abspath(data.dataset_folder(name)))
-    return evaluation.TestSet(folder.name, args.split, split.rows[: args.rows or None], split.kind)
+    kind = kinds.asked_plainly(split.kind, args.own_prompt) if args.own_prompt else split.kind
+    return evaluation.TestSet(folder.name, args.split, split.rows[: args.rows or None], kind)
 
 
 def converse(generate, tags: prompts.Tags) -> None:

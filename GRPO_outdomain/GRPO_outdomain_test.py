@@ -1,8 +1,9 @@
 """Test checkpoints on kinds of questions that they were not trained on: what is kept, and what is forgotten.
 
-accuracy = fraction of questions with a correct answer, one greedy completion each; interval: 95 % Wilson. An answer
-counts as written between the tags: yes or no, the letter of one option (with the text of that option or without), a
-number. judge, efficiency and final as in GRPO_test.py; the rows go into the same results.csv.
+accuracy = fraction of questions with a correct answer, one greedy completion each, in two scores: flexible counts the
+answer wherever it stands, strict (the column accuracy) only between the tags; intervals: 95 % Wilson. An answer is yes
+or no, the letter of one option (with the text of that option or without), or a number. judge, efficiency and final as
+in GRPO_test.py; the rows go into the same results.csv.
 
 boolq, commonsense_qa, arc_challenge, gsm8k: from the hub, or from a local folder with the same fields (--boolq FOLDER).
 yes_no, multiple_choice, word_problem: generated, of the same kinds; those of the tiny profile.

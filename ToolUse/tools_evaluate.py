@@ -116,8 +116,8 @@ def test(answer, key: dict, one: evaluation.TestSet, tag_set: str, plan, executo
             continue
         figures = evaluation.summary(lines_of_measure, len(lines_of_measure) // plan.samples)
         print(f"  {measure:10} {percent(figures)}   {episodes.MEASURES[measure]}")
-        counts = evaluation.correct_counts(lines_of_measure, plan.samples)
-        saved.append({**row, **figures, "dataset": f"{key['dataset']}:{measure}", "correct": counts})
+        counts = evaluation.counts_of(lines_of_measure, plan.samples)
+        saved.append({**row, **figures, "dataset": f"{key['dataset']}:{measure}", "counts": counts})
         parts.append(part(key, measure, ALL, figures))
         for tool in dict.fromkeys(line["tool"] for line in lines_of_measure):
             of_tool = [line for line in lines_of_measure if line["tool"] == tool]

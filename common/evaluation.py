@@ -1,7 +1,8 @@
 """Evaluation: score completions, summarise them with an interval, and test checkpoints on data sets.
 
 The same functions measure held-out accuracy during training and fill every table. The kind of a data set decides what
-is correct (common/kinds.py).
+is correct (common/kinds.py): accuracy is the strict score, of answers between their tags; flexible is that of answers
+wherever they stand, for the kinds that have one.
 """
 
 import csv
@@ -21,12 +22,15 @@ from common.kinds import Kind
 RESULTS = runs.ROOT / "resources" / "results.csv"  # a row for each measurement
 COLUMNS = (
     *("script", "seed", "base", "start", "dataset", "split", "decoding", "n", "accuracy", "ci_low", "ci_high"),
+    *("flexible", "flexible_low", "flexible_high"),  # empty where the kind has no flexible score
     *("format_rate", "truncated_rate", "mean_tokens", "judge", "efficiency", "final", "seconds", "commit", "command"),
     "reward",
 )
+OWN_PROMPT = "-own-prompt"  # after the name of a script that was asked without our instruction
 KEY = ("script", "seed", "base", "dataset", "split", "decoding")  # a repeated measurement replaces its row
-# items.csv: completions per item, and how many of them are correct, item by item, for paired tests and pass@k
-ITEM_COLUMNS = (*KEY, "samples", "correct")
+# items.csv: completions per item, and how many of them are correct, strictly and flexibly, item by item, for paired
+# tests and pass@k
+ITEM_COLUMNS = (*KEY, "samples", "correct", "flexible")
 # toolcalls.csv: the measures of tool calls by tool, and the rates of each kind of failure
 PART_KEY = (*KEY, "measure", "tool")
 PART_COLUMNS = (*PART_KEY, "n", "rate", "ci_low", "ci_high")
@@ -54,20 +58,28 @@ def summary(scored: list[dict], items: int) -> dict:
     """Means over all completions; the interval counts items, since completions of one item are not independent."""
     accuracy = mean_of(scored, "correct")
     low, high = wilson(accuracy, items)
-    figures = {
-        "n": items,
-        "accuracy": accuracy,
-        "ci_low": low,
-        "ci_high": high,
-        "format_rate": mean_of(scored, "well_formed"),
-        "truncated_rate": mean_of(scored, "truncated"),
-        "mean_tokens": mean_of(scored, "tokens"),
-    }
+    figures = {"n": items, "accuracy": accuracy, "ci_low": low, "ci_high": high}
+    if all("flexible" in row for row in scored):
+        flexible = mean_of(scored, "flexible")
+        low, high = wilson(flexible, items)
+        figures |= {"flexible": flexible, "flexible_low": low, "flexible_high": high}
+    figures["format_rate"] = mean_of(scored, "well_formed")
+    figures["truncated_rate"] = mean_of(scored, "truncated")
+    figures["mean_tokens"] = mean_of(scored, "tokens")
     for name in ("judge", "reward"):
         rated = [row for row in scored if row.get(name) is not None]
         if rated:
             figures[name] = mean_of(rated, name)
     return figures
+
+
+def scores_of(figures: dict) -> str:
+    """The accuracies of a summary with their intervals: the flexible one first, where there is one."""
+    strict = "{accuracy:.1%} [{ci_low:.1%}, {ci_high:.1%}]".format(**figures)
+    if "flexible" not in figures:
+        return strict
+    flexible = "{flexible:.1%} [{flexible_low:.1%}, {flexible_high:.1%}]".format(**figures)
+    return f"{flexible} flexible, {strict} strict"
 
 
 class Plan(NamedTuple):
@@ -120,10 +132,11 @@ def fitting(rows: list[dict], kind: Kind, folders: list[str], loaded: list[tuple
 def checkpoint_facts(folder: str, args) -> dict:
     """The first columns of a results row: the script that made the checkpoint, its seed, its base model, its start."""
     names = runs.lineage(folder)
+    own = OWN_PROMPT if getattr(args, "own_prompt", "") else ""
     if len(names) == 1:
-        return {"script": "base", "seed": args.seed, "base": names[0], "start": ""}
+        return {"script": f"base{own}", "seed": args.seed, "base": names[0], "start": ""}
     facts = json.loads((runs.resolve(folder) / "run.json").read_text())
-    return {"script": names[-1], "seed": facts["seed"], "base": names[0], "start": names[-2]}
+    return {"script": names[-1] + own, "seed": facts["seed"], "base": names[0], "start": names[-2]}
 
 
 def key_of(facts: dict, dataset: str, split: str, plan: Plan) -> dict:
@@ -131,7 +144,8 @@ def key_of(facts: dict, dataset: str, split: str, plan: Plan) -> dict:
 
     Greedy completions of a base do not depend on a seed, so they have one row, with seed 0.
     """
-    seed = 0 if facts["script"] == "base" and plan.decoding == "greedy" else facts["seed"]
+    is_base = facts["script"] in ("base", f"base{OWN_PROMPT}")
+    seed = 0 if is_base and plan.decoding == "greedy" else facts["seed"]
     return {**facts, "seed": seed, "dataset": dataset, "split": split, "decoding": plan.decoding}
 
 
@@ -213,23 +227,26 @@ def test(
     more = "".join(f"{name} {figures[name]:.2f}, " for name in ("judge", "reward") if name in figures)
     print(
         f"{key['script']:24} seed {key['seed']} {key['dataset']} {key['decoding']:8} accuracy "
-        f"{figures['accuracy']:6.1%} [{figures['ci_low']:.1%}, {figures['ci_high']:.1%}] of {figures['n']}; "
+        f"{scores_of(figures)} of {figures['n']}; "
         f"well-formed {figures['format_rate']:.0%}, truncated {figures['truncated_rate']:.0%}, {more}{seconds} s"
     )
     if plan.decoding == "greedy":
         for line in lines[: args.show]:
-            print(f"  question: {line['question']}\n  truth: {line['truth']}  correct: {line['correct']}")
+            verdicts = ", ".join(f"{name}: {line[name]}" for name in ("flexible", "correct") if name in line)
+            print(f"  question: {line['question']}\n  truth: {line['truth']}  {verdicts}")
             print(f"{line['text']}\n")
-    origin = {"seconds": seconds, "commit": runs.commit(), "command": runs.command_line()}
-    return {**key, **figures, **origin, "samples": plan.samples, "correct": correct_counts(lines, plan.samples)}
+    origin = {"seconds": seconds, "commit": runs.commit(), "command": runs.command_line(), "samples": plan.samples}
+    return {**key, **figures, **origin, "counts": counts_of(lines, plan.samples)}
 
 
-def correct_counts(lines: list[dict], samples: int) -> str:
-    """The number of correct completions of each item, separated by spaces: `correct` of items.csv."""
-    counts = []
-    for start in range(0, len(lines), samples):
-        counts.append(sum(line["correct"] for line in lines[start : start + samples]))
-    return " ".join(map(str, counts))
+def counts_of(lines: list[dict], samples: int) -> dict[str, str]:
+    """The number of correct completions of each item, separated by spaces, by each score: columns of items.csv."""
+    counts = {}
+    for score in ("correct", "flexible"):
+        if all(score in line for line in lines):
+            items = [lines[start : start + samples] for start in range(0, len(lines), samples)]
+            counts[score] = " ".join(str(sum(line[score] for line in item)) for item in items)
+    return counts
 
 
 def final_score(accuracy: float, judged: float, efficiency: float) -> float:
@@ -279,12 +296,12 @@ def read_rows(path: Path = RESULTS, columns: Sequence[str] = KEY) -> list[dict]:
 
 
 def save_rows(rows: list[dict], path: Path = RESULTS) -> None:
-    """Put rows into results.csv; those with `samples` and `correct` also go into the items.csv beside it.
+    """Put rows into results.csv; those with `samples` and `counts` also go into the items.csv beside it.
 
     efficiency and final of all rows are computed again, since SFT may be tested after the others.
     """
     put_rows(rows, path, COLUMNS, complete=add_final)
-    items = [row for row in rows if "correct" in row]
+    items = [{**row, "flexible": "", **row["counts"]} for row in rows if "counts" in row]
     if items:
         put_rows(items, path.with_name("items.csv"), ITEM_COLUMNS)
 

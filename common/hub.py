@@ -9,6 +9,8 @@ from pathlib import Path
 from common import evaluation, prompts, runs
 
 CARD = "README.md"
+STRICT = ("accuracy", "ci_low", "ci_high")  # columns of results.csv: an accuracy and its interval
+FLEXIBLE = ("flexible", "flexible_low", "flexible_high")
 # What loads a model and its tokenizer; no adapter, optimizer, log or run.json, which holds local paths.
 FILES = """
     model*.safetensors model.safetensors.index.json config.json generation_config.json tokenizer* vocab.json merges.txt
@@ -159,7 +161,9 @@ def card(folder: Path, rows: list[dict] = (), repo: str = "") -> str:
 
     base, records = stages(folder)
     facts = records[-1]
-    evaluations = [evaluation_of(row) for row in (*validation_of(facts), *rows)]
+    evaluations = []
+    for row in (*validation_of(facts), *rows):
+        evaluations += evaluations_of(row)
     head = ModelCardData(
         library_name="transformers",
         pipeline_tag="text-generation",
@@ -173,6 +177,8 @@ def card(folder: Path, rows: list[dict] = (), repo: str = "") -> str:
         low, high = one.metric_args["interval_95"]
         figures += f"\n| {one.dataset_name}, {one.dataset_split}, {one.metric_name} | {one.metric_args['problems']} "
         figures += f"| {one.metric_value:.1%} | {low:.1%} to {high:.1%} |"
+    if any("flexible" in one.metric_name for one in evaluations):
+        figures += "\n\nflexible: the answer wherever it stands in the completion; strict: the answer between its tags."
     if rows:
         figures += "\n\nAll but the validation row were measured by\n\n" + indented(row["command"] for row in rows)
     facts = {"update_kept": 1, **facts, "name": folder.name, "base": base, "dataset": public(facts["dataset"])}
@@ -188,18 +194,25 @@ def validation_of(facts: dict) -> list[dict]:
     final = facts["final"]
     if "heldout_accuracy" not in final:
         return []
-    figures = {name: final[f"heldout_{name}"] for name in ("n", "accuracy", "ci_low", "ci_high")}
+    figures = {name: final.get(f"heldout_{name}", "") for name in ("n", *STRICT, *FLEXIBLE)}
     return [{"dataset": Path(facts["dataset"]).name, "split": "validation", "decoding": "greedy", **figures}]
 
 
-def evaluation_of(row: dict):
+def evaluations_of(row: dict) -> list:
+    """The metrics of a row of results.csv: the flexible and the strict accuracy, or the one that there is."""
+    if row.get("flexible", "") == "":
+        return [metric(row, row["decoding"], STRICT)]
+    decoding = row["decoding"]
+    return [metric(row, f"{decoding}, flexible", FLEXIBLE), metric(row, f"{decoding}, strict", STRICT)]
+
+
+def metric(row: dict, name: str, columns: tuple[str, str, str]):
     from huggingface_hub import EvalResult
 
-    name, decoding = row["dataset"], row["decoding"]
-    interval = [float(row["ci_low"]), float(row["ci_high"])]
-    measure = {"metric_type": "accuracy", "metric_name": decoding, "metric_value": float(row["accuracy"])}
-    measure["metric_args"] = {"problems": int(row["n"]), "interval_95": interval}
-    return EvalResult("text-generation", name, name, dataset_split=row["split"], **measure)
+    value, low, high = (float(row[column]) for column in columns)
+    measure = {"metric_type": "accuracy", "metric_name": name, "metric_value": value}
+    measure["metric_args"] = {"problems": int(row["n"]), "interval_95": [low, high]}
+    return EvalResult("text-generation", row["dataset"], row["dataset"], dataset_split=row["split"], **measure)
 
 
 def indented(commands) -> str:

@@ -1,5 +1,8 @@
 """The kinds of data sets: what a row holds, how it becomes a prompt and a completion, how a completion is scored.
 
+A score says whether a completion is correct: `correct` is the strict score, of the answer between the tags; `flexible`,
+which math and choice have too, is that of the answer wherever it stands. Both in the words of lm-evaluation-harness.
+
 The run.json of a data set names its kind. math and choice stand here, those of tool calls with their stages: calls and
 dialogue in BFCL/bfcl/kinds.py, tools in ToolUse/tooluse/kinds.py.
 """
@@ -25,7 +28,7 @@ class Kind(NamedTuple):
     taught: tuple[str, ...]  # columns that a row needs beside them to be trained on in SFT
     prompt: Callable[[dict, prompts.Tags], list[dict]]  # from a row to the messages before the completion
     completion: Callable[[dict, prompts.Tags], list[dict]]  # from a row to the messages that SFT trains on
-    score: Callable[[dict, dict, prompts.Tags], dict]  # (completion, row, tags): the completion with `correct`, ...
+    score: Callable[[dict, dict, prompts.Tags], dict]  # (completion, row, tags): the completion with its scores
     reward_columns: tuple[str, ...] = ()  # that reward functions get beside `solution` and `tags`
     read: Callable[[dict], dict] = dict  # from a row of the file to the row that the functions above take
 
@@ -91,6 +94,15 @@ def _reasoning_and_solution(row: dict, tags: prompts.Tags) -> list[dict]:
     return prompts.build_completion(row["working"], row["solution"], tags)
 
 
+def asked_plainly(kind: Kind, wording: str) -> Kind:
+    """The kind without the instruction that asks for tags: its prompt is the wording with {question} filled in."""
+
+    def prompt(row: dict, tags: prompts.Tags) -> list[dict]:
+        return [{"role": "user", "content": wording.replace("{question}", row["question"])}]
+
+    return kind._replace(prompt=prompt)
+
+
 def named_option(solution: str | None, options: Sequence[str]) -> str | None:
     """The letter of "(A)", "A." and "A) 6", the last only where 6 is the text of option A; else the solution unchanged.
 
@@ -109,18 +121,22 @@ def _plain(text: str) -> str:
 
 
 def score(completion: dict, truth: str, tags: prompts.Tags, options: Sequence[str] = ()) -> dict:
-    """The completion with `solution`, `correct`, `well_formed` and `judge` added; rewards call the same checkers.
+    """The completion with `solution`, `correct`, `flexible`, `well_formed` and `judge` added.
 
+    Rewards call the same checkers. correct: whether the answer between the tags is; flexible: whether the answer is,
+    wherever it stands (answers.extract_flexible).
     options: the texts of the options A, B, ... of a multiple choice. judge: 10 * the fraction of the arithmetic stated
     in the reasoning that is correct, 0 to 10; 0 where none supports the answer.
     """
     text = completion["text"]
     solution = answers.extract_solution(text, tags)
+    answer = answers.extract_flexible(text, truth, tags)
     reasoning = prompts.reasoning(text, tags)
     return {
         **completion,
         "solution": solution,
         "correct": answers.is_correct(named_option(solution, options), truth),
+        "flexible": answers.is_correct(named_option(answer, options), truth),
         "well_formed": prompts.is_well_formed(text, tags),
         "judge": 10 * arithmetic.fraction_correct(text if reasoning is None else reasoning, solution),
     }

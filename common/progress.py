@@ -21,6 +21,7 @@ SHOWN = {  # name of a metric in TRL: name on the progress bar
 # Held-out figures for --report_to, named as TRL names the same thing in an evaluation; each gets eval_ before it.
 CURVES = {
     "accuracy": "accuracy",
+    "flexible": "flexible",
     "format_rate": "format_rate",
     "reward": "reward",
     "truncated_rate": "completions/clipped_ratio",
@@ -134,7 +135,7 @@ class Watch(TrainerCallback):
         return [self.score(completion, row, self.tags) for completion, row in zip(completions, rows)]
 
     def measure(self, state) -> None:
-        """Record and print held-out accuracy, greedy."""
+        """Record and print held-out accuracy, greedy, flexible and strict."""
         with runs.whole_model(self.trainer):
             scored = self.answer(runs.my_rows(self.run.heldout))
         scored = runs.gathered(scored, len(self.run.heldout))
@@ -145,7 +146,7 @@ class Watch(TrainerCallback):
         self.trainer.callback_handler.on_log(self.trainer.args, state, TrainerControl(), curves)
         parts = [
             f"{self.name} step {state.global_step} of {state.max_steps}: held-out {self.measured} "
-            f"{figures['accuracy']:.1%} [{figures['ci_low']:.1%}, {figures['ci_high']:.1%}] of n={figures['n']}, greedy"
+            f"{evaluation.scores_of(figures)} of n={figures['n']}, greedy"
         ]
         rates = f"well-formed {figures['format_rate']:.0%}, truncated {figures['truncated_rate']:.0%}"
         if "reward" in figures:
@@ -154,7 +155,8 @@ class Watch(TrainerCallback):
         if self.bar.disable and self.last:
             parts.append(f"training: {', '.join(f'{name} {value}' for name, value in self.last.items())}")
         self.bar.write("; ".join(parts), file=sys.stdout)
-        self.bar.set_postfix(self.last | {"held-out": f"{figures['accuracy']:.1%}"})
+        leading = figures.get("flexible", figures["accuracy"])
+        self.bar.set_postfix(self.last | {"held-out": f"{leading:.1%}"})
 
     def rollouts(self) -> list[tuple[dict, dict]]:
         """The last generation batch: each completion in the format of samples.jsonl, and its row."""

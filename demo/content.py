@@ -216,14 +216,18 @@ def answer(
 
 
 def verdict(completion: dict, row: dict, kind: kinds.Kind, tag_set: str) -> str:
-    """A line of HTML: answer, whether it is correct and well-formed, length."""
+    """A line of HTML: answer, whether it is correct by each score and well-formed, length."""
     scored = kind.score(completion, row, prompts.TAG_SETS[tag_set])
-    colour = "correct" if scored["correct"] else "incorrect"
+    colour = "correct" if scored.get("flexible", scored["correct"]) else "incorrect"
     facts = ["well-formed" if scored["well_formed"] else "not well-formed", f"{completion['tokens']} tokens"]
     if completion["truncated"]:
         facts.append("cut at the limit")
     solution = "no answer" if scored["solution"] is None else f"answer {scored['solution']}"
-    correct = colour if row["solution"] else "no correct answer given"
+    correct = colour
+    if scored.get("flexible") and not scored["correct"]:
+        correct = "correct, but not between its tags"
+    if not row["solution"]:
+        correct = "no correct answer given"
     return f'<div class="verdict">{visible(solution)}: <b class="{colour}">{correct}</b>, {", ".join(facts)}</div>'
 
 

@@ -1,8 +1,9 @@
 """Draw every page and picture of a folder from the csv files in it; no measured figure is typed in by hand.
 
-The learning curves of finished runs in outputs/ are first gathered into curves.csv, so that the pictures can be drawn
-again, byte for byte, without outputs/. A page without rows is left out. Figures that other studies published stand in
-the notes of report/pages.py.
+Two scores stand side by side where both were measured: flexible, the answer wherever it stands in a completion, which
+leads, and strict, the answer between its tags. The learning curves of finished runs in outputs/ are first gathered into
+curves.csv, so that the pictures can be drawn again, byte for byte, without outputs/. A page without rows is left out.
+Figures that other studies published stand in the notes of report/pages.py.
 
 GRPO_reward, Out-domain, BFCL, Teaching, ToolUse   accuracy beside that of the start: page_accuracy.py
 Rewards, Ablations   speed and end of each reward over many seeds: page_rewards.py
@@ -42,7 +43,7 @@ class Args(settings.ProfileArgs):
 def main(args):
     folder = runs.resolve(args.folder)
     results = measurements.read_results(folder / "results.csv")
-    items = measurements.read_items(folder / "items.csv")
+    items = {score: measurements.read_items(folder / "items.csv", score) for score in measurements.SCORES}
     calibration = measurements.read_calibration(folder / "calibration.csv")
     curves = measurements.gather_curves(folder / "curves.csv", runs.resolve(args.outputs))
 

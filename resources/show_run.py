@@ -1,9 +1,10 @@
 """Show one run in one table: base, SFT and the GRPO variants, each figure beside the one that is committed in git.
 
-sampled, greedy: accuracy in % with its 95 % interval; vs SFT-brief: sampled accuracy minus that of the checkpoint that
-the variants start from (SFT on a GPU), in percentage points; well-formed: % of the sampled completions; in git: the
-same figure in the committed results.csv, empty where there is no git or no such row. Where the two are equal, this
-machine reproduces the run.
+sampled, greedy: accuracy in %, flexible (the answer wherever it stands in a completion) with its 95 % interval, and
+strict (the answer between its tags); vs SFT-brief: sampled accuracy minus that of the checkpoint that the variants
+start from (SFT on a GPU), in percentage points; in git: the same figure in the committed results.csv, empty where there
+is no git or no such row. Where the two are equal, this machine reproduces the run. in git and vs are of the flexible
+score, or of the strict one in files from before there were two.
 
 Input: results.csv, the committed one too. Output: at most 100 columns on the screen.
 Command: python resources/show_run.py
@@ -31,14 +32,16 @@ class Args(settings.ProfileArgs):
     folder: str = setting("resources", "folder of results.csv, tables and pictures")
 
 
-SCRIPTS = ["base", "SFT-brief", "SFT", *pages.RUN_VARIANTS, pages.RUN_CONTROL]
+SCRIPTS = ["base", pages.OWN_PROMPT, "SFT-brief", "SFT", *pages.RUN_VARIANTS, pages.RUN_CONTROL]
+NAMES = {pages.OWN_PROMPT: "own-prompt", pages.RUN_CONTROL: "format-only"}  # short ones
 HEAD = """\
-             sampled                   greedy                     vs {:13} well-formed
-             this run          in git  this run          in git  this run in git  this run in git"""
-LINE = "{:11}  {:17} {:>6}  {:17} {:>6}  {:>8} {:>6}  {:>8} {:>6}"
+             sampled                          greedy                           vs {}
+             flexible          strict in git  flexible          strict in git  this run in git"""
+LINE = "{:11}  {:17} {:>6} {:>6}  {:17} {:>6} {:>6}  {:>8} {:>6}"
 BELOW = """\
-accuracy in % [95 % interval]; vs {}: percentage points, sampled; in git: as committed;
-format-only: GRPO-Control, which rewards the format and no answer"""
+accuracy in %: flexible [95 % interval], the answer wherever it stands; strict, between its tags;
+vs {}: percentage points, sampled; in git: as committed; own-prompt: the base without our
+instruction; format-only: GRPO-Control, which rewards the format and no answer"""
 
 
 def committed_rows(folder: Path) -> list[dict]:
@@ -61,7 +64,7 @@ def rows_of_run(rows: list[dict], args) -> dict[tuple, dict]:
             continue
         if row.get("seed") == str(args.seed):
             of_run[script, decoding] = row
-        elif row.get("seed") == "0" and script == "base":
+        elif row.get("seed") == "0" and script in ("base", pages.OWN_PROMPT):
             of_run.setdefault((script, decoding), row)
     return of_run
 
@@ -85,35 +88,40 @@ def percent(row: dict | None, column: str) -> str:
 
 
 def interval(row: dict | None) -> str:
-    edges = [percent(row, column) for column in ("accuracy", "ci_low", "ci_high")]
-    return "{:>4} [{:>4}, {:>4}]".format(*edges) if row else ""
+    """The flexible accuracy with its interval; empty where it was not measured."""
+    edges = [percent(row, column) for column in ("flexible", "flexible_low", "flexible_high")]
+    return "{:>4} [{:>4}, {:>4}]".format(*edges) if all(edges) else ""
 
 
-def difference(row: dict | None, reference: dict | None) -> str:
+def difference(row: dict | None, reference: dict | None, column: str) -> str:
     """Percentage points of accuracy above the reference's."""
-    if row is reference or not percent(row, "accuracy") or not percent(reference, "accuracy"):
+    if row is reference or not percent(row, column) or not percent(reference, column):
         return ""
-    points = 100 * (float(row["accuracy"]) - float(reference["accuracy"]))
+    points = 100 * (float(row[column]) - float(reference[column]))
     return f"{round(points, 1) + 0.0:+.1f}"  # + 0.0 turns -0.0 into 0.0
 
 
 def table(run: dict, committed: dict, start: str) -> list[str]:
     """A line for each script; cells are empty where a row is missing. start: what the variants started from."""
+    has_flexible = any(row.get("flexible") for row in run.values())
+    column = measurements.SCORES["flexible" if has_flexible else "strict"]
     lines = [HEAD.format(start)]
     for script in SCRIPTS:
-        cells = ["format-only" if script == pages.RUN_CONTROL else script]
+        cells = [NAMES.get(script, script)]
         for decoding in pages.DECODINGS:
-            cells += [interval(run.get((script, decoding))), percent(committed.get((script, decoding)), "accuracy")]
-        cells += [difference(rows.get((script, "sampled")), rows.get((start, "sampled"))) for rows in (run, committed)]
-        cells += [percent(rows.get((script, "sampled")), "format_rate") for rows in (run, committed)]
+            row = run.get((script, decoding))
+            cells += [interval(row), percent(row, "accuracy"), percent(committed.get((script, decoding)), column)]
+        for rows in (run, committed):
+            cells.append(difference(rows.get((script, "sampled")), rows.get((start, "sampled")), column))
         lines.append(LINE.format(*cells).rstrip())
     return lines
 
 
 def main(args):
     folder = runs.resolve(args.folder)
-    numbers = ["accuracy", "ci_low", "ci_high", "format_rate"]
-    run = rows_of_run(measurements.read_rows(folder / "results.csv", evaluation.KEY, ["n"], numbers), args)
+    flexible = ["flexible", "flexible_low", "flexible_high"]
+    rows = measurements.read_rows(folder / "results.csv", evaluation.KEY, ["n"], ["accuracy"], flexible)
+    run = rows_of_run(rows, args)
     if not any(row["seed"] == str(args.seed) for row in run.values()):
         missing = f"no test of seed {args.seed} from {args.base} on {args.dataset}"
         runs.fail(f"{runs.shown(folder / 'results.csv')} has {missing}; first run: make run")

@@ -31,9 +31,14 @@ def tested(rng, script, seed, dataset, accuracy, ways=("greedy", "sampled"), bas
         samples = {"greedy": 1, "sampled": 5, "pass@k": 64}[way]
         rates = [min(1, max(0, rng.gauss(accuracy, 0.25))) for _ in range(N)]
         correct = [sum(rng.random() < rate for _ in range(samples)) for rate in rates]
+        flexible = [rng.randint(count, samples) for count in correct]
         row = dict(zip(evaluation.KEY, (script, str(seed), base, dataset, "test", way)))
         row |= {"n": N, "accuracy": f"{sum(correct) / samples / N:.4f}", "format_rate": 0.98, "truncated_rate": 0.01}
         row |= {"mean_tokens": 98.2, "samples": samples, "correct": " ".join(map(str, correct))}
+        if not dataset.startswith(("bfcl", "tools")):
+            low, high = evaluation.wilson(sum(flexible) / samples / N, N)
+            row |= {"flexible": f"{sum(flexible) / samples / N:.4f}", "flexible_low": low, "flexible_high": high}
+            row["flexible counts"] = " ".join(map(str, flexible))
         row |= {"start": start_of(script, base), "command": f"python test.py --dataset {dataset}"}
         rows.append(row)
     return rows
@@ -47,7 +52,8 @@ def learned(rng, script, seed, half, end, base="tiny-base") -> list[dict]:
         value = end / (1 + math.exp(-(step - half) / (half / 5))) + rng.gauss(0, 0.02)
         shaped = 1 / (1 + math.exp(-(step - half / 2) / 3))
         row = {"script": script, "seed": seed, "base": base, "step": step, "reward": 1.0}
-        rows.append({**row, "accuracy": f"{min(1, max(0, value)):.4f}", "format": f"{shaped:.4f}"})
+        row |= {"accuracy": f"{min(1, max(0, value)):.4f}", "flexible": f"{min(1, max(0.5, value)):.4f}"}
+        rows.append({**row, "format": f"{shaped:.4f}"})
     return rows
 
 
@@ -94,7 +100,8 @@ def study(folder, bases=("tiny-base",)):
     folder.mkdir(exist_ok=True)
     rows = list({tuple(row[name] for name in evaluation.KEY): row for row in rows}.values())
     write(folder / "results.csv", COLUMNS, rows)
-    write(folder / "items.csv", evaluation.ITEM_COLUMNS, rows)
+    items = [{**row, "flexible": row.get("flexible counts", "")} for row in rows]
+    write(folder / "items.csv", evaluation.ITEM_COLUMNS, items)
     write(folder / "curves.csv", [*measurements.RUN_COLUMNS, "step", *measurements.CURVE_COLUMNS], curves)
     write(folder / "calibration.csv", evaluation.CALIBRATION_COLUMNS, calibration)
     return folder

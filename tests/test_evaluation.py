@@ -1,12 +1,13 @@
 """What a row of results.csv and items.csv says: the columns of the thesis, what replaces what, which answers count."""
 
+import contextlib
 import sys
 import types
 
 import pytest
 from conftest import BASE, call, one_line
 
-from common import evaluation, generation, judge, kinds, prompts, runs
+from common import evaluation, generation, judge, kinds, progress, prompts, runs
 
 TEST = "GRPO_indomain/GRPO_test.py"
 GREEDY = evaluation.Plan("greedy", 1, {})
@@ -66,12 +67,48 @@ def test_efficiency_is_empty_without_sft_on_the_same_items(tmp_path):
 
 def test_items_stand_beside_the_results_and_are_replaced(tmp_path):
     path = tmp_path / "results.csv"
-    evaluation.save_rows([row(samples=5, correct="5 0 3"), row(script="SFT", samples=1, correct="1 0 1")], path)
-    evaluation.save_rows([row(samples=5, correct="4 1 3")], path)
+    both = {"correct": "5 0 3", "flexible": "5 1 3"}
+    evaluation.save_rows(
+        [row(samples=5, flexible=0.6, counts=both), row(script="SFT", samples=1, counts={"correct": "1 0 1"})], path
+    )
+    evaluation.save_rows([row(samples=5, flexible=0.7, counts={**both, "correct": "4 1 3"})], path)
     items = evaluation.read_rows(tmp_path / "items.csv")
-    assert list(items[0]) == [*evaluation.KEY, "samples", "correct"]
-    assert [(item["script"], item["correct"]) for item in items] == [("GRPO-1K", "4 1 3"), ("SFT", "1 0 1")]
-    assert list(evaluation.read_rows(path)[0]) == list(evaluation.COLUMNS)
+    assert list(items[0]) == [*evaluation.KEY, "samples", "correct", "flexible"]
+    counts = [(item["script"], item["correct"], item["flexible"]) for item in items]
+    assert counts == [("GRPO-1K", "4 1 3", "5 1 3"), ("SFT", "1 0 1", "")]
+    results = evaluation.read_rows(path)
+    assert list(results[0]) == list(evaluation.COLUMNS) and [one["flexible"] for one in results] == ["0.7000", ""]
+
+
+def test_both_scores_of_a_completion():
+    """Strict: the answer between its tags; flexible: the answer wherever it stands, of several the last."""
+
+    def scores(text, truth="4", options=()):
+        scored = kinds.score(completion(text), truth, prompts.THESIS, options)
+        return scored["correct"], scored["flexible"]
+
+    assert scores(f"{A}2+2=4{B}{C}4{D}") == (True, True)
+    assert scores(f"{A}2+2=4{B}{C}5{D}") == (False, False)  # what stands between the tags counts
+    assert scores("2+2=4") == scores("#### 4") == scores(f"{A}2+2=4{B}{C}4") == (False, True)
+    assert scores("4 or 5 or 6") == scores("") == scores("four") == (False, False)
+    assert scores("so the answer is (A).", "A", OPTIONS) == scores("Answer: A) 6", "A", OPTIONS) == (False, True)
+    assert scores("A or B or C", "A", OPTIONS) == scores("Answer: B) a dog", "A", OPTIONS) == (False, False)
+    assert scores(f"{A}w{B}{C}A) 6{D}", "A", OPTIONS) == (True, True)
+    assert scores(f"{A}w{B}{C}A) 8{D}", "A", OPTIONS) == (False, False)
+
+
+def test_a_summary_has_both_scores_where_all_completions_have_them():
+    scored = [kinds.score(completion(text), "4", prompts.THESIS) for text in (f"{A}w{B}{C}4{D}", "4", "4", "5")]
+    figures = evaluation.summary(scored, 4)
+    assert (figures["accuracy"], figures["flexible"]) == (0.25, 0.75)
+    assert (figures["flexible_low"], figures["flexible_high"]) == evaluation.wilson(0.75, 4)
+    assert evaluation.scores_of(figures) == "75.0% [30.1%, 95.4%] flexible, 25.0% [4.6%, 69.9%] strict"
+    assert evaluation.counts_of(scored, 2) == {"correct": "1 0", "flexible": "2 1"}
+    strict = [{name: value for name, value in one.items() if name != "flexible"} for one in scored]
+    figures = evaluation.summary(strict, 4)
+    assert not [name for name in figures if "flexible" in name]
+    assert evaluation.scores_of(figures) == "25.0% [4.6%, 69.9%]"
+    assert evaluation.counts_of(strict, 2) == {"correct": "1 0"}
 
 
 def test_the_judge_reads_the_reasoning():
@@ -169,9 +206,66 @@ def test_pass_k_samples_and_a_data_set_named_by_its_path(linear_data, tmp_path):
         correct = [int(count) for count in items[name]["correct"].split()]
         assert items[name]["samples"] == str(samples) and len(correct) == n and max(correct) <= samples
         assert float(rows[name]["accuracy"]) == pytest.approx(sum(correct) / (samples * n), abs=1e-4)
+        flexible = [int(count) for count in items[name]["flexible"].split()]
+        assert len(flexible) == n and all(many >= few for many, few in zip(flexible, correct))
+        assert float(rows[name]["flexible"]) == pytest.approx(sum(flexible) / (samples * n), abs=1e-4)
+        assert float(rows[name]["flexible_low"]) <= float(rows[name]["flexible"]) <= float(rows[name]["flexible_high"])
     replies = runs.read_jsonl(next((path.parent / "tests").glob("*pass@k.jsonl")))
     assert len(replies) == 18 and len({one["text"] for one in replies[:6]}) > 1
     assert rows["greedy"]["judge"] and not rows["greedy"]["efficiency"]
+
+
+def test_a_base_with_its_own_prompt_has_rows_of_its_own(linear_data, tmp_path):
+    path = tmp_path / "results.csv"
+    words = [
+        "--checkpoints",
+        BASE,
+        "--dataset",
+        linear_data,
+        "--results",
+        path,
+        "--max_new_tokens",
+        160,
+        "--samples",
+        0,
+    ]
+    for own in ([], ["--own_prompt", "{question}\nAnswer in a \\boxed{}."]):
+        assert call(TEST, *words, *own).returncode == 0
+    rows = {row["script"]: row for row in evaluation.read_rows(path)}
+    assert rows.keys() == {"base", "base-own-prompt"}
+    for row in rows.values():
+        assert (row["seed"], row["start"]) == ("0", "") and float(row["flexible"]) > float(row["accuracy"])
+    one_line(call(TEST, *words, "--own_prompt", "Solve it."), "{question}")
+
+
+def test_progress_and_metrics_have_both_scores(tmp_path, monkeypatch):
+    """A held-out measurement on stand-ins for the trainer and its completions."""
+    held_out = [{"question": "?", "solution": "4"}] * 2
+    run = types.SimpleNamespace(partial=tmp_path, tag_set="thesis", heldout=held_out, kind=kinds.MATH, tokenizer=None)
+    run.args = types.SimpleNamespace(max_completion_length=8)
+    calls = types.SimpleNamespace(on_log=lambda args, state, control, logs: curves.append(logs))
+    trainer = types.SimpleNamespace(
+        args=types.SimpleNamespace(report_to=[]), callback_handler=calls, remove_callback=id, add_callback=id
+    )
+    texts = ["2+2=4", f"{A}2+2=4{B}{C}4{D}"]
+    monkeypatch.setattr(generation, "generate_as_trained", lambda *words: list(map(completion, texts)))
+    monkeypatch.setattr(runs, "whole_model", lambda trainer: contextlib.nullcontext())
+    curves, lines = [], []
+    watch = progress.Watch(trainer, run, kinds.MATH.score)
+    watch.bar = types.SimpleNamespace(disable=True, write=lambda text, file: lines.append(text), set_postfix=id)
+    watch.measure(types.SimpleNamespace(global_step=3, max_steps=9))
+    (metrics,) = runs.read_jsonl(tmp_path / "metrics.jsonl")
+    assert (metrics["heldout_flexible"], metrics["heldout_accuracy"]) == (1.0, 0.5)
+    assert (curves[0]["eval_flexible"], curves[0]["eval_accuracy"]) == (1.0, 0.5)
+    assert "held-out accuracy 100.0% [34.2%, 100.0%] flexible, 50.0% [9.5%, 90.5%] strict of n=2" in lines[0]
+
+
+def test_the_own_prompt_is_the_text_alone():
+    kind = kinds.asked_plainly(kinds.CHOICE, "Q: {question}\n{}")
+    assert kind.prompt({"question": "1 {question} 2?"}, prompts.THESIS) == [
+        {"role": "user", "content": "Q: 1 {question} 2?\n{}"}
+    ]
+    assert kind.score is kinds.CHOICE.score
 
 
 def test_a_judge_that_is_down_does_not_end_the_evaluation(linear_data, tmp_path, monkeypatch):
@@ -227,8 +321,8 @@ def test_the_scorer_that_is_handed_over_decides(tmp_path):
 
     tested = evaluation.TestSet("linear", "test", rows, kinds.MATH)
     figures = evaluation.test(answer, key, tested, "thesis", GREEDY, args, score)
-    assert (figures["accuracy"], figures["reward"], figures["correct"]) == (0.5, 0.25, "1 0")
-    assert "judge" not in figures
+    assert (figures["accuracy"], figures["reward"], figures["counts"]) == (0.5, 0.25, {"correct": "1 0"})
+    assert "judge" not in figures and "flexible" not in figures
     (kept,) = (tmp_path / "tests").iterdir()
     assert [line["correct"] for line in runs.read_jsonl(kept)] == [True, False]
 
@@ -243,6 +337,8 @@ def test_a_row_says_what_the_training_started_from(tmp_path, monkeypatch):
     assert evaluation.checkpoint_facts(str(BASE), args)["start"] == ""
     evaluation.save_rows([row()], path)
     path.write_text(path.read_text().replace("base,start,", "base,", 1).replace(",b,,linear", ",b,linear", 1))
-    assert "start" not in evaluation.read_rows(path)[0]  # a file of an earlier version
+    path.write_text(path.read_text().replace("flexible,flexible_low,flexible_high,", "", 1).replace(",,,,", ",", 1))
+    (earlier,) = evaluation.read_rows(path)  # a file of an earlier version
+    assert "start" not in earlier and "flexible" not in earlier and earlier["mean_tokens"] == "50.0000"
     evaluation.save_rows([{**row(dataset="gsm8k"), **facts}], path)
-    assert [one["start"] for one in evaluation.read_rows(path)] == ["SFT", ""]
+    assert [(one["start"], one["flexible"]) for one in evaluation.read_rows(path)] == [("SFT", ""), ("", "")]

@@ -170,6 +170,11 @@ def test_the_card_has_only_rows_that_were_measured_on_this_checkpoint(output, tm
     (found,) = hub.measured(output, args)
     text = hub.card(output, [found])
     assert "| linear, test, greedy | 4 | 75.0% | 30.0% to 95.0% |" in text and "python t.py --x " in text
+    assert "flexible" not in text
+    both = found | {"flexible": "1.0000", "flexible_low": "0.5101", "flexible_high": "1.0000"}
+    text = hub.card(output, [both])
+    assert "| linear, test, greedy, flexible | 4 | 100.0% | 51.0% to 100.0% |" in text
+    assert "| linear, test, greedy, strict | 4 | 75.0% | 30.0% to 95.0% |" in text and "flexible: the answer" in text
     evaluation.save_rows([row | {"accuracy": 0.5}], evaluation.results_path(args))  # a row of another run
     assert hub.measured(output, args) == []
 

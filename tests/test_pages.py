@@ -66,8 +66,8 @@ def test_the_first_crossing_of_a_level():
 
 def test_the_scripts_of_the_pages_have_rows():
     rows = measurements.read_results(ROOT / "resources" / "results.csv")
-    assert pages.OF_STUDY <= {row["script"] for row in rows}
-    assert all(row["start"] for row in rows if row["script"] not in ("base", "never-calls"))
+    assert pages.OF_STUDY - {pages.OWN_PROMPT} <= {row["script"] for row in rows}
+    assert all(row["start"] for row in rows if row["script"] not in ("base", pages.OWN_PROMPT, "never-calls"))
 
 
 def curve_rows(script, seed, values, column="accuracy"):
@@ -132,11 +132,36 @@ def test_every_page_and_picture_of_a_study(study, tmp_path):
 
 
 def test_each_reward_has_a_row_beside_what_it_is_compared_with(study):
+    """The invented study has the flexible score of every run, and each solves half of the problems from the start."""
     rewards = (study / "Rewards.md").read_text()
     ablations = (study / "Ablations.md").read_text()
     assert all(f"| {script} | 3 |" in rewards for script in [*pages.VARIANTS, *pages.CONTROLS])
     assert all(f"| {script} | 3 |" in ablations and f"| {of} |" in ablations for script, of in pages.ABLATIONS.items())
-    assert "| 96.0 [96.0, 96.0] (0 of 3) |" in rewards and "p = " in rewards
+    assert "| 0.0 [0.0, 0.0] |" in rewards and "p = " in rewards
+    assert "| end, strict |" in rewards and "| end, strict |" in ablations and "flexible" in rewards
+
+
+def test_the_rewards_are_strict_where_a_run_lacks_the_flexible_score(study, tmp_path):
+    results = measurements.read_results(study / "results.csv")
+    curves = measurements.read_curves(study / "curves.csv")
+    assert page_rewards.leading(curves, results) == "flexible"
+    row = next(row for row in curves if row["script"] == pages.VARIANTS[0])
+    row["flexible"] = ""
+    assert page_rewards.leading(curves, results) == "strict"
+    page_rewards.draw(curves, results, {}, tmp_path, 20)
+    rewards = (tmp_path / "Rewards.md").read_text()
+    assert "| 96.0 [96.0, 96.0] (0 of 3) |" in rewards and "flexible" not in rewards and "strict" not in rewards
+
+
+def test_both_scores_stand_on_every_page_that_has_them(study):
+    for name in ("GRPO_reward", "Teaching", "Out-domain"):
+        text = (study / f"{name}.md").read_text()
+        head = next(line for line in text.split("\n") if line.startswith("| script"))
+        first = pages.ACCURACIES[name].sets[0]
+        assert f"| {first}, flexible | {first}, strict | {first}, vs start |" in head
+    for name in ("BFCL", "ToolUse"):  # calls have the strict score alone
+        assert "flexible" not in (study / f"{name}.md").read_text()
+    assert "linear, flexible |" in (study / "pass_at_k.md").read_text()
 
 
 def test_the_rewards_need_no_column_of_formats(study, tmp_path):

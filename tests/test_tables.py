@@ -16,7 +16,6 @@ from resources.report import comparisons, measurements, page_accuracy, page_pass
 tables = load_script("resources/make_tables.py")
 VARIANTS = ["SFT", "GRPO-1K", "GRPO-Hybrid"]
 SETS = ["linear", "yes_no", "bfcl_single"]
-ITEMS = ("samples", "correct")
 PASS = {"pass_at_k.md", "Pass_at_k.png"}
 COLUMNS = list(dict.fromkeys([*evaluation.COLUMNS, "start"]))
 STARTS = {"base": "", "never-calls": "", "SFT": "tiny-base", "SFT-BFCL": "tiny-base", "SFT-BFCL-multi": "SFT-BFCL"}
@@ -43,6 +42,21 @@ def measured(script, seed, dataset, decoding, samples, correct, **more) -> dict:
     return {**key, **facts, **items, "start": start, "command": f"python test.py {dataset}", **more}
 
 
+def with_flexible(row: dict, counts: list[int]) -> dict:
+    """The row of results.csv with a flexible score; of items.csv: `counts`."""
+    flexible = sum(counts) / row["samples"] / len(counts)
+    low, high = evaluation.wilson(flexible, len(counts))
+    more = {"flexible": flexible, "flexible_low": low, "flexible_high": high}
+    return {**row, **more, "counts": " ".join(map(str, counts))}
+
+
+def write_measured(folder, rows) -> None:
+    folder.mkdir(exist_ok=True)
+    write(folder / "results.csv", COLUMNS, rows)
+    items = [{**row, "flexible": row.get("counts", "")} for row in rows]
+    write(folder / "items.csv", evaluation.ITEM_COLUMNS, items)
+
+
 def made_up(folder, seeds=(1, 2, 3), variants=VARIANTS, sets=SETS, n=12):
     """results.csv, items.csv and curves.csv of an invented study."""
     rng, rows, curves = random.Random(0), [], []
@@ -57,7 +71,7 @@ def made_up(folder, seeds=(1, 2, 3), variants=VARIANTS, sets=SETS, n=12):
         curves.append(row | ({"reward": 9 * rng.random(), "no_signal": 0.5, "entropy": 0.1} if step else {}))
     folder.mkdir(exist_ok=True)
     write(folder / "results.csv", COLUMNS, rows)
-    write(folder / "items.csv", [*evaluation.KEY, *ITEMS], rows)
+    write(folder / "items.csv", evaluation.ITEM_COLUMNS, rows)
     write(folder / "curves.csv", ["script", "seed", "base", "step", *measurements.CURVE_COLUMNS], curves)
     return folder
 
@@ -243,6 +257,41 @@ def test_what_is_missing_is_left_out(study, there, tmp_path):
     assert draw(made_up(tmp_path / "study", **study)) == there
 
 
+def test_a_table_has_both_scores_and_compares_the_flexible_one(tmp_path):
+    """The base solves all and closes no tag; what SFT adds is the tag."""
+    rows = []
+    for script, correct in (("base", [0] * 12), ("SFT", [5] * 9 + [0] * 3)):
+        row = measured(script, 1, "linear", "sampled", 5, correct)
+        rows.append(with_flexible(row, [5] * 11 + [0] if script == "base" else correct))
+    rows.append(measured("GRPO-1K", 1, "linear", "sampled", 5, [5] * 12))  # from before there were two
+    rows.append(measured("SFT-BFCL", 1, "bfcl_single", "sampled", 5, [5] * 12))
+    rows.append(measured("base", 1, "bfcl_single", "sampled", 5, [0] * 12))
+    write_measured(tmp_path / "study", rows)
+    assert draw(tmp_path / "study") == both("GRPO_reward", "BFCL")
+    text = (tmp_path / "study" / "GRPO_reward.md").read_text()
+    lines = {line.split(" | ")[0]: line.split(" | ") for line in text.split("\n") if line.startswith("| ")}
+    assert lines["| script"][3:] == ["linear, flexible", "linear, strict", "linear, vs start |"]
+    assert lines["| base"][3].startswith("91.7% [") and lines["| base"][4] == "0.0%"
+    assert lines["| SFT"][3].startswith("75.0% [") and lines["| SFT"][5].startswith("-16.7 [")
+    assert lines["| GRPO-1K"][3:5] == ["", "100.0%"]
+    assert "a ring is strict" in text
+    calls = (tmp_path / "study" / "BFCL.md").read_text()
+    assert "flexible" not in calls and "+100.0 [" in calls
+
+
+def test_a_file_without_the_columns_of_the_flexible_score(tmp_path):
+    """results.csv, items.csv and curves.csv of an earlier version give the same pages as with empty columns."""
+    now, before = made_up(tmp_path / "now"), made_up(tmp_path / "before")
+    for name in ("results.csv", "items.csv", "curves.csv"):
+        with open(before / name, newline="") as file:
+            rows = list(csv.DictReader(file))
+        write(before / name, [column for column in rows[0] if "flexible" not in column], rows)
+        assert "flexible" not in (before / name).read_text()
+    assert draw(now) == draw(before)
+    pages_now = [path.read_bytes() for path in sorted(now.glob("*.[mp]*"))]
+    assert pages_now == [path.read_bytes() for path in sorted(before.glob("*.[mp]*"))]
+
+
 def test_results_alone_are_enough(tmp_path, capsys):
     folder = made_up(tmp_path / "study", variants=["SFT", "GRPO-1K", "my-trial"], sets=["linear", "my-set"])
     (folder / "items.csv").unlink()
@@ -260,11 +309,13 @@ def test_curves_of_finished_runs_are_gathered(tmp_path):
     for run in ("GRPO-1K", "GRPO-1K-def.partial/GRPO-1K-def"):
         (outputs / run).mkdir(parents=True)
         runs.write_json(outputs / run / "run.json", {"seed": 1, "lineage": ["tiny-base", "SFT", "GRPO-1K"]})
-        runs.append_json(outputs / run / "metrics.jsonl", {"step": 0, "heldout_accuracy": 0.125})
+        scores = {"heldout_accuracy": 0.125, "heldout_flexible": 0.75}
+        runs.append_json(outputs / run / "metrics.jsonl", {"step": 0, **scores})
     curves = measurements.gather_curves(folder / "curves.csv", outputs)
     stored = (folder / "curves.csv").read_bytes()
     known = [row for row in curves if row["script"] == "GRPO-1K" and row["seed"] == "1"]
-    assert [(row["step"], row["accuracy"]) for row in known] == [("0", "0.1250")]  # in place of the five rows before
+    (row,) = known  # in place of the five rows before
+    assert (row["step"], row["accuracy"], row["flexible"]) == ("0", "0.1250", "0.7500")
     measurements.gather_curves(folder / "curves.csv", tmp_path / "none")
     assert (folder / "curves.csv").read_bytes() == stored
     assert "GRPO-1K-def" not in {row["script"] for row in curves}
@@ -277,7 +328,11 @@ def test_bad_files_end_in_one_line(tmp_path, capsys):
     assert "items.csv, line" in fails(folder, capsys)
     (folder / "items.csv").write_text(items.replace(",8,", ",eight,", 1))
     assert "samples" in fails(folder, capsys)
-    (folder / "items.csv").write_text(items + "SFT,1,tiny-base,linear,test,greedy,1,1 0 __import__('os')\n")
+    (folder / "items.csv").write_text(items + "SFT,1,tiny-base,linear,test,greedy,1,1 0 __import__('os'),\n")
+    assert "again" in fails(folder, capsys)
+    (folder / "items.csv").write_text(items + "SFT,1,tiny-base,linear,test,greedy,1,1 0,1 2\n")
+    assert "flexible is not a list of counts" in fails(folder, capsys)
+    (folder / "items.csv").write_text(items + "SFT,1,tiny-base,linear,test,greedy,1,1 0 x,\n")
     assert "again" in fails(folder, capsys)
     (folder / "items.csv").write_text(items + "SFT,1,tiny-base\n")
     assert "dataset" in fails(folder, capsys)

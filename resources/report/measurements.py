@@ -15,6 +15,8 @@ import numpy as np
 
 from common import evaluation, runs
 
+SCORES = {"flexible": "flexible", "strict": "accuracy"}  # score: its column in results.csv and curves.csv
+ITEM_SCORES = {"flexible": "flexible", "strict": "correct"}  # score: its column in items.csv
 CURVE_COLUMNS = {  # column of curves.csv, and its name in metrics.jsonl
     "accuracy": "heldout_accuracy",
     "format": "heldout_format_rate",
@@ -22,6 +24,7 @@ CURVE_COLUMNS = {  # column of curves.csv, and its name in metrics.jsonl
     "no_signal": "frac_reward_zero_std",
     "truncated": "completions/clipped_ratio",
     "entropy": "entropy",
+    "flexible": "heldout_flexible",
 }
 RUN_COLUMNS = ("script", "seed", "base")  # of curves.csv: which run a row belongs to
 VALIDATED = ["boolq", "commonsense_qa"]  # the answers of their test split are not public
@@ -67,7 +70,8 @@ def is_test(row: dict) -> bool:
 def read_results(path: Path) -> list[dict]:
     """The rows of results.csv that measure a test split; ends the script where there is none."""
     numbers = ["accuracy", "format_rate", "truncated_rate", "mean_tokens"]
-    rows = read_rows(path, (*evaluation.KEY, "command"), ["n"], numbers, ["judge", "efficiency", "final", "reward"])
+    optional = ["judge", "efficiency", "final", "reward", "flexible"]
+    rows = read_rows(path, (*evaluation.KEY, "command"), ["n"], numbers, optional)
     rows = [row for row in rows if is_test(row)]
     if not rows:
         command = "python GRPO_indomain/GRPO_test.py"
@@ -84,15 +88,21 @@ def starts_of(rows: list[dict]) -> dict[str, dict[str, str]]:
     return starts
 
 
-def read_items(path: Path) -> dict:
-    """(base, dataset, decoding) -> script -> seed -> (correct completions of each problem, completions a problem)."""
+def read_items(path: Path, score: str = "strict") -> dict:
+    """(base, dataset, decoding) -> script -> seed -> (correct completions of each problem, completions a problem).
+
+    Correct by one of SCORES; rows without that score are left out.
+    """
     items = defaultdict(lambda: defaultdict(dict))
+    column = ITEM_SCORES[score]
     for line, row in enumerate(read_rows(path, (*evaluation.KEY, "correct"), ["samples"], []), 2):
+        if not row.get(column):
+            continue
         samples = int(row["samples"])
-        counts = row["correct"].split()
+        counts = row[column].split()
         valid = [count for count in counts if is_number(count, int) and 0 <= int(count) <= samples]
         if samples < 1 or not counts or len(valid) < len(counts):
-            fail_at(path, line, row, f"correct is not a list of counts from 0 to {samples}")
+            fail_at(path, line, row, f"{column} is not a list of counts from 0 to {samples}")
         if is_test(row):
             correct = np.array(list(map(int, counts)))
             items[row["base"], row["dataset"], row["decoding"]][row["script"]][row["seed"]] = (correct, samples)

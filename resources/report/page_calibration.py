@@ -19,7 +19,7 @@ bins of all seeds, of the data set with most checkpoints."""
 
 def table_row(rows: list[dict], ways: dict) -> dict[str, str]:
     """rows: of calibration.csv, one a seed; ways: the figures of the accuracy table of the same script, {} for none."""
-    figures = page_accuracy.first_way(ways)
+    figures = page_accuracy.first_way(ways).get("strict", {})  # confidence is of the answer between the tags
     row = {"data set": rows[0]["dataset"], "script": rows[0]["script"], "seeds": str(len(rows)), "accuracy": ""}
     if figures:
         row["accuracy"] = pages.estimate(figures["accuracy"], figures["low"], figures["high"])

@@ -11,6 +11,17 @@ correct of n completions of a problem, averaged over seeds and problems; [ ]: 95
 vs start: percentage points to the start, or where that was not tested, to what that started from; p of a paired
 sign-flip test over the problems, corrected (Holm) over the scripts of a data set. A gain at k = 1 that is gone at the
 largest k is sharpening: before GRPO a correct completion was among the k as well."""
+OF_SCORES = """\
+flexible: the answer counts wherever it stands in a completion; strict: only between its tags."""
+
+
+def leading(items: dict, key: tuple) -> str:
+    """flexible, where every script and seed of the data set has that score, else strict."""
+    flexible = items["flexible"].get(key, {})
+    for script, seeds in items["strict"].get(key, {}).items():
+        if flexible.get(script, {}).keys() != seeds.keys():
+            return "strict"
+    return "flexible"
 
 
 def table_rows(
@@ -31,21 +42,29 @@ def table_rows(
 
 
 def draw(items: dict, starts: dict, folder: Path, flips: int) -> list[str]:
-    """pass_at_k.md and Pass_at_k.png; [] where nothing was tested so. starts: base -> script -> start."""
+    """pass_at_k.md and Pass_at_k.png; [] where nothing was tested so.
+
+    items: score -> what measurements.read_items() gives; starts: base -> script -> start.
+    """
     text = []
+    leads = {key: leading(items, key) for key in items["strict"] if key[2] == "pass@k"}
     panels = {}
-    for base in sorted({base for base, _, way in items if way == "pass@k"}):
-        tested = {dataset for of, dataset, way in items if (of, way) == (base, "pass@k")}
+    for base in sorted({base for base, _, _ in leads}):
+        tested = {dataset for of, dataset, _ in leads if of == base}
         rows = []
         for dataset in dict.fromkeys([*pages.PASSES, *sorted(tested)]):
-            of_set = items.get((base, dataset, "pass@k"), {})
+            key = (base, dataset, "pass@k")
+            score = leads.get(key, "strict")
+            of_set = items[score].get(key, {})
             scripts = pages.of_table(pages.PASSES.get(dataset, pages.PASSES["linear"]), of_set)
             if scripts:
-                rows += table_rows(dataset, of_set, starts[base], scripts, flips)
+                named = f"{dataset}, {score}" if "flexible" in leads.values() else dataset
+                rows += table_rows(named, of_set, starts[base], scripts, flips)
                 panels[f"{dataset} ({base})"] = {s: comparisons.pass_at_each_k(of_set[s], flips) for s in scripts}
         if rows:
             text += [f"Base: {base}.", "", *pages.markdown_table(rows[: pages.ROWS])]
     if not panels:
         return []
     plots.pass_at_k(panels, folder / "Pass_at_k.png")
-    return [pages.write("pass_at_k.md", QUESTION, text, "Pass_at_k.png", NOTES, folder), "Pass_at_k.png"]
+    notes = f"{OF_SCORES}\n\n{NOTES}" if "flexible" in leads.values() else NOTES
+    return [pages.write("pass_at_k.md", QUESTION, text, "Pass_at_k.png", notes, folder), "Pass_at_k.png"]

@@ -4,6 +4,7 @@ formed     updates until 90 % of the held-out completions are well-formed for th
 half       updates until half of the held-out problems are solved for good
            (in both a seed that never gets there counts as its last step)
 end        accuracy on the test split, sampled, else greedy
+half and end are of the flexible score where every one of these runs has it, else of the strict one
 """
 
 import math
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from resources.report import comparisons, measurements, pages, plots
 
+SCRIPTS = [*pages.VARIANTS, *pages.ABLATIONS, *pages.CONTROLS]
 IN_DOMAIN = ("linear", "dapo")  # data sets of the end: the first that was tested
 LEVELS = {  # name: (column of curves.csv, level, for good)
     "formed": ("format", 0.9, False),
@@ -32,19 +34,34 @@ never gets there counts as its last update; (n of m): how many do. end: test pro
 paired sign-flip test over the problems; each corrected (Holm) over all pairs of the rewards, of the changes, or of the
 controls. Over seeds: would other seeds show it? Over problems: would other problems, with these very checkpoints? The
 values of each seed are in results.csv and curves.csv."""
+OF_SCORES = """\
+half and end: the flexible score, the answer counts wherever it stands in a completion; end, strict: the score that the
+rewards ask for, the answer counts only between its tags."""
 CHANGES = """\
 Everything as in the run named under minus, but: half-rate, half the learning rate; answer-0.8, 0.2 for the format and
 0.8 for the answer in place of 0.6 and 0.4; no-near, an answer close to the truth is rewarded as an incorrect one;
 no-penalties, no component is below 0; no-number and no-graded, without that reward."""
 
 
-def figures_of(curves: dict, results: list[dict], way: str, base: str, script: str) -> dict:
-    """formed, half, end: seed -> value; formed_reached, half_reached: the seeds that get there.
+def leading(curves: list[dict], results: list[dict]) -> str:
+    """flexible, where every measurement of SCRIPTS has that score, else strict; rows of curves.csv and results.csv."""
+    ends = [row for row in results if row["dataset"] in IN_DOMAIN]
+    measured = [row for row in (*curves, *ends) if row["script"] in SCRIPTS and row.get("accuracy")]
+    return "flexible" if all(row.get("flexible") for row in measured) else "strict"
 
-    results: rows of results.csv, of one base and data set; way: the decoding of the end.
+
+def figures_of(
+    curves: dict, results: list[dict], way: str, base: str, script: str, score: str = "strict"
+) -> dict[str, dict]:
+    """formed, half, end, strict end: seed -> value; formed_reached, half_reached: the seeds that get there.
+
+    curves: column -> what measurements.by_seed() gives, "accuracy" by the score; results: rows of results.csv, of one
+    base and data set; way: the decoding of the end.
     """
     rows = [row for row in results if (row["script"], row["decoding"]) == (script, way)]
-    figures = {"end": {row["seed"]: float(row["accuracy"]) for row in rows}}
+    column = measurements.SCORES[score]
+    figures = {"end": {row["seed"]: float(row[column]) for row in rows}}
+    figures["strict end"] = {row["seed"]: float(row["accuracy"]) for row in rows}
     for name, (column, level, stays) in LEVELS.items():
         steps = {}
         reached = []
@@ -89,12 +106,14 @@ def with_count(figures: dict, name: str) -> str:
     return text
 
 
-def table_row(script: str, figures: dict, against: str, compared: dict) -> dict[str, str]:
-    """figures: of figures_of(), of one script; compared: of compare()."""
+def table_row(script: str, figures: dict, against: str, compared: dict, score: str = "strict") -> dict[str, str]:
+    """figures: of figures_of(), of one script; compared: of compare(); score: of half and end."""
     row = {"script": script, "seeds": str(len(figures["half"]))}
     row["to 90 % well-formed"] = with_count(figures, "formed")
     row["to half"] = with_count(figures, "half")
     row["end"] = pages.over_seeds([*figures["end"].values()], 100, unit="%")
+    if score == "flexible":
+        row["end, strict"] = pages.over_seeds([*figures["strict end"].values()], 100, unit="%")
     row["minus"] = against
     pair = (script, against)
     row[MEASURES["half"]] = pages.difference(compared["half"].get(pair), scale=1)
@@ -105,27 +124,27 @@ def table_row(script: str, figures: dict, against: str, compared: dict) -> dict[
     return row
 
 
-def rows_of(curves: dict, results: list[dict], items: dict, base: str, flips: int) -> tuple[list, list]:
-    """The rows of Rewards.md and of Ablations.md, of one base."""
+def rows_of(curves: dict, results: list[dict], items: dict, base: str, score: str, flips: int) -> tuple[list, list]:
+    """The rows of Rewards.md and of Ablations.md, of one base; items: of that score."""
     tested = {row["dataset"] for row in results if row["base"] == base}
     dataset = next((name for name in IN_DOMAIN if name in tested), "")
     ends = [row for row in results if (row["base"], row["dataset"]) == (base, dataset)]
     way = next((way for way in pages.DECODINGS if any(row["decoding"] == way for row in ends)), "")
     figures = {}
-    for script in [*pages.VARIANTS, *pages.ABLATIONS, *pages.CONTROLS]:
+    for script in SCRIPTS:
         if (base, script) in curves["accuracy"]:
-            figures[script] = figures_of(curves, ends, way, base, script)
+            figures[script] = figures_of(curves, ends, way, base, script, score)
     tests = items.get((base, dataset, way), {})
     variants, changes, controls = (compare(figures, tests, pairs, flips) for pairs in FAMILIES)
     rows = []
     ablations = []
     for script, ours in figures.items():
         if script in pages.ABLATIONS:
-            ablations.append(table_row(script, ours, pages.ABLATIONS[script], changes))
+            ablations.append(table_row(script, ours, pages.ABLATIONS[script], changes, score))
         elif script in pages.CONTROLS:
-            rows.append(table_row(script, ours, OF_CONTROLS, controls))
+            rows.append(table_row(script, ours, OF_CONTROLS, controls, score))
         else:
-            rows.append(table_row(script, ours, "" if script == pages.HIGHEST else pages.HIGHEST, variants))
+            rows.append(table_row(script, ours, "" if script == pages.HIGHEST else pages.HIGHEST, variants, score))
     return rows, ablations
 
 
@@ -156,25 +175,32 @@ def panels_of(curves: dict, bases: list[str]) -> tuple[dict, dict]:
 
 
 def draw(curve_rows: list[dict], results: list[dict], items: dict, folder: Path, flips: int) -> list[str]:
-    """Both pages and their pictures; [] where no variant was trained so long."""
-    curves = {column: measurements.by_seed(curve_rows, column) for column in ("accuracy", "format")}
+    """Both pages and their pictures; [] where no variant was trained so long.
+
+    items: score -> what measurements.read_items() gives.
+    """
+    score = leading(curve_rows, results)
+    curves = {"format": measurements.by_seed(curve_rows, "format")}
+    curves["accuracy"] = measurements.by_seed(curve_rows, measurements.SCORES[score])
     bases = sorted({base for base, script in curves["accuracy"] if script in pages.VARIANTS})
     if not bases:
         return []
     text = []
     changes = []
     for base in bases:
-        rows, ablations = rows_of(curves, results, items, base, flips)
+        rows, ablations = rows_of(curves, results, items.get(score, {}), base, score, flips)
         text += [f"Base: {base}.", "", *pages.markdown_table(rows)]
         if ablations:
             changes += [f"Base: {base}.", "", *pages.markdown_table(ablations)]
     rewards, ablations = panels_of(curves["accuracy"], bases)
-    plots.curves(rewards, folder / "Rewards.png")
+    label = "held-out accuracy, flexible, %" if score == "flexible" else "held-out accuracy, %"
+    notes = f"{OF_SCORES}\n\n{NOTES}" if score == "flexible" else NOTES
+    plots.curves(rewards, label, folder / "Rewards.png")
     question = "Which reward should I take, and when?"
-    drawn = [pages.write("Rewards.md", question, text, "Rewards.png", NOTES, folder), "Rewards.png"]
+    drawn = [pages.write("Rewards.md", question, text, "Rewards.png", notes, folder), "Rewards.png"]
     if ablations:
-        plots.curves(ablations, folder / "Ablations.png")
+        plots.curves(ablations, label, folder / "Ablations.png")
         question = "What does each part of a reward do?"
-        notes = f"{NOTES}\n\n{CHANGES}"
+        notes = f"{notes}\n\n{CHANGES}"
         drawn += [pages.write("Ablations.md", question, changes, "Ablations.png", notes, folder), "Ablations.png"]
     return drawn

@@ -14,6 +14,8 @@ from resources.report import comparisons
 ROWS = 12
 DECODINGS = ("sampled", "greedy")  # the table shows the first that a data set was tested with
 
+OWN_PROMPT = "base-own-prompt"  # the base, asked without our instruction
+
 # What run.sh trains with GRPO.
 RUN_VARIANTS = ["GRPO-1K", "GRPO-1K-v2", "GRPO-1K-v3", "GRPO-1K-def"]
 RUN_CONTROL = "GRPO-Control-format"
@@ -55,14 +57,15 @@ ACCURACIES = {  # name of the page and of its picture
     "GRPO_reward": Page(
         "How many problems does each checkpoint solve?",
         ["linear", "dapo", "math500", "gsm8k"],
-        ["base", "SFT-brief", "SFT", *RUN_VARIANTS, RUN_CONTROL, "GRPO-Linear"]
+        ["base", OWN_PROMPT, "SFT-brief", "SFT", *RUN_VARIANTS, RUN_CONTROL, "GRPO-Linear"]
         + ["GRPO-1K-def-from-SFT", "GRPO-Intuitor-from-SFT", "GRPO-DualHead-from-SFT", "GRPO-Hybrid-from-SFT"],
         """\
-SFT-brief: SFT on a few dozen rows, after which the format is half learned; SFT: on all rows. GRPO: 24 updates each;
-where the curves are flat, after 96: Rewards.md. GRPO-Control-format is rewarded for the format alone. The thesis
-reports for Qwen3-4B on DAPO, as accuracy / judge / efficiency / final: GRPO-1K 80 % / 8.36 / 0.92 / 0.838, v2 82 % /
-8.38 / 0.91 / 0.845, v3 82 % / 8.31 / 0.90 / 0.840, def 84 % / 8.48 / 0.92 / 0.859; the linear study for
-Qwen2.5-1.5B-Instruct on systems: base 4.2 %, SFT 71.6 %, GRPO-Linear 74.0 %.""",
+base-own-prompt: the base without our instruction to use tags. SFT-brief: SFT on a few dozen rows, after which the
+format is half learned; SFT: on all rows. GRPO: 24 updates each; where the curves are flat, after 96: Rewards.md.
+GRPO-Control-format is rewarded for the format alone. The thesis reports for Qwen3-4B on DAPO, as accuracy / judge /
+efficiency / final: GRPO-1K 80 % / 8.36 / 0.92 / 0.838, v2 82 % / 8.38 / 0.91 / 0.845, v3 82 % / 8.31 / 0.90 / 0.840,
+def 84 % / 8.48 / 0.92 / 0.859; the linear study for Qwen2.5-1.5B-Instruct on systems: base 4.2 %, SFT 71.6 %,
+GRPO-Linear 74.0 %.""",
     ),
     "Out-domain": Page(
         "What does a checkpoint forget of tasks that it was not trained on?",

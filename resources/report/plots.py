@@ -23,6 +23,7 @@ WIDTH = 9  # inches
 LINE = 0.29  # inches for a script
 WAYS = {"sampled": "#0072B2", "greedy": "#E69F00"}
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#000000", "#56B4E9")  # Okabe and Ito, 2008
+RING = {"mfc": "none", "ms": 8}  # seen around a dot of the same value
 LINES = ("-", "--", "-.", ":")
 MARKERS = "osv^DP"
 CHANCE = {"yes_no": 50, "boolq": 50, "multiple_choice": 25, "arc_challenge": 25, "commonsense_qa": 20}  # % by guessing
@@ -73,18 +74,24 @@ def with_marker(i: int) -> dict:
 # Accuracies.
 
 
-def forest(axis, table: dict, scripts: list[str], ways: list[str]) -> None:
-    """A line for each script: dot and interval of each decoding, a tick for each seed."""
+def forest(axis, table: dict, scripts: list[str], ways: list[str], has_flexible: bool) -> None:
+    """A line for each script: dot and interval of each decoding, a tick for each seed, of the flexible score.
+
+    Beside it a ring, the strict score; where no script has the flexible one, the strict score takes its place.
+    """
     shifts = (-0.17, 0.17) if len(ways) > 1 else (0,)
     for way, shift in zip(ways, shifts):
         colour = WAYS[way]
         for y, script in enumerate(scripts):
-            figures = table.get(script, {}).get(way)
+            scores = table.get(script, {}).get(way, {})
+            figures = scores.get("flexible", scores.get("strict"))
             if figures:
                 axis.hlines(y + shift, 100 * figures["low"], 100 * figures["high"], color=colour, lw=1.5)
                 for accuracy in figures["each"]:
                     axis.plot(100 * accuracy, y + shift, "|", color=colour, ms=7, mew=1, alpha=0.7)
-                axis.plot(100 * figures["accuracy"], y + shift, "o", color=colour, ms=5)
+            for score, figures in scores.items():
+                look = RING if has_flexible and score == "strict" else {"ms": 5}
+                axis.plot(100 * figures["accuracy"], y + shift, "o", color=colour, **look)
     axis.set_yticks(range(len(scripts)), scripts)
     axis.set_ylim(len(scripts) - 0.5, -0.5)
     axis.set_xlim(-3, 103)
@@ -92,19 +99,33 @@ def forest(axis, table: dict, scripts: list[str], ways: list[str]) -> None:
     axis.tick_params(length=0)
 
 
+def measured_flexibly(table: dict) -> bool:
+    """Whether a script of a table has the flexible score."""
+    for ways in table.values():
+        if any("flexible" in scores for scores in ways.values()):
+            return True
+    return False
+
+
 def forests(tables: dict, scripts: list[str], title: str, path: Path) -> None:
-    """tables: (base, dataset) -> script -> decoding -> figures; forests of the same scripts, up to three in a row."""
+    """Forests of the same scripts, up to three in a row; tables: (base, dataset) -> script -> decoding -> score ->
+    figures.
+    """
     across = 3 if len(tables) > 2 else len(tables)
     figure, axes = grid(len(tables), across, LINE * (len(scripts) + 2.2), sharey=True)
     tested = {way for table in tables.values() for ways in table.values() for way in ways}
     ways = [way for way in WAYS if way in tested]
+    has_flexible = any(map(measured_flexibly, tables.values()))
     for axis, ((base, dataset), table) in zip(axes, tables.items()):
-        forest(axis, table, scripts, ways)
+        forest(axis, table, scripts, ways, has_flexible)
         if dataset in CHANCE:
             axis.axvline(CHANCE[dataset], color="0.4", ls=":", lw=1)
         axis.set_title(f"{dataset} ({base})")
     marks = [plt.Line2D([], [], color=WAYS[way], marker="o", ms=5, label=way) for way in ways]
     marks.append(plt.Line2D([], [], color="0.4", marker="|", ls="", ms=8, label="each seed"))
+    if has_flexible:
+        marks.append(plt.Line2D([], [], color="0.4", marker="o", ls="", ms=5, label="flexible"))
+        marks.append(plt.Line2D([], [], color="0.4", marker="o", ls="", label="strict", **RING))
     title = f"{title}\n% of test problems, mean over seeds, 95 % interval over problems"
     place = {"loc": "outside upper left", "ncols": len(marks), "frameon": False, "alignment": "left"}
     figure.legend(handles=marks, title=title, title_fontsize=10, **place)
@@ -123,9 +144,9 @@ def curve(axis, by_seed: dict, label: str, look: dict) -> None:
         axis.plot(steps, [100 * values[step] for step in steps], color=look["color"], lw=0.5, alpha=0.5)
 
 
-def finish(axis, title: str) -> None:
+def finish(axis, title: str, label: str) -> None:
     axis.set_title(title)
-    axis.set_ylabel("held-out accuracy, %")
+    axis.set_ylabel(label)
     axis.set_xlabel("updates")
     axis.set_ylim(-3, 103)
     axis.set_xlim(left=0)
@@ -134,13 +155,13 @@ def finish(axis, title: str) -> None:
     legend_below(axis)
 
 
-def curves(panels: dict[str, dict], path: Path) -> None:
-    """panels: title -> label -> seed -> step -> held-out accuracy."""
+def curves(panels: dict[str, dict], measure: str, path: Path) -> None:
+    """panels: title -> label -> seed -> step -> held-out accuracy; measure: the label of that axis."""
     figure, axes = grid(len(panels), 2, 4.2)
     for axis, (title, panel) in zip(axes, panels.items()):
         for i, (label, by_seed) in enumerate(panel.items()):
             curve(axis, by_seed, label, style(i))
-        finish(axis, title)
+        finish(axis, title, measure)
     note(figure, "Mean over the seeds (number in brackets); thin: each seed.")
     save(figure, path)
 
