@@ -1,9 +1,9 @@
 """Rejection-sampled SFT: sample completions, keep those that are correct and different, train on them.
 
-loss = mean cross-entropy of the completion's tokens, as in SFT_train.py. It takes what GRPO takes, problems with answers
-and no worked solutions, and learns from the correct samples of its start alone: the baseline that a gain of GRPO has to
-be compared with. Also called rejection sampling fine-tuning (Yuan et al. 2023, arXiv 2308.01825); one round of STaR
-(Zelikman et al. 2022, arXiv 2203.14465) without its hints.
+loss = mean cross-entropy of the completion's tokens, as in SFT_train.py. As GRPO it takes problems and answers, without
+worked solutions; it learns from the correct samples of its start alone. A gain of GRPO has to be compared with it. Also
+called rejection sampling fine-tuning (Yuan et al. 2023, arXiv 2308.01825); one round of STaR (Zelikman et al. 2022,
+arXiv 2203.14465) without its hints.
 
 Input: outputs/data/<dataset>/train.jsonl, a base. Output: outputs/SFT_rejection/, with the samples in kept.json.
 Command: python SFT/SFT_rejection.py --base outputs/SFT

@@ -60,10 +60,13 @@ class Args(settings.TrainArgs, Config):
     stop_above: float = setting(1, "end at the first held-out accuracy above this, with that state; 1: never", low=0)
     max_completion_length: int = setting(1536, "tokens of a held-out completion", tiny=160)
 
+    def __post_init__(self):
+        if self.stop_above < 1:
+            self.load_best_model_at_end = False  # the state that passed is kept, not that of the lowest loss
+        super().__post_init__()
+
 
 def main(args):
-    if args.stop_above < 1:
-        args.load_best_model_at_end = False  # the state that passed is kept, not the one of the lowest loss
     runs.check_output(args)
     models.check_device(args)
     train = data.read_split(args.dataset, "sft", KINDS, completions=True)
