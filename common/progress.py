@@ -78,7 +78,10 @@ class Watch(TrainerCallback):
         self.bar.update(1)
         self.check_before_saving(control)
         if state.global_step % self.run.args.heldout_every == 0 or state.global_step >= state.max_steps:
-            self.measure(state)
+            figures = self.measure(state)
+            if figures["accuracy"] > getattr(self.run.args, "stop_above", 1):
+                state.max_steps = state.global_step  # a checkpoint saved here is one of the last step, for --resume
+                control.should_training_stop = True
 
     def on_epoch_end(self, args, state, control, **kwargs):
         self.check_before_saving(control)
@@ -134,8 +137,8 @@ class Watch(TrainerCallback):
         completions = generation.generate_as_trained(self.trainer, self.run.tokenizer, conversations, limit)
         return [self.score(completion, row, self.tags) for completion, row in zip(completions, rows)]
 
-    def measure(self, state) -> None:
-        """Record and print held-out accuracy, greedy, flexible and strict."""
+    def measure(self, state) -> dict:
+        """Record, print and return held-out accuracy, greedy, flexible and strict, and the other figures of a summary."""
         with runs.whole_model(self.trainer):
             scored = self.answer(runs.my_rows(self.run.heldout))
         scored = runs.gathered(scored, len(self.run.heldout))
@@ -157,6 +160,7 @@ class Watch(TrainerCallback):
         self.bar.write("; ".join(parts), file=sys.stdout)
         leading = figures.get("flexible", figures["accuracy"])
         self.bar.set_postfix(self.last | {"held-out": f"{leading:.1%}"})
+        return figures
 
     def rollouts(self) -> list[tuple[dict, dict]]:
         """The last generation batch: each completion in the format of samples.jsonl, and its row."""

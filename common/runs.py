@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUTS = ROOT / "outputs"
+SAMPLES = "kept.json"  # in the folder of a run that trains on samples of its own start
 
 # Set by accelerate's launcher.
 PROCESSES = int(os.environ.get("WORLD_SIZE", 1))
@@ -182,7 +183,7 @@ def _start(args, partial: Path) -> None:
     check_output(args)
     partial.parent.mkdir(parents=True, exist_ok=True)
     lock(partial)
-    interrupted = any(partial.glob("checkpoint-*"))
+    interrupted = any(partial.glob("checkpoint-*")) or (partial / SAMPLES).exists()
     if interrupted and not args.resume and not args.overwrite:
         fail(f"{shown(partial)} holds an interrupted run; pass --resume to continue it, --overwrite to discard it")
     if not (interrupted and args.resume):

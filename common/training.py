@@ -48,11 +48,11 @@ def begin(
     )
 
 
-def train(run: runs.Run, trainer, score: Callable | None = None, watch: Callable | None = None) -> None:
+def train(run: runs.Run, trainer, score: Callable | None = None, watch: Callable | None = None, **facts) -> None:
     """Train with progress and held-out accuracy, resume, merge, save, and rename the working folder to the output.
 
     score: the scorer of held-out completions [that of the data set's kind]. watch: makes the progress.Watch, for a
-    stage that has one of its own.
+    stage that has one of its own. facts: more for run.json.
     """
     from common.progress import Watch  # late: transformers takes seconds
 
@@ -63,7 +63,7 @@ def train(run: runs.Run, trainer, score: Callable | None = None, watch: Callable
     output = Path(run.args.output)
     with runs.whole_model(trainer):
         if runs.IS_MAIN:
-            facts = models.save_model(trainer, run.tokenizer, run.partial, run.base) | progress.results()
+            facts |= models.save_model(trainer, run.tokenizer, run.partial, run.base) | progress.results()
             facts |= {"tags": run.tag_set, "kind": run.kind.name, "fingerprint": run.fingerprint}
             runs.finish(run.args, base=run.base, **facts)
             (output / hub.CARD).write_text(hub.card(output))  # in place of the trainer's

@@ -16,6 +16,7 @@ from conftest import ROOT, load_script
 from common import settings
 
 NOTES = """#!/bin/sh
+if [ "$1" = benchmarks/memory_plan.py ]; then echo Qwen/Qwen3-1.7B-Base; exit; fi
 echo "begin $*" >>"$NOTES"
 {sleep} 0.02
 echo "end $*" >>"$NOTES"
@@ -155,7 +156,8 @@ def inputs_of(script: str, args) -> list[str]:
 def test_every_command_is_valid_and_has_its_inputs(tmp_path, pipeline, profile):
     programs = {"python": NOTES.format(sleep=shutil.which("sleep")), "sleep": "#!/bin/sh\n"}  # waits less for a core
     env = environment(tmp_path, profile, programs) | {"NOTES": str(tmp_path / "notes"), "CORES": "4"}
-    done = subprocess.run(["bash", ROOT / pipeline], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    command = ["bash", ROOT / pipeline, "--seed", "7"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     titles = re.findall(r"^\[(\d+)/(\d+)\]", done.stdout, re.MULTILINE)
     assert titles == [(str(i + 1), str(len(titles))) for i in range(len(titles))]
@@ -179,6 +181,9 @@ def test_every_command_is_valid_and_has_its_inputs(tmp_path, pipeline, profile):
         assert output_of(script, args) not in made, note
         if not script.startswith("resources/"):
             assert args.resume and args.profile == profile, note
+        if pipeline == "run.sh" and hasattr(args, "learning_rate"):
+            assert args.seed == 7, "its options go to every training script"
+            assert args.base in made | {"resources/tiny-base", "Qwen/Qwen3-1.7B-Base"}, "the base that fits"
         tested |= {*getattr(args, "checkpoints", [])}
         begun.append(script)
     assert tested >= {name for name in made if not name.startswith("outputs/data/")}, "all checkpoints are tested"
