@@ -138,7 +138,7 @@ class Watch(TrainerCallback):
         return [self.score(completion, row, self.tags) for completion, row in zip(completions, rows)]
 
     def measure(self, state) -> dict:
-        """Record, print and return held-out accuracy, greedy, flexible and strict, and the other figures of a summary."""
+        """Record, print and return held-out accuracy, greedy, flexible and strict, and the rest of a summary."""
         with runs.whole_model(self.trainer):
             scored = self.answer(runs.my_rows(self.run.heldout))
         scored = runs.gathered(scored, len(self.run.heldout))

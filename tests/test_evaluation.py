@@ -167,7 +167,7 @@ def test_yes_in_other_words_is_not_yes(answer):
 
 
 def test_numbers_in_other_digits_and_with_words_are_not_numbers():
-    for answer in ("٤٢", "４２", "42 apples", "forty-two", "42 43"):
+    for answer in ("٤٢", "４２", "not 42 apples", "forty-two", "42 43"):
         assert not kinds.score(completion(f"{A}w{B}{C}{answer}{D}"), "42", prompts.THESIS)["correct"], answer
 
 

@@ -101,7 +101,7 @@ SCRIPTS = {  # best incorrect completion, worst correct one in the format asked 
     "GRPO-1K-v2": (0.6, 1.0, 0.7),
     "GRPO-1K-v3": (0.6, 1.0, 0.5),
     "GRPO-1K-def": (7.5, 15.5, 4.5),
-    "GRPO-GSM8K": (2.0, 4.0, 2.75),
+    "GRPO-GSM8K": (2.0, 3.5, 2.25),
     "GRPO-Linear": (0.1, 1.0, 1.0),
     "GRPO-Control": (1.0, 1.0, 0.0),  # --reward format
     "GRPO-Hybrid, start": (0.395, 0.445, -2.0),

@@ -148,7 +148,8 @@ def p_of_t(t: float, degrees: int) -> float:
     x = degrees / (degrees + t^2) (Student, The Probable Error of a Mean, 1908)."""
     if math.isinf(t):
         return 0.0
-    return float(mpmath.betainc(degrees / 2, 0.5, 0, degrees / (degrees + t * t), regularized=True))
+    with mpmath.workdps(15):  # others set mpmath's precision for the whole process
+        return float(mpmath.betainc(degrees / 2, 0.5, 0, degrees / (degrees + t * t), regularized=True))
 
 
 @lru_cache
