@@ -194,7 +194,7 @@ def draw(figures: Figures, path: Path) -> None:
     colours = [plots.PALETTE[0 if name in COMPARED else 3] for name in figures.probes]
     probes.barh(list(figures.probes), [probe.total for probe in figures.probes.values()], color=colours)
     probes.axvline(figures.threshold(), color="k", ls="--", lw=1)
-    probes.set_title("sum of each probe; dashed: median correct")
+    probes.set_title("probes; dashed: median correct")
     bars(signal, figures.signal, plots.PALETTE[2])
     signal.set_title(f"signal by reward ({len(figures.moving)} of {len(figures.groups)} groups)")
     bars(correlations, figures.correlations, plots.PALETTE[2])
