@@ -203,6 +203,16 @@ def test_an_answer_is_streamed_and_ends_with_its_rewards():
     assert made[0][1] == "1 tokens" and "format_exact" in made[-1][1] and "total" in made[-1][1]
 
 
+def test_a_verdict_has_both_scores():
+    def verdict(text, row=ROW):
+        completion = {"text": text, "tokens": 3, "truncated": False}
+        return plain(content.verdict(completion, row, kinds.MATH, "thesis"))
+
+    assert verdict("2 * 21 = 42") == "no answer: correct, but not between its tags, not well-formed, 3 tokens"
+    assert verdict(CORRECT).startswith("answer 42: correct, ") and ": incorrect, " in verdict("2 * 21 = 40")
+    assert ": no correct answer given, " in verdict("2 * 21 = 42", ROW | {"solution": ""})
+
+
 def test_errors_are_one_line(outputs, capsys):
     put(outputs / "SFT", "config.json")
     script = "GRPO_indomain/GRPO-1K.py"
