@@ -28,6 +28,7 @@ class Args(settings.ProfileArgs):
     checkpoint: str = setting("outputs/DPO_tools", "folder or hub name")
     cases: str = setting("ToolUse/configs/test_cases.json", "JSON list of test cases")
     tools: str = setting("ToolUse/configs/tools.json", "JSON file with the schemas of the tools")
+    functions: str = setting("", "Python file with the tools' functions by name [those of ToolUse/tool_executor.py]")
     interactive: bool = setting(False, "answer questions from the keyboard instead")
     max_new_tokens: int = setting(512, "tokens of a completion", tiny=80)
     max_turn_steps: int = setting(8, "completions of a conversation", tiny=4, low=1)
@@ -94,7 +95,7 @@ def show(row: dict, verdict: dict) -> None:
 
 def main(args):
     models.check_device(args)
-    executor = ToolExecutor(args.tools)
+    executor = ToolExecutor(args.tools, args.functions)
     cases = [] if args.interactive else read_cases(args.cases, executor)
     play = player(args, executor)
     if args.interactive:
