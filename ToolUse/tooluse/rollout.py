@@ -35,5 +35,8 @@ def rollout(prompts: list, trainer, rows: list[dict], execute: Callable, args) -
     transcripts = generation.Transcripts(trainer, args)
     played = [episodes.Episode(rows[number], execute) for number in trainer.batch_rows]
     episodes.finish(played, transcripts.complete, args.max_turn_steps)
-    columns = [facts(episode) for episode in played]
-    return transcripts.columns() | {name: [one[name] for one in columns] for name in columns[0]}
+    columns = transcripts.columns()
+    for episode in played:
+        for name, value in facts(episode).items():
+            columns.setdefault(name, []).append(value)
+    return columns
