@@ -60,7 +60,8 @@ class Args(settings.RunArgs):
 
 def template_questions(args, executor: ToolExecutor, split: str, rows: int, unavailable: float) -> list[dict]:
     """Different questions of a split."""
-    templates = questions.read_templates(args.questions, executor.schemas)
+    drop = args.questions == Args.questions  # of the tools that have templates here, some may not be wanted
+    templates = questions.read_templates(args.questions, executor.schemas, drop)
     return problems.draw(
         questions.question, split, rows, args.seed, templates=templates, executor=executor, unavailable=unavailable
     )

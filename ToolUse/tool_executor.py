@@ -58,7 +58,7 @@ def search(query: str) -> dict:
 
 FUNCTIONS = {"calculator": calculator, "weather": weather, "search": search}
 BOUNDED = (calculator, weather, search)  # these always end and keep no state, so they need no process
-SPELLINGS = {"weather": {"location": "city"}}  # names that others have for an argument, and ours
+SPELLINGS = {"weather": [("location", "city"), ("city", "location")]}  # names of an argument, in place of each other
 
 
 def read_functions(path: str) -> dict[str, Callable]:
@@ -159,7 +159,7 @@ class ToolExecutor:
         """The arguments of a call by the names that the schema has for them."""
         properties = self.schemas[name]["parameters"]["properties"]
         renamed = dict(arguments)
-        for other, own in SPELLINGS.get(name, {}).items():
-            if other in renamed and other not in properties and own not in renamed:
+        for other, own in SPELLINGS.get(name, []):
+            if other in renamed and other not in properties and own in properties and own not in renamed:
                 renamed[own] = renamed.pop(other)
         return renamed

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 from conftest import BASE, HOSTILE, ROOT, load_script
-from tool_questions import TEMPLATES, error_of, executor, one, play_one, rows
+from tool_questions import TEMPLATES, ToolExecutor, error_of, executor, one, play_one, rows
 
 from common import data, generation, prompts, runs, settings
 from ToolUse.tooluse import conversations, episodes, questions
@@ -189,7 +189,7 @@ def test_templates_that_cannot_be_filled_in(change, said, tmp_path, capsys):
 
 
 def test_questions_for_a_single_tool():
-    one_tool = type("One", (), {"schemas": {"weather": executor().schemas["weather"]}, "execute": executor().execute})
+    one_tool = ToolExecutor([executor().schemas["weather"]])
     templates = json.loads(TEMPLATES.read_text())
     templates["values"]["other"] = templates["values"]["city"]
     templates["tasks"] = [task for task in templates["tasks"] if task["name"] in ("weather", "greeting")]
