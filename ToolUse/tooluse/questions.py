@@ -74,6 +74,19 @@ def fill(task: dict, text: str, values: dict) -> str:
         runs.fail(f"task {task['name']}: '{text}' cannot be filled in ({type(error).__name__}: {error}); repair it")
 
 
+def argument(task: dict, template, values: dict, schema):
+    """An argument of a call: text with the values in it, a number where the schema wants one; else as it stands."""
+    if not isinstance(template, str):
+        return template
+    text = fill(task, template, values)
+    if isinstance(schema, dict) and schema.get("type") in ("integer", "number"):
+        try:
+            return json.loads(text)
+        except ValueError:
+            runs.fail(f"task {task['name']}: '{text}' is not a number, which the schema wants; repair it")
+    return text
+
+
 def question(rng: random.Random, split: str, templates: dict, executor, unavailable: float) -> dict:
     """A row with a question of the split.
 
@@ -107,8 +120,11 @@ def calls_and_results(task: dict, values: dict, executor) -> list[dict]:
     for step in task["calls"]:
         step_calls = []
         for call in step:
-            arguments = {name: fill(task, text, values) for name, text in call["arguments"].items()}
-            step_calls.append((call["name"], executor.spelled(call["name"], arguments)))
+            arguments = executor.spelled(call["name"], call["arguments"])
+            properties = executor.schemas[call["name"]]["parameters"]["properties"]
+            for name, template in arguments.items():
+                arguments[name] = argument(task, template, values, properties.get(name))
+            step_calls.append((call["name"], arguments))
         tool_calls = [conversations.called(*pair) for pair in step_calls]
         messages.append({"role": "assistant", "content": "", "tool_calls": tool_calls})
         for name, arguments in step_calls:
