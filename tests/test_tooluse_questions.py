@@ -205,3 +205,11 @@ def test_episodes_are_repeatable():
     texts = ["".join(rng.choices(words, k=rng.randint(0, 6))) for _ in range(200)]
     verdicts = [[play_one(row, iter([text])) for row, text in zip(rows()["test"], texts)] for _ in range(2)]
     assert verdicts[0] == verdicts[1] and len({v["failure"] for v in verdicts[0]}) > 3
+
+
+def test_arguments_are_numbers_where_the_schema_wants_them(capsys):
+    task, values = {"name": "double"}, {"a": 42}
+    assert questions.argument(task, "{a}", values, {"type": "integer"}) == 42
+    assert questions.argument(task, "{a}", values, {"type": "string"}) == "42"
+    assert questions.argument(task, [1], values, {"type": "array"}) == [1]
+    assert "is not a number" in error_of(capsys, questions.argument, task, "x{a}", values, {"type": "integer"})
