@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, evaluation, generation, judge, kinds, models, prompts, runs, settings
+from common import data, evaluation, judge, models, runs, settings
 from common.settings import setting
 
 
@@ -50,7 +50,6 @@ class Args(settings.ProfileArgs):
     results: str = setting("", "another results.csv, with items.csv and completions beside it [resources/results.csv]")
     resume: bool = setting(False, "skip checkpoints that are tested already")
     show: int = setting(1, "completions to print for each checkpoint", low=0)
-    interactive: bool = setting(False, "answer questions that you type, with the first checkpoint, and test nothing")
 
 
 def main(args):
@@ -62,9 +61,6 @@ def main(args):
     sets = [test_set(name, args) for name in args.dataset]
     if len({one.dataset for one in sets}) < len(sets):
         runs.fail("two data sets have the same folder name, and so the same rows of results.csv; rename one")
-    if args.interactive:
-        tokenizer, tag_set = loaded[0]
-        return converse(generation.generator(folders[0], tokenizer, args), prompts.TAG_SETS[tag_set])
     plans = evaluation.plans(args)
     if args.pass_k:
         plain = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "seed": args.seed}
@@ -78,13 +74,6 @@ def test_set(name: str, args) -> evaluation.TestSet:
     folder = Path(os.path.abspath(data.dataset_folder(name)))
     kind = kinds.asked_plainly(split.kind, args.own_prompt) if args.own_prompt else split.kind
     return evaluation.TestSet(folder.name, args.split, split.rows[: args.rows or None], kind)
-
-
-def converse(generate, tags: prompts.Tags) -> None:
-    """Questions from the terminal and greedy completions, until an empty line."""
-    while question := input("question (empty line ends): ").strip():
-        completion = kinds.score(generate([prompts.build_prompt(question, tags)])[0], "", tags)
-        print(f"{completion['text']}\nanswer: {completion['solution']}")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ class Args(settings.TrainArgs, Config):
     base: str = setting("outputs/SFT_tools", "initial policy: a folder or a hub name")
     dataset: str = setting("tools", "folder of outputs/data/, or a path")
     tools: str = setting("ToolUse/configs/tools.json", "JSON file with the schemas of the tools, for held-out accuracy")
+    functions: str = setting("", "Python file with the tools' functions by name [those of ToolUse/tool_executor.py]")
     kinds: list[str] = setting(list(KINDS), "failures to reject, as many pairs of each", choices=KINDS)
     pairs: int = setting(4000, "pairs, at most", tiny=320, low=1)
     loss_type: list[str] = setting(["sigmoid", "sft"], "DPO's loss, and the cross-entropy of the chosen completion")
@@ -69,7 +70,7 @@ class Args(settings.TrainArgs, Config):
 def main(args):
     runs.check_output(args)
     models.check_device(args)
-    executor = ToolExecutor(args.tools)
+    executor = ToolExecutor(args.tools, args.functions)
     train = data.read_split(args.dataset, "train", ("tools",))
     heldout = data.read_split(args.dataset, "validation", ("tools",))
     base = runs.require_base(args.base, "python ToolUse/SFT_tools.py")
@@ -94,7 +95,8 @@ def main(args):
         processing_class=tokenizer,
         peft_config=run.lora,
     )
-    training.train(run, trainer, watch=functools.partial(EpisodeWatch, execute=executor.execute))
+    limits = {"max_tokens": args.max_completion_length, "room": args.max_length}
+    training.train(run, trainer, watch=functools.partial(EpisodeWatch, execute=executor.execute, **limits))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ class Args(settings.TrainArgs, Config):
     dataset: str = setting("tools", "folder of outputs/data/, or a path")
     split: str = setting("sft", "split of the data set: sft, or train, the rows of DPO, as a control for it")
     tools: str = setting("ToolUse/configs/tools.json", "JSON file with the schemas of the tools, for held-out accuracy")
+    functions: str = setting("", "Python file with the tools' functions by name [those of ToolUse/tool_executor.py]")
     seed: int = setting(3407, "order of the rows and initial LoRA weights")
     learning_rate: float = setting(2e-4, "usual for LoRA; tiny: chosen on validation, see LOG.md", tiny=5e-4)
     lr_scheduler_type: str = setting("linear", "learning rate falls to 0")
@@ -67,7 +68,7 @@ class Args(settings.TrainArgs, Config):
 def main(args):
     runs.check_output(args)
     models.check_device(args)
-    executor = ToolExecutor(args.tools)
+    executor = ToolExecutor(args.tools, args.functions)
     train = data.read_split(args.dataset, args.split, ("tools",))
     heldout = data.read_split(args.dataset, "validation", ("tools",))
     base = runs.require_base(args.base, "python tiny/make_base.py")
@@ -89,7 +90,8 @@ def main(args):
         processing_class=tokenizer,
         peft_config=run.lora,
     )
-    training.train(run, trainer, watch=functools.partial(EpisodeWatch, execute=executor.execute))
+    limits = {"max_tokens": args.max_completion_length, "room": args.max_length}
+    training.train(run, trainer, watch=functools.partial(EpisodeWatch, execute=executor.execute, **limits))
 
 
 if __name__ == "__main__":

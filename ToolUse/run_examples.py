@@ -1,11 +1,10 @@
 """Show how a checkpoint answers questions with tools: question, calls, results, answer.
 
-By default the test cases of configs/test_cases.json, each {"prompt", "expected_tool", "expected_params"}, with a
-summary; expected_tool null: no call is wanted. --interactive: your own questions.
+The test cases of configs/test_cases.json, each {"prompt", "expected_tool", "expected_params"}, with a summary;
+expected_tool null: no call is wanted. For your own questions: python chat.py.
 
 Input: a checkpoint. Output: on the screen.
 Command: python ToolUse/run_examples.py --checkpoint outputs/DPO_tools
-Command: python ToolUse/run_examples.py --interactive
 """
 
 import functools
@@ -28,7 +27,7 @@ class Args(settings.ProfileArgs):
     checkpoint: str = setting("outputs/DPO_tools", "folder or hub name")
     cases: str = setting("ToolUse/configs/test_cases.json", "JSON list of test cases")
     tools: str = setting("ToolUse/configs/tools.json", "JSON file with the schemas of the tools")
-    interactive: bool = setting(False, "answer questions from the keyboard instead")
+    functions: str = setting("", "Python file with the tools' functions by name [those of ToolUse/tool_executor.py]")
     max_new_tokens: int = setting(512, "tokens of a completion", tiny=80)
     max_turn_steps: int = setting(8, "completions of a conversation", tiny=4, low=1)
     prompt_room: int = setting(8192, "tokens of the longest prompt", low=1)
@@ -94,16 +93,9 @@ def show(row: dict, verdict: dict) -> None:
 
 def main(args):
     models.check_device(args)
-    executor = ToolExecutor(args.tools)
-    cases = [] if args.interactive else read_cases(args.cases, executor)
+    executor = ToolExecutor(args.tools, args.functions)
+    cases = read_cases(args.cases, executor)
     play = player(args, executor)
-    if args.interactive:
-        print("Type a question; an empty line ends.")
-        while question := sys.stdin.readline().strip():
-            row = to_row({"prompt": question}, executor)
-            show(row, play([row])[0])
-            print()
-        return
     rows = [to_row(case, executor) for case in cases]
     counts = {name: [] for name in ("tool", "arguments", "format", "execution")}
     for case, row, verdict in zip(cases, rows, play(rows)):

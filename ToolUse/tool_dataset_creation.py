@@ -32,6 +32,7 @@ SOURCES = ("templates", *layouts.LAYOUTS, "teacher")
 class Args(settings.RunArgs):
     source: str = setting("templates", "where the rows come from", choices=SOURCES)
     tools: str = setting("ToolUse/configs/tools.json", "JSON file with the schemas of the tools")
+    functions: str = setting("", "Python file with the tools' functions by name [those of ToolUse/tool_executor.py]")
     questions: str = setting("ToolUse/configs/questions.json", "JSON file with templates of questions")
     unavailable: float = setting(0.15, "fraction of questions whose tool is not offered", low=0, high=1)
     seed: int = setting(3407, "draws the questions, or the rows of each split")
@@ -59,7 +60,8 @@ class Args(settings.RunArgs):
 
 def template_questions(args, executor: ToolExecutor, split: str, rows: int, unavailable: float) -> list[dict]:
     """Different questions of a split."""
-    templates = questions.read_templates(args.questions, executor.schemas)
+    drop = args.questions == Args.questions  # of the tools that have templates here, some may not be wanted
+    templates = questions.read_templates(args.questions, executor.schemas, drop)
     return problems.draw(
         questions.question, split, rows, args.seed, templates=templates, executor=executor, unavailable=unavailable
     )
@@ -67,7 +69,7 @@ def template_questions(args, executor: ToolExecutor, split: str, rows: int, unav
 
 def template_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
     """The splits of questions made from templates; those of SFT and DPO are different questions."""
-    executor = ToolExecutor(args.tools)
+    executor = ToolExecutor(args.tools, args.functions)
     splits = {}
     for name in ("validation", "test"):
         splits[name] = template_questions(args, executor, name, sizes[name], args.unavailable)
@@ -122,7 +124,7 @@ def plain_texts(args, executor: ToolExecutor) -> list[str]:
 
 def teacher_splits(args, sizes: dict[str, int]) -> tuple[dict[str, list[dict]], dict]:
     """Texts with a call that a model proposed and that made them likelier, a tenth of them for validation."""
-    executor = ToolExecutor(args.tools)
+    executor = ToolExecutor(args.tools, args.functions)
     rng = random.Random(args.seed)
     texts = plain_texts(args, executor)
     base = runs.require_base(args.base, "python ToolUse/SFT_tools.py")

@@ -4,10 +4,11 @@
 
 The same call gives the same result on every machine. Whatever goes wrong is a result too, {"error": ...}; nothing
 raises. Your own function runs in a process, which is ended after SECONDS with whatever it started. To add a tool, write
-a schema and a function, and add the function to FUNCTIONS; or hand both to ToolExecutor.add(); or write a subclass with
-a method _<name>(self, parameters).
+a schema and a function of the same name, each in a file of your own (--tools, --functions of every script); or hand
+both to ToolExecutor.add(); or write a subclass with a method _<name>(self, parameters).
 """
 
+import importlib.util
 import json
 import re
 import sys
@@ -57,23 +58,41 @@ def search(query: str) -> dict:
 
 FUNCTIONS = {"calculator": calculator, "weather": weather, "search": search}
 BOUNDED = (calculator, weather, search)  # these always end and keep no state, so they need no process
-SPELLINGS = {"weather": {"location": "city"}}  # names that others have for an argument, and ours
+SPELLINGS = {"weather": [("location", "city"), ("city", "location")]}  # names of an argument, in place of each other
+
+
+def read_functions(path: str) -> dict[str, Callable]:
+    """FUNCTIONS, and those of a Python file, which is run; ends the script where it cannot be."""
+    file = runs.resolve(path)
+    spec = importlib.util.spec_from_file_location("functions_of_tools", file)
+    if spec is None:
+        runs.fail(f"--functions {path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's file may raise
+        runs.fail(f"--functions {path} cannot be run ({type(error).__name__}: {error})")
+    own = {name: value for name, value in vars(module).items() if callable(value) and not name.startswith("_")}
+    return FUNCTIONS | own
 
 
 class ToolExecutor:
     """Executes calls of tools.
 
     tools: a JSON file {"tools": [schema, ...]}, or the list; a schema has a name, a description and the JSON schema of
-    its parameters. functions: what each tool does, by name. A file with a tool at fault, or one without a function,
-    ends the script; from a list such a tool is taken, and its calls give an error.
+    its parameters. functions: what each tool does, by name, or a Python file that defines them beside FUNCTIONS. A file
+    with a tool at fault, or one without a function, ends the script; from a list such a tool is taken, and its calls
+    give an error.
     """
 
-    def __init__(self, tools: str | Path | list = TOOLS, functions: dict[str, Callable] | None = None):
+    def __init__(self, tools: str | Path | list = TOOLS, functions: dict[str, Callable] | str | None = None):
         self.schemas = {}
         self.functions = {}
         self.faults = {}
-        if functions is None:
+        if not functions:
             functions = FUNCTIONS
+        elif isinstance(functions, str):
+            functions = read_functions(functions)
         from_list = isinstance(tools, list)
         for number, schema in enumerate(tools if from_list else schemas.read_tools(tools), 1):
             if isinstance(schema, dict) and isinstance(schema.get("function"), dict):
@@ -93,7 +112,7 @@ class ToolExecutor:
         name = schema["name"]
         fault = fault or schemas.fault_of(schema)
         if not function and not fault:
-            fault = "it has no function; add one to FUNCTIONS in ToolUse/tool_executor.py"
+            fault = "it has no function; write one of its name in a Python file, --functions FILE"
         self.schemas[name] = schema
         self.functions[name] = function
         self.faults[name] = fault
@@ -140,7 +159,7 @@ class ToolExecutor:
         """The arguments of a call by the names that the schema has for them."""
         properties = self.schemas[name]["parameters"]["properties"]
         renamed = dict(arguments)
-        for other, own in SPELLINGS.get(name, {}).items():
-            if other in renamed and other not in properties and own not in renamed:
+        for other, own in SPELLINGS.get(name, []):
+            if other in renamed and other not in properties and own in properties and own not in renamed:
                 renamed[own] = renamed.pop(other)
         return renamed

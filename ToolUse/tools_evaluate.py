@@ -33,6 +33,7 @@ class Args(settings.ProfileArgs):
     dataset: list[str] = setting(["tools"], "folders of outputs/data/, made by tool_dataset_creation.py")
     split: str = setting("test", "split of the data sets: test, or validation to choose settings by")
     tools: str = setting("ToolUse/configs/tools.json", "JSON file with the schemas of the tools")
+    functions: str = setting("", "Python file with the tools' functions by name [those of ToolUse/tool_executor.py]")
     tags: str = setting("thesis", "tag set of a base that carries none; no tag is asked for here")
     base: str = setting("Qwen/Qwen3-4B-Base", "first of the default checkpoints", tiny="resources/tiny-base")
     rows: int = setting(0, "first rows of each data set; 0 takes all")
@@ -57,7 +58,7 @@ def main(args):
     plans = evaluation.plans(args)
     if not plans:
         runs.fail("nothing to test: --greedy is off and --samples is 0")
-    executor = ToolExecutor(args.tools)
+    executor = ToolExecutor(args.tools, args.functions)
     folders, _ = evaluation.checkpoints_of(args)
     loaded = [conversations.load_tokenizer(folder) for folder in folders]
     sets = [test_set(name, folders, loaded, args) for name in args.dataset]

@@ -6,9 +6,11 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from common import lora, memory, models, runs
 
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # rollout_func is marked as experimental
 PROMPT_ROOM = 4096  # tokens that vLLM reserves for a prompt
 TOO_LONG = {"text": "", "tokens": 0, "truncated": True, "too_long": True}  # in place of a completion without room
 VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of a LoRA that vLLM can be asked to hold
@@ -132,6 +134,103 @@ def generate_as_trained(trainer, tokenizer, conversations: Sequence[list[dict]],
         numpy.random.set_state(state)
     ends = models.stop_tokens(tokenizer)
     return [completion_of(tokenizer, ids, ends) for ids in outputs]
+
+
+class Transcript(NamedTuple):
+    """An episode as tokens. completion is all that follows the prompt; mask has a 1 and logprobs the log-probability as
+    sampled for each token of it that the policy wrote, for the others 0."""
+
+    prompt: list[int]
+    completion: list[int]
+    mask: list[int]
+    logprobs: list[float]
+
+    def add(self, ids: list[int], own: int, logprobs: list[float] | None = None) -> None:
+        self.completion.extend(ids)
+        self.mask.extend([own] * len(ids))
+        self.logprobs.extend(logprobs or [0.0] * len(ids))
+
+
+class Transcripts:
+    """The episodes of a generation batch while they are played, as GRPO's rollouts.
+
+    An episode has `messages`, at the start the prompt, and `news`, the messages since its last completion. The policy
+    sees its own tokens of earlier completions, as it wrote them. An episode ends before it outgrows
+    args.max_completion_length, with a token of the policy; a completion has at most args.max_reply_tokens.
+    """
+
+    def __init__(self, trainer, args):
+        self.trainer = trainer
+        self.args = args
+        self.tokenizer = trainer.processing_class
+        self.transcripts: dict[Any, Transcript] = {}  # by episode
+
+    def encode(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False).input_ids
+
+    def between(self, messages: list[dict]) -> str:
+        """The text from the end token of a completion to the start of the next, with these messages in between."""
+        start = [{"role": "user", "content": "?"}]
+        whole = [*start, {"role": "assistant", "content": "reply"}, *messages]
+        before, text = rendered(self.tokenizer, [start, whole])
+        return text.removeprefix(f"{before}reply{self.tokenizer.eos_token}")
+
+    def room(self, transcript: Transcript) -> int:
+        return self.args.max_completion_length - len(transcript.completion)
+
+    def prepare(self, episode) -> bool:
+        """Bring the transcript up to the next completion; False where that has no room."""
+        if episode not in self.transcripts:
+            (prompt,) = rendered(self.tokenizer, [episode.messages])
+            self.transcripts[episode] = Transcript(self.encode(prompt), [], [], [])
+            return True
+        transcript = self.transcripts[episode]
+        news = self.encode(self.between(episode.news))
+        if len(news) >= self.room(transcript):
+            return False
+        transcript.add(news, 0)
+        return True
+
+    def sample(self, prompt_ids: list[list[int]], limit: int) -> tuple[list[list[int]], list[list[float]] | None]:
+        """One completion of at most `limit` tokens a prompt, with its end token, and with vLLM its log-probabilities.
+
+        It is the trainer's own sampling, as in any other stage, so both engines work.
+        """
+        if self.trainer.use_vllm:
+            self.trainer.vllm_generation.max_completion_length = limit
+        else:
+            self.trainer.generation_config.max_new_tokens = limit
+        return self.trainer._generate_single_turn(prompt_ids, None, {}, num_generations=1)
+
+    def complete(self, episodes: list) -> list[dict]:
+        """A completion of each episode, as generate() returns it; TOO_LONG where it has no room or is cut."""
+        completions = {episode: dict(TOO_LONG) for episode in episodes}
+        active = [episode for episode in episodes if self.prepare(episode)]
+        if not active:
+            return list(completions.values())
+        transcripts = [self.transcripts[episode] for episode in active]
+        limit = min(self.args.max_reply_tokens, max(map(self.room, transcripts)))
+        contexts = [transcript.prompt + transcript.completion for transcript in transcripts]
+        completion_ids, logprobs = self.sample(contexts, limit)
+        ends = {*self.trainer.eos_token_ids, self.tokenizer.pad_token_id}
+        for place, (episode, transcript) in enumerate(zip(active, transcripts)):
+            ids = list(completion_ids[place][: self.room(transcript)])
+            transcript.add(ids, 1, logprobs and logprobs[place][: len(ids)])
+            completions[episode]["tokens"] = len(ids)
+            if ids[-1] in ends:
+                text = self.tokenizer.decode(ids, skip_special_tokens=True)
+                completions[episode] = {"text": text, "tokens": len(ids), "truncated": False}
+        return list(completions.values())
+
+    def columns(self) -> dict:
+        """What GRPOTrainer wants of a rollout_func: the tokens of each episode, and which are the policy's."""
+        prompt_ids, completion_ids, env_mask, logprobs = map(list, zip(*self.transcripts.values()))
+        return {
+            "prompt_ids": prompt_ids,
+            "completion_ids": completion_ids,
+            "logprobs": logprobs if self.trainer.use_vllm else None,
+            "env_mask": env_mask,
+        }
 
 
 def generate_vllm(

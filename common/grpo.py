@@ -55,12 +55,17 @@ class Args(settings.TrainArgs, Config):
 
 
 def prepare(
-    args: Args, made_by: str = "", default_tags: str | None = None, allowed: tuple[str, ...] = ("math", "choice")
+    args: Args,
+    made_by: str = "",
+    default_tags: str | None = None,
+    allowed: tuple[str, ...] = ("math", "choice"),
+    load_tokenizer: Callable = models.load_tokenizer,
 ) -> runs.Run:
     """Check everything that can be checked, then open the output folder and load the model.
 
     made_by: the command that makes the base, for the message where it is missing [that of SFT]. default_tags: the tag
-    set for a base that carries none. allowed: the kinds of data sets that the rewards can score.
+    set for a base that carries none. allowed: the kinds of data sets that the rewards can score. load_tokenizer: for a
+    stage with a chat template of its own.
     """
     runs.check_output(args)
     models.check_device(args)
@@ -73,7 +78,7 @@ def prepare(
         if Path(args.base).name == "SFT-brief":
             made_by += f" {BRIEF}"
     base = runs.require_base(args.base, made_by)
-    tokenizer, tag_set = models.load_tokenizer(base, args.tags, default=default_tags)
+    tokenizer, tag_set = load_tokenizer(base, args.tags, default=default_tags)
     train = data.drop_long(train, tokenizer, tag_set, args.max_prompt_tokens)
     heldout = data.drop_long(heldout, tokenizer, tag_set, args.max_prompt_tokens)
     dataset = data.to_prompts(train.rows, tag_set, train.kind)

@@ -35,8 +35,9 @@ def test_a_command_is_one_that_its_script_takes(command):
     module = load_script(script)
     if not hasattr(module, "Args"):
         return
-    if script == "demo/push_to_hub.py":
-        words = ["--folder", *words]
+    first = {"demo/push_to_hub.py": "--folder", "chat.py": "--checkpoint"}.get(script)
+    if first:
+        words = [first, *words]
     settings.parse(module.Args, "", argv=["--profile", "tiny", *(word for word in words if word != "N")])
 
 

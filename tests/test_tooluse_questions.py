@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 from conftest import BASE, HOSTILE, ROOT, load_script
-from tool_questions import TEMPLATES, error_of, executor, one, play_one, rows
+from tool_questions import TEMPLATES, ToolExecutor, error_of, executor, one, play_one, rows
 
 from common import data, generation, prompts, runs, settings
 from ToolUse.tooluse import conversations, episodes, questions
@@ -189,7 +189,7 @@ def test_templates_that_cannot_be_filled_in(change, said, tmp_path, capsys):
 
 
 def test_questions_for_a_single_tool():
-    one_tool = type("One", (), {"schemas": {"weather": executor().schemas["weather"]}, "execute": executor().execute})
+    one_tool = ToolExecutor([executor().schemas["weather"]])
     templates = json.loads(TEMPLATES.read_text())
     templates["values"]["other"] = templates["values"]["city"]
     templates["tasks"] = [task for task in templates["tasks"] if task["name"] in ("weather", "greeting")]
@@ -205,3 +205,11 @@ def test_episodes_are_repeatable():
     texts = ["".join(rng.choices(words, k=rng.randint(0, 6))) for _ in range(200)]
     verdicts = [[play_one(row, iter([text])) for row, text in zip(rows()["test"], texts)] for _ in range(2)]
     assert verdicts[0] == verdicts[1] and len({v["failure"] for v in verdicts[0]}) > 3
+
+
+def test_arguments_are_numbers_where_the_schema_wants_them(capsys):
+    task, values = {"name": "double"}, {"a": 42}
+    assert questions.argument(task, "{a}", values, {"type": "integer"}) == 42
+    assert questions.argument(task, "{a}", values, {"type": "string"}) == "42"
+    assert questions.argument(task, [1], values, {"type": "array"}) == [1]
+    assert "is not a number" in error_of(capsys, questions.argument, task, "x{a}", values, {"type": "integer"})

@@ -1,6 +1,5 @@
 """The stages of ToolUse/ on the tiny base, with few steps: data, SFT, DPO, teacher mode, test, examples, tables."""
 
-import io
 import json
 import os
 import re
@@ -130,15 +129,12 @@ def test_teacher_mode_counts_what_it_proposes_executes_and_keeps(sft_tools, tmp_
     assert row["solution"] == '[[["calculator", {"expression": "23 + 45"}]]]'
 
 
-def test_examples_show_calls_and_a_summary(sft_tools, monkeypatch):
+def test_examples_show_calls_and_a_summary(sft_tools):
     done = call(EXAMPLES, "--checkpoint", sft_tools, "--max_new_tokens", 24, "--max_turn_steps", 2)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("question:") == done.stdout.count("expected:") == 8 and re.search(
         r"^tool +\d of 8", done.stdout, re.M
     )
-    monkeypatch.setattr(sys, "stdin", io.StringIO("What is 2 plus 3?\n\n"))
-    asked = call(EXAMPLES, "--interactive", "--checkpoint", sft_tools, "--max_new_tokens", 8)
-    assert asked.returncode == 0 and "question: What is 2 plus 3?" in asked.stdout
 
 
 def test_help_lists_the_settings_and_their_reasons():

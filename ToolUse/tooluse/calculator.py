@@ -8,6 +8,7 @@ import ast
 import math
 import operator
 import re
+import warnings
 from fractions import Fraction
 
 MAX_EXPRESSION = 200  # characters
@@ -26,7 +27,9 @@ def evaluate(expression: str) -> int | float:
     text = PERCENT.sub(r"(\1/100) ", expression.strip())
     text = re.sub(r"\bof\b", "*", text).replace("^", "**")
     try:
-        value = value_of(ast.parse(text, mode="eval").body)
+        with warnings.catch_warnings(action="ignore"):  # of "2x", on the screen
+            tree = ast.parse(text, mode="eval")
+        value = value_of(tree.body)
     except ZeroDivisionError:
         raise ValueError("division by zero") from None
     except OverflowError:

@@ -50,9 +50,9 @@ def template(tag_set: str) -> str:
     return prompts.mark_template(text, tag_set)
 
 
-def load_tokenizer(base: str, tag_set: str | None = None):
+def load_tokenizer(base: str, tag_set: str | None = None, default: str = "thesis"):
     """models.load_tokenizer() with template(); ends the script where the tags of calls are not whole tokens."""
-    tokenizer, tag_set = models.load_tokenizer(base, tag_set, default="thesis")
+    tokenizer, tag_set = models.load_tokenizer(base, tag_set, default=default)
     for tag in SPECIAL:
         ids = tokenizer(tag, add_special_tokens=False).input_ids
         if len(ids) != 1 or tokenizer.decode(ids, skip_special_tokens=True) != tag:

@@ -109,13 +109,14 @@ class Episode:
     """A question while it is answered.
 
     row: unfolded. execute: from name and arguments to a result. messages: the conversation so far;
-    going: whether a completion is wanted.
+    news: the messages since the last completion; going: whether a completion is wanted.
     """
 
     def __init__(self, row: dict, execute: Callable[[str, dict], dict]):
         self.row = row
         self.execute = execute
         self.messages = list(row["prompt"])
+        self.news = []
         self.going = True
         self.recorded = recorded_results(row["messages"])
         self.calls = []
@@ -143,18 +144,19 @@ class Episode:
         self.tokens += completion["tokens"]
         self.truncated = self.truncated or completion["truncated"]
         text = completion["text"].rpartition("</think>")[2].lstrip("\n")
-        self.messages.append({"role": "assistant", "content": text})
+        self.news = []
         pairs = [pair for call in objects for pair in call.items()]
         if objects:
             results = [self.result(*pair) for pair in pairs]
             self.calls += pairs
             self.results += results
-            self.messages.append(calls.tool_message(results))
+            self.news = [calls.tool_message(results)]
         else:
             self.answers.append(text)
             self.going = bool(self.questions)
             if self.questions:
-                self.messages.append(self.questions.pop(0))
+                self.news = [self.questions.pop(0)]
+        self.messages += [{"role": "assistant", "content": text}, *self.news]
         if len(self.kinds) >= max_steps:
             self.going = False
 
@@ -242,8 +244,12 @@ def play(rows: list[dict], answer: Callable, execute: Callable, max_steps: int) 
     then ends.
     """
     played = [Episode(row, execute) for row in rows]
-    while going := [episode for episode in played if episode.going]:
-        completions = answer([episode.messages for episode in going])
-        for episode, completion in zip(going, completions, strict=True):
-            episode.step(completion, max_steps)
+    finish(played, lambda going: answer([episode.messages for episode in going]), max_steps)
     return [episode.verdict() for episode in played]
+
+
+def finish(played: list[Episode], complete: Callable, max_steps: int) -> None:
+    """Play episodes to their ends, all at once. complete: from those that go on to one completion each."""
+    while going := [episode for episode in played if episode.going]:
+        for episode, completion in zip(going, complete(going), strict=True):
+            episode.step(completion, max_steps)

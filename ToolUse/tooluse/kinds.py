@@ -6,8 +6,13 @@ from ToolUse.tooluse import conversations
 
 
 def score(verdict: dict, row: dict, tags: prompts.Tags) -> dict:
-    """The verdict of episodes.play(): a conversation is scored as it is played."""
-    return verdict
+    """The verdict of episodes.play(): a conversation is scored as it is played.
+
+    A sample of GRPO, which has rewards in place of measures, is correct where each of them is 1.
+    """
+    if "rewards" not in verdict:
+        return verdict
+    return verdict | {"solution": verdict["text"], "correct": set(verdict["rewards"].values()) == {1.0}}
 
 
 TOOLS = Kind(

@@ -18,25 +18,33 @@ SPLITS = ("train", "validation", "test")
 UNAVAILABLE = "I have no tool for that."
 
 
-def read_templates(path: str | Path, tools: dict[str, dict]) -> dict:
-    """The templates of a file; ends the script where one is incomplete or calls a tool that does not exist."""
+def read_templates(path: str | Path, tools: dict[str, dict], drop: bool = False) -> dict:
+    """The templates of a file; ends the script where one is incomplete or calls a tool that does not exist.
+
+    drop: leave out the tasks of such tools instead.
+    """
     templates = schemas.read_json(path, "the file of templates")
     try:
         values = templates["values"]
         for name, value in values.items():
             if isinstance(value, str):
                 values[name] = values[value]
+        if drop:
+            templates["tasks"] = [task for task in templates["tasks"] if tools_of(task) <= tools.keys()]
         for task in templates["tasks"]:
             for field in ("name", *SPLITS, "answers"):
                 if not task[field]:
                     raise ValueError(f"task {task['name']} has no {field}")
-            for step in task["calls"]:
-                unknown = [call["name"] for call in step if call["name"] not in tools]
-                if unknown:
-                    raise ValueError(f"task {task['name']} calls {unknown[0]}, which is not among the tools")
+            for name in sorted(tools_of(task) - tools.keys()):
+                raise ValueError(f"task {task['name']} calls {name}, which is not among the tools")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         runs.fail(f"{runs.shown(path)} cannot be used as templates ({type(error).__name__}: {error}); repair it")
     return templates
+
+
+def tools_of(task: dict) -> set[str]:
+    """The names of the tools that a task calls."""
+    return {call["name"] for step in task["calls"] for call in step}
 
 
 def split_of(word: str) -> str:
@@ -64,6 +72,19 @@ def fill(task: dict, text: str, values: dict) -> str:
         return text.format(**values)
     except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
         runs.fail(f"task {task['name']}: '{text}' cannot be filled in ({type(error).__name__}: {error}); repair it")
+
+
+def argument(task: dict, template, values: dict, schema):
+    """An argument of a call: text with the values in it, a number where the schema wants one; else as it stands."""
+    if not isinstance(template, str):
+        return template
+    text = fill(task, template, values)
+    if isinstance(schema, dict) and schema.get("type") in ("integer", "number"):
+        try:
+            return json.loads(text)
+        except ValueError:
+            runs.fail(f"task {task['name']}: '{text}' is not a number, which the schema wants; repair it")
+    return text
 
 
 def question(rng: random.Random, split: str, templates: dict, executor, unavailable: float) -> dict:
@@ -99,7 +120,10 @@ def calls_and_results(task: dict, values: dict, executor) -> list[dict]:
     for step in task["calls"]:
         step_calls = []
         for call in step:
-            arguments = {name: fill(task, text, values) for name, text in call["arguments"].items()}
+            arguments = executor.spelled(call["name"], call["arguments"])
+            properties = executor.schemas[call["name"]]["parameters"]["properties"]
+            for name, template in arguments.items():
+                arguments[name] = argument(task, template, values, properties.get(name))
             step_calls.append((call["name"], arguments))
         tool_calls = [conversations.called(*pair) for pair in step_calls]
         messages.append({"role": "assistant", "content": "", "tool_calls": tool_calls})
