@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, evaluation, judge, models, runs, settings
+from common import data, evaluation, judge, kinds, models, runs, settings
 from common.settings import setting
 
 
