@@ -24,6 +24,8 @@ def commands() -> list[str]:
     lines = []
     for text in PAGES.values():
         for block in blocks(text, "bash"):
+            for name, options in re.findall(r'^([A-Z]+)="(.*)"$', block, re.M):  # a variable of the block
+                block = block.replace(f"${name}", options)
             lines += [line.partition("  #")[0].strip() for line in block.splitlines()]
         lines += [code.replace("\n", " ") for code in re.findall(r"`(python [^`]*)`", text)]
     return sorted({line for line in lines if line.startswith("python ") and "GRPO-short" not in line})
@@ -35,7 +37,7 @@ def test_a_command_is_one_that_its_script_takes(command):
     module = load_script(script)
     if not hasattr(module, "Args"):
         return
-    first = {"demo/push_to_hub.py": "--folder", "chat.py": "--checkpoint"}.get(script)
+    first = {"demo/push_to_hub.py": "--folder", "chat.py": "--checkpoint", "rewards.py": "--script"}.get(script)
     if first:
         words = [first, *words]
     settings.parse(module.Args, "", argv=["--profile", "tiny", *(word for word in words if word != "N")])
