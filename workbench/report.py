@@ -47,15 +47,15 @@ def verdict_lines(figures: Figures) -> list[str]:
     """For each reward its range, then mean and standard deviation for each verdict."""
     heads = [verdict.partition(", ") for verdict in figures.present]
     lines = [
-        f"{'mean ± deviation':16}{'range':>14}" + "".join(f"{head[0]:>13}" for head in heads),
-        " " * 30 + "".join(f"{head[2]:>13}" for head in heads),
-        f"{'completions':30}" + "".join(f"{len(figures.of(verdict)):>13}" for verdict in figures.present),
+        f"{'mean ± deviation':16}{'range':>14}" + "".join(f"{head[0]:>16}" for head in heads),
+        " " * 30 + "".join(f"{head[2]:>16}" for head in heads),
+        f"{'completions':30}" + "".join(f"{len(figures.of(verdict)):>16}" for verdict in figures.present),
     ]
     for name, values in [*zip(figures.names, figures.values), ("sum", figures.total)]:
         line = f"{name:16.16}{f'{values.min():.3g} to {values.max():.3g}':>14}"
         for verdict in figures.present:
             some = values[figures.verdicts == verdict]
-            line += f"{f'{some.mean():.3g} ± {some.std():.2g}':>13}"
+            line += f"{f'{some.mean():.3g} ± {some.std():.2g}':>16}"
         lines.append(line)
     return lines
 
@@ -130,7 +130,7 @@ def about_signal(figures: Figures) -> list[str]:
     if equals:
         name = max(equals, key=lambda name: abs(equals[name].value))
         value = equals[name].value
-        direction = "more" if value > 0 else "less"
+        direction = "more" if value > 0 else "fewer"
         lines.append(
             f"Among completions of one verdict, those with {direction} {HABITS[name]} get more ({value:+.2f})."
         )
