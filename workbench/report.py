@@ -10,7 +10,7 @@ from workbench.measures import EQUAL, MANY, Estimate, Figures
 from workbench.probes import COMPARED
 
 WIDTH = 110  # columns of the screen
-HABITS = {"length": "characters", "tags": "tags", "repetition": "repetition"}  # that a reward may teach unasked
+HABITS = {"length": "characters", "tags": "tags", "repetition": "repetitions"}  # that a reward may teach unasked
 
 
 def printable(text: str, width: int = 0) -> str:
