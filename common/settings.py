@@ -223,7 +223,10 @@ def parse(args_class, description: str, output: Callable | None = None, argv: li
     """
     argv = sys.argv[1:] if argv is None else argv
     if "-h" in argv or "--help" in argv:
-        print(help_text(args_class, description))
+        try:
+            print(help_text(args_class, description), flush=True)
+        except BrokenPipeError:  # of `--help | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0)
     from transformers import HfArgumentParser
 
