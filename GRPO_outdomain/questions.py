@@ -3,7 +3,7 @@
 import re
 
 from common import answers, runs
-from common.kinds import LETTERS
+from common.kinds import LETTERS, lettered
 from SFT import sources
 from SFT.sources import Source
 from tiny import problems
@@ -27,8 +27,7 @@ def multiple_choice(row: dict) -> dict | None:
         return None
     if labels.count(row["answerKey"]) != 1:
         return None
-    lines = [f"{letter}) {option}" for letter, option in zip(LETTERS, options)]
-    question = "\n".join([" ".join(row["question"].split()), *lines])
+    question = lettered(" ".join(row["question"].split()), options)
     return {"question": question, "solution": LETTERS[labels.index(row["answerKey"])], "options": options}
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from common import answers, data, runs
-from common.kinds import LETTERS
+from common.kinds import LETTERS, lettered
 from SFT import sources
 
 CALLED = {"answer": "solution", "reasoning": "working"}  # other names that --columns takes
@@ -197,8 +197,7 @@ def convert(row: dict | None, columns: dict[str, str], args) -> tuple[str, dict]
     question = stem = text_of(row.get(columns["question"]), "question")
     if args.kind == "choice":
         labels, options = options_of(row, columns["options"])
-        lines = [f"{mark}) {option}" for mark, option in zip(LETTERS, options)]
-        question = "\n".join([" ".join(stem.split()), *lines])  # as the out-domain tests ask
+        question = lettered(" ".join(stem.split()), options)  # as the out-domain tests ask
         ours = {"solution": letter(row.get(columns["solution"]), labels, options), "options": options}
     else:
         ours = {"solution": readable(text_of(row.get(columns["solution"]), "solution"))}

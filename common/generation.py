@@ -95,7 +95,8 @@ def completion_of(tokenizer, ids: list[int], ends: list[int], begun: str = "") -
 
 @functools.cache  # once
 def say_slow(kind: str) -> None:
-    print(f"{kind} generates with transformers: the faster decode is for a plain Qwen3 in float32 on the CPU")
+    families = "Llama, Mistral, Qwen2 and Qwen3"
+    print(f"{kind} generates with transformers: the faster decode is for {families} in float32 on the CPU")
 
 
 def fitting(config, dtype, tokens: int) -> int:

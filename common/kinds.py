@@ -103,6 +103,12 @@ def asked_plainly(kind: Kind, wording: str) -> Kind:
     return kind._replace(prompt=prompt)
 
 
+def lettered(question: str, options: Sequence[str]) -> str:
+    """The question with its options below it, one a line: "A) ..."."""
+    lines = [f"{letter}) {option}" for letter, option in zip(LETTERS, options)]
+    return "\n".join([question, *lines])
+
+
 def named_option(solution: str | None, options: Sequence[str]) -> str | None:
     """The letter of "(A)", "A." and "A) 6", the last only where 6 is the text of option A; else the solution unchanged.
 

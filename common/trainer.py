@@ -1,7 +1,7 @@
 """TRL's GRPOTrainer with what a run here needs beside it, as a subclass that overrides methods of it.
 
-- A plain Qwen3 in float32 on the CPU generates with decode.decode(), and its log-probabilities come from
-  decode.log_probs(); other models keep TRL's ways.
+- A Llama, Mistral, Qwen2 or Qwen3 in float32 on the CPU generates with decode.decode(), and its log-probabilities
+  come from decode.log_probs(); other models keep TRL's ways.
 - A reward that has a parameter `certainties` gets the confidence of the policy in each completion.
 - Completions without advantage are left out of the backward pass on request (skip_no_signal).
 - vLLM is seeded with --seed, and reads the weights without moving the base.
