@@ -1,7 +1,6 @@
 """The own decode and log-probs against transformers and TRL: the same tokens, frequencies, gradients and updates."""
 
 import copy
-import math
 from types import SimpleNamespace
 
 import pytest
@@ -208,26 +207,6 @@ def test_greedy_of_each_family_is_that_of_transformers(name, lora, large, monkey
         assert other == [one.ids for one in decode.decode(family(name), PROMPTS, 30, [])] != theirs
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_int8_samples_from_its_own_distribution_which_is_near_the_model(name):
-    model = family(name, lora=True)
-    for int8, limit in ((False, 1e-4), (True, 0.5)):
-        torch.manual_seed(2)
-        completions = decode.decode(model, PROMPTS * 20, 15, [END, 7], (0.7,), int8)
-        ids, mask, start = batch_of_completions(PROMPTS * 20, [one.ids for one in completions])
-        logp = decode.log_probs(model, ids, mask, start, 0.7)[0]
-        drawn = torch.cat([one.log_probs for one in completions])
-        difference = drawn - logp[mask[:, start:].bool()]
-        assert difference.abs().mean() < limit
-        if int8:
-            assert difference.abs().mean() > 1e-3
-            ratio = (-difference).exp().mean()  # its mean is 1 where the log-probs are those of the sampler
-            assert abs(ratio - 1) < 0.1
-    p = torch.tensor([[0.5, 0.3, 0.2]]).log()
-    token, _, logp = decode.draw(p, torch.tensor([0.9]), 1.0, 1.0, 2)  # of the two that top_k leaves
-    assert token.item() == 1 and logp.item() == pytest.approx(math.log(0.3 / 0.8))
-
-
 @pytest.mark.parametrize("lora", [False, True])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_log_probs_and_gradients_of_each_family_are_those_of_transformers(name, lora, monkeypatch):
@@ -375,6 +354,19 @@ def test_an_update_is_that_of_trl(tmp_path, monkeypatch, micro_batch, with_lora)
     names = ["loss", "reward", "num_tokens", "clip_ratio/region_mean", "completions/mean_length"]
     for name in [*names, "entropy"]:
         assert logged[name] == pytest.approx(plain[name], rel=1e-4, abs=1e-6), name
+
+
+def test_equal_rewards_are_no_signal_although_their_deviation_is_not_zero():
+    from common.trainer import fraction_without_signal
+
+    weights = torch.tensor([0.6, 0.4])
+    formats = torch.tensor([[1.0, 0.0]] * 8)
+    sums = (formats * weights).sum(1)
+    assert sums.std() > 0  # what TRL looks at
+    assert fraction_without_signal(formats, weights, 8) == 1
+    rewards = torch.cat([formats, formats, torch.zeros(8, 2), torch.full((8, 2), -1e-9)])
+    rewards[3, 1] = 1e-4
+    assert fraction_without_signal(rewards, weights, 8) == 0.75
 
 
 @pytest.mark.slow
