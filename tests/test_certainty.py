@@ -13,7 +13,8 @@ import torch
 from conftest import BASE, CORRECT, call
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from common import answers, certainty, decode, generation, grpo, models, prompts, runs
+from common import answers, decode, generation, grpo, models, prompts, runs
+from GRPO_outdomain import certainty
 
 A, B, C, D = prompts.THESIS
 
@@ -248,7 +249,7 @@ def test_in_the_trainer_it_is_the_policy_of_the_moment(tmp_path, lora_r, checkpo
     """The real trainer: at each step what a reward is told is what the trained model says one sample at a time."""
     from datasets import Dataset
 
-    from common.trainer import GRPOTrainer
+    from GRPO_outdomain.trainer import GRPOTrainer
 
     if not lora_r:
         monkeypatch.setattr(certainty, "token_figures", None)  # the states of generation are enough
@@ -303,7 +304,7 @@ def test_in_the_trainer_it_is_the_policy_of_the_moment(tmp_path, lora_r, checkpo
 
 @pytest.mark.parametrize("other", ["another token", "another order", "a longer completion"])
 def test_states_of_other_tokens_are_not_used(other, monkeypatch):
-    from common.trainer import GRPOTrainer
+    from GRPO_outdomain.trainer import GRPOTrainer
 
     tokenizer = tokenizer_of("one")
     model = random_model(tokenizer)

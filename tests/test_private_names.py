@@ -40,7 +40,7 @@ OVERRIDDEN = {  # methods of trl.GRPOTrainer in common/trainer.py: their first p
 }
 TOUCHED = {  # name: (class, file of ours)
     "_generate_single_turn": (grpo_trainer, "common/generation.py"),
-    "_tokenize_prompts": (grpo_trainer, "common/trainer.py"),
+    "_tokenize_prompts": (grpo_trainer, "GRPO_outdomain/trainer.py"),
     "_log_completion_extra": (grpo_trainer, "common/trainer.py"),
     "_metrics": (grpo_trainer, "common/trainer.py"),
     "_logs": (grpo_trainer, "common/trainer.py"),
