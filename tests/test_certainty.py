@@ -242,9 +242,7 @@ def test_a_fault_is_raised_and_not_rewarded():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "lora_r, checkpointing, four_bit", [(0, False, False), (0, True, False), (8, True, False), (8, True, True)]
-)
+@pytest.mark.parametrize("lora_r, checkpointing, four_bit", [(0, False, False), (8, True, False), (8, True, True)])
 def test_in_the_trainer_it_is_the_policy_of_the_moment(tmp_path, lora_r, checkpointing, four_bit, monkeypatch):
     """The real trainer: at each step what a reward is told is what the trained model says one sample at a time."""
     from datasets import Dataset

@@ -44,10 +44,9 @@ def padded(rows: list, left: bool):
     return ids, pad([torch.ones(len(row), dtype=torch.long) for row in rows], True, 0, side)
 
 
-@pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("heads", HEADS)
-def test_greedy_is_that_of_transformers(heads, tied):
-    model = model_of(heads, layers=heads[1], tie_word_embeddings=tied)
+def test_greedy_is_that_of_transformers(heads):
+    model = model_of(heads, layers=heads[1], tie_word_embeddings=heads[0] > 3)
     ids, mask = padded(PROMPTS, left=True)
     some = decode.decode(model, PROMPTS[1:2], 6, [])[0].ids[-1]  # ends at least one completion early
     how = GenerationConfig(max_new_tokens=30, do_sample=False, eos_token_id=[END, some], pad_token_id=PAD)
@@ -129,8 +128,7 @@ def batch_of_completions(asked: list, completions: list) -> tuple:
 
 
 @pytest.mark.parametrize("heads", HEADS)
-@pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_log_probs_and_gradients_are_those_of_transformers(heads, temperature):
+def test_log_probs_and_gradients_are_those_of_transformers(heads, temperature=0.7):
     """In float64, where the order of sums does not matter."""
     model = model_of(heads, layers=3)
     ids, mask, start = batch_of(model)
@@ -186,13 +184,12 @@ def family(name: str, lora: bool = False):
     return model
 
 
-@pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("lora", [False, True])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_greedy_of_each_family_is_that_of_transformers(name, lora, large, monkeypatch):
+def test_greedy_of_each_family_is_that_of_transformers(name, lora, monkeypatch):
     model = family(name, lora)
     assert decode.fits(model)
-    if large:
+    if lora:
         monkeypatch.setattr(decode, "LARGE", 0)  # all matrices as large ones
     before = {part: weight.clone() for part, weight in model.state_dict().items()}
     ids, mask = padded(PROMPTS, left=True)
@@ -323,7 +320,7 @@ def update(folder, tokenizer, trainer_class, replay: list, lora=None, **changes)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("micro_batch, with_lora", [(8, False), (2, False), (4, True)])
+@pytest.mark.parametrize("micro_batch, with_lora", [(2, False), (4, True)])
 def test_an_update_is_that_of_trl(tmp_path, monkeypatch, micro_batch, with_lora):
     """Fails where a private method of TRL that the trainer overrides is called in another way or no more."""
     import trl
