@@ -93,7 +93,7 @@ REWARDS = [hybrid]
 
 
 def main(args):
-    from common.trainer import GRPOTrainer  # late: trl takes seconds
+    from GRPO_outdomain.trainer import GRPOTrainer  # late: trl takes seconds
 
     run = grpo.prepare(args)
     trainer = GRPOTrainer(run.model, REWARDS, args, run.dataset, processing_class=run.tokenizer, peft_config=run.lora)

@@ -80,7 +80,7 @@ def output(args) -> Path:
 
 
 def main(args):
-    from common.trainer import GRPOTrainer  # late: trl takes seconds
+    from GRPO_outdomain.trainer import GRPOTrainer  # late: trl takes seconds
 
     run = grpo.prepare(args)
     rewards = REWARDS[args.reward]

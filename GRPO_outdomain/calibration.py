@@ -18,8 +18,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import certainty, data, evaluation, generation, kinds, models, prompts, runs, settings
+from common import data, evaluation, generation, kinds, models, prompts, runs, settings
 from common.settings import setting
+from GRPO_outdomain import certainty
 
 EDGES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)  # between bins, narrow where confidence mostly lies
 

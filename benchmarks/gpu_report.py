@@ -17,6 +17,8 @@ from common import runs
 
 APART = 0.05  # mean of |log p(trainer) - log p(vLLM)|; bfloat16 gave 0.001 to 0.02 on the CPU build of vLLM
 GAP = "sampling/sampling_logp_difference/mean"
+COLUMNS = ("part", "device", "seconds_an_update", "peak_gib_of_torch", "peak_gib_of_the_device")
+COLUMNS += ("planned_gb_with_vllm", "largest_logp_difference")
 
 
 def device_peak(output: Path) -> float | None:
@@ -58,18 +60,10 @@ def main() -> None:
         runs.fail(f"{runs.shown(folder)} holds no finished run; first run: bash benchmarks/gpu_check.sh")
     results = runs.ROOT / "benchmarks/results/gpu.json"
     runs.write_json(results, rows)
-    columns = {
-        "seconds_an_update": "s an update",
-        "peak_gib_of_torch": "peak of torch, GiB",
-        "peak_gib_of_the_device": "peak of the card, GiB",
-        "planned_gb_with_vllm": "planned with vLLM, GB",
-        "largest_logp_difference": "log p apart",
-    }
-    print(f"| part | card | {' | '.join(columns.values())} |")
-    print("|---" * (len(columns) + 2) + "|")
+    print(f"| {' | '.join(COLUMNS)} |")
+    print("|---" * len(COLUMNS) + "|")
     for line in rows:
-        figures = ["" if line[name] is None else str(line[name]) for name in columns]
-        print(f"| {line['part']} | {line['device']} | {' | '.join(figures)} |")
+        print(f"| {' | '.join(str(line[name]) for name in COLUMNS)} |")
     print(f"saved {runs.shown(results)}")
     apart = [line["part"] for line in rows if (line["largest_logp_difference"] or 0) > APART]
     if apart:

@@ -36,28 +36,20 @@ def cell(shape: memory.Shape, settings: memory.Settings, card: int) -> str:
     return text
 
 
-def fits(free: float) -> str | None:
-    """The largest base whose SFT and GRPO with vLLM both fit into `free` bytes, or None."""
-    for base in ("Qwen/Qwen3-4B-Base", "Qwen/Qwen3-1.7B-Base", "Qwen/Qwen3-0.6B-Base"):
-        stages = [memory.plan(memory.QWEN3[base], ROWS[row], free) for row in ("SFT, LoRA", "GRPO, LoRA, vLLM")]
-        if all(stages):
-            return base
-    return None
-
-
 def print_fits(words: list[str]) -> None:
-    """The name of that base, for run.sh; on stderr one line that says so."""
+    """The largest base whose SFT and GRPO with vLLM both fit, for run.sh; on stderr one line that says so."""
     if words:
         free = float(words[0]) * memory.GB
     else:
         import torch
 
         free = torch.cuda.mem_get_info()[0]
-    base = fits(free)
-    if base is None:
-        runs.fail(f"no Qwen3 fits into {free / memory.GB:.1f} GB of GPU memory with vLLM; use --profile tiny")
-    print(f"{free / memory.GB:.1f} GB of the GPU are free: SFT and GRPO of {base} fit, calculated", file=sys.stderr)
-    print(base)
+    for base in ("Qwen/Qwen3-4B-Base", "Qwen/Qwen3-1.7B-Base", "Qwen/Qwen3-0.6B-Base"):
+        if all(memory.plan(memory.QWEN3[base], ROWS[row], free) for row in ("SFT, LoRA", "GRPO, LoRA, vLLM")):
+            print(f"{free / memory.GB:.1f} GB of the GPU are free, {base} fits, calculated", file=sys.stderr)
+            print(base)
+            return
+    runs.fail(f"no Qwen3 fits into {free / memory.GB:.1f} GB of GPU memory with vLLM; use --profile tiny")
 
 
 def main() -> None:

@@ -47,13 +47,8 @@ def tokenizer():
     added_tokens = {}
     for number, token in enumerate(SPECIAL + ORDINARY, len(vocabulary)):
         added_tokens[number] = AddedToken(token, normalized=False, special=token in SPECIAL)
-    qwen = Qwen2Tokenizer(
-        vocab=vocabulary,
-        merges=merges,
-        pad_token=SPECIAL[0],
-        extra_special_tokens=SPECIAL[1:],
-        added_tokens_decoder=added_tokens,
-    )
+    special = {"pad_token": SPECIAL[0], "extra_special_tokens": SPECIAL[1:], "added_tokens_decoder": added_tokens}
+    qwen = Qwen2Tokenizer(vocab=vocabulary, merges=merges, **special)
     qwen.chat_template = qwen3_chat_template
     return qwen
 

@@ -16,26 +16,17 @@ from common import kinds, prompts, runs
 INSTALL_BFCL = "pip install -r requirements/bfcl-imports.txt, then pip install --no-deps -r requirements/bfcl.txt"
 SPLITS = ("train", "validation", "test")
 CREATION = "python SFT/dataset_creation.py --dataset"
-BFCL_CREATION = "python BFCL/BFCL_dataset_creation.py --kind"
-TOOL_CREATION = "python ToolUse/tool_dataset_creation.py --source"
 MADE_BY = {  # the data sets by their names, and the command that makes each
-    "openmath": f"{CREATION} openmath",
-    "gsm8k": f"{CREATION} gsm8k",
-    "dapo": f"{CREATION} dapo",
-    "math500": f"{CREATION} math500",
-    "linear": f"{CREATION} linear",
-    "linear_x": f"{CREATION} linear_x",
-    "linear_sum": f"{CREATION} linear_sum",
-    "bfcl_single": f"{BFCL_CREATION} single --source synthetic",
-    "bfcl_multi": f"{BFCL_CREATION} multi --source synthetic",
-    "bfcl_split_single": f"{BFCL_CREATION} single --source split",
-    "bfcl_split_multi": f"{BFCL_CREATION} multi --source split",
-    "tools": f"{TOOL_CREATION} templates",
-    "tools_toolbench": f"{TOOL_CREATION} toolbench",
-    "tools_glaive": f"{TOOL_CREATION} glaive",
-    "tools_messages": f"{TOOL_CREATION} messages",
-    "tools_teacher": f"{TOOL_CREATION} teacher",
+    "bfcl_single": "python BFCL/BFCL_dataset_creation.py --kind single --source synthetic",
+    "bfcl_multi": "python BFCL/BFCL_dataset_creation.py --kind multi --source synthetic",
+    "bfcl_split_single": "python BFCL/BFCL_dataset_creation.py --kind single --source split",
+    "bfcl_split_multi": "python BFCL/BFCL_dataset_creation.py --kind multi --source split",
+    "tools": "python ToolUse/tool_dataset_creation.py --source templates",
 }
+for _name in ("openmath", "gsm8k", "dapo", "math500", "linear", "linear_x", "linear_sum"):
+    MADE_BY[_name] = f"{CREATION} {_name}"
+for _name in ("toolbench", "glaive", "messages", "teacher"):
+    MADE_BY[f"tools_{_name}"] = f"python ToolUse/tool_dataset_creation.py --source {_name}"
 
 
 class Split(NamedTuple):
@@ -151,9 +142,7 @@ def read_split(dataset: str, split: str, allowed: tuple[str, ...] = (), completi
     try:
         return Split([kind.read(row) for row in rows], fingerprint, kind, path)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        runs.fail(
-            f"{runs.shown(path)} has rows that cannot be read ({type(error).__name__}: {error}); repeat: {command}"
-        )
+        runs.fail(f"{runs.shown(path)} has rows that cannot be read ({error!r}); repeat: {command}")
 
 
 def token_lengths(rows: list[dict], kind: kinds.Kind, tokenizer, tag_set: str, completions: bool) -> list[int]:
@@ -183,14 +172,11 @@ def drop_long(split: Split, tokenizer, tag_set: str, limit: int, completions: bo
     if not rows:
         runs.fail(
             f"nothing left: all rows of {runs.shown(split.path)} are longer than {limit} tokens (shortest "
-            f"{min(lengths)}); raise {option}, or make shorter rows, with the limits that --help names: "
-            f"{creation_command(split.path.parent)} --overwrite"
+            f"{min(lengths)}); raise {option}, or make shorter rows: {creation_command(split.path.parent)} --overwrite"
         )
+    dropped = f"{split.path.stem}: dropped {len(split.rows) - len(rows)} of {len(split.rows)} rows longer than {limit}"
     if len(rows) < len(split.rows):
-        print(
-            f"{split.path.stem}: dropped {len(split.rows) - len(rows)} of {len(split.rows)} rows longer than {limit} "
-            f"tokens (longest {max(lengths)}); {option} sets the limit"
-        )
+        print(f"{dropped} tokens (longest {max(lengths)}); {option} sets the limit")
     return split._replace(rows=rows)
 
 

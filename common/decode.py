@@ -22,14 +22,12 @@ LOGITS = 2**26  # numbers in one tensor of logits to train on, 256 MiB; more tok
 ACTIVATIONS = 2**30  # numbers that the layers keep for the backward pass, 4 GiB; other layers are calculated again
 LARGE = 2**19  # numbers in a matrix that meets few rows faster from the left, W x'
 FEW = 128  # rows
-TINY = 1e-8  # least size of what is divided into 127 steps
 
 
 class Completion(NamedTuple):
     ids: list[int]  # with the end token, if there is one
     entropy: float  # sum over the tokens, in nats, at the temperature of sampling; 0 for a greedy one
     states: torch.Tensor  # [tokens, hidden]: what the output layer got before each token
-    log_probs: torch.Tensor  # [tokens]: of the distribution that each token was drawn from; 0 for a greedy one
 
 
 def without_peft(model):
@@ -81,37 +79,28 @@ class Joined:
 
     norm = None
 
-    def __init__(self, layers, norm=None, int8: bool = False):
+    def __init__(self, layers, norm=None):
         weights = []
         for layer in layers:
             weight = layer.weight
             for a, b, scaling in loras_of(layer):
                 weight = torch.addmm(weight, b, a, alpha=scaling)
             weights.append(weight)
-        weight = weights[0] if len(weights) == 1 else torch.cat(weights)
-        self.weight = weight if norm is None else weight * norm
-        self.bias = None if layers[0].bias is None else torch.cat([layer.bias for layer in layers])
-        self.sizes = [len(weight) for weight in weights]
-        self.scales = None
-        if int8:  # a scale for each output; each row of activations gets its own
-            self.scales = self.weight.abs().amax(1).clamp(min=TINY) / 127
-            self.weight = (self.weight / self.scales[:, None]).round_().to(torch.int8)
+        self.weight = weights[0] if len(weights) == 1 else torch.cat(weights)
+        if norm is not None:
+            self.weight = self.weight * norm
+        self.bias = None
+        if layers[0].bias is not None:
+            self.bias = torch.cat([layer.bias for layer in layers])
 
     def __call__(self, x):
-        if self.scales is not None:
-            size = x.abs().amax(-1, keepdim=True).clamp(min=TINY) / 127
-            y = torch._int_mm((x / size).round_().to(torch.int8), self.weight.T) * size * self.scales
-        elif len(x) > FEW or self.weight.numel() < LARGE:
+        if len(x) > FEW or self.weight.numel() < LARGE:
             return linear(x, self.weight, self.bias)
-        else:
-            y = torch.mm(self.weight, x.T.contiguous()).T
+        y = torch.mm(self.weight, x.T.contiguous()).T
         return y if self.bias is None else y + self.bias
 
-    def parts(self, x):
-        return self(x).split(self.sizes, -1)
-
     def added_to(self, total, x):
-        if self.scales is None and self.bias is None and self.weight.numel() < LARGE:
+        if self.bias is None and self.weight.numel() < LARGE:
             return torch.addmm(total, x, self.weight.T)
         return total + self(x)
 
@@ -123,47 +112,42 @@ class Adapted:
         self.layers = [(layer.weight, layer.bias, loras_of(layer)) for layer in layers]
         self.norm = norm
 
-    def parts(self, x):
+    def __call__(self, x):
         outputs = []
         for weight, bias, loras in self.layers:
             y = linear(x, weight, bias)
             for a, b, scaling in loras:
                 y = torch.addmm(y, linear(x, a), b.T, alpha=scaling)
             outputs.append(y)
-        return outputs
-
-    def __call__(self, x):
-        return torch.cat(self.parts(x), -1)
+        return torch.cat(outputs, -1)
 
     def added_to(self, total, x):
-        return total + self.parts(x)[0]
+        return total + self(x)
 
 
 class Weights:
     """The weights of a model as they are used here; gradients reach the model's own.
 
     fold: add each LoRA to its weight, in a copy; else gradients reach its A and B, and frozen weights are not copied.
-    int8: 8-bit weights and activations in the matrix products, for generation.
     """
 
-    def __init__(self, model, fold: bool, int8: bool = False):
+    def __init__(self, model, fold: bool):
         model = without_peft(model)
         inner = model.model
         first = inner.layers[0].self_attn
         self.width = first.head_dim
         self.heads = model.config.num_attention_heads
         self.kv_heads = model.config.num_key_value_heads
-        self.split = [self.heads + self.kv_heads, self.kv_heads]
         self.eps = model.config.rms_norm_eps
         self.normed = hasattr(first, "q_norm")
         self.embedding = inner.embed_tokens
         self.norm = inner.norm.weight
-        self.head = Joined([model.lm_head], int8=int8)
+        self.head = Joined([model.lm_head])
         self.rope = inner.rotary_emb
 
         def joined(layers, norm=None):
             if fold or all(layer.weight.requires_grad and not loras_of(layer) for layer in layers):
-                return Joined(layers, norm, int8)
+                return Joined(layers, norm)
             return Adapted(layers, norm)
 
         self.layers = []
@@ -198,15 +182,15 @@ class Weights:
     def layer(self, i: int, x, cos, sin, attend: Callable):
         qkv, scales, out, up, down = self.layers[i]
         y = qkv(rms_norm(x, x.shape[-1:], qkv.norm, self.eps))
-        qk, v = y.view(len(x), -1, self.width).split(self.split, 1)
+        qk, v = y.view(len(x), -1, self.width).tensor_split([self.heads + self.kv_heads], 1)
         if self.normed:
             qk = rms_norm(qk, qk.shape[-1:], eps=self.eps)
         qk = qk * scales
         first, second = qk.chunk(2, -1)
         qk = qk * cos + torch.cat([second, first], -1) * sin
-        seen = attend(i, *qk.split([self.heads, self.kv_heads], 1), v).flatten(1)
+        seen = attend(i, *qk.tensor_split([self.heads], 1), v).flatten(1)
         x = out.added_to(x[-len(seen) :], seen)
-        gate, value = up.parts(rms_norm(x, x.shape[-1:], up.norm, self.eps))
+        gate, value = up(rms_norm(x, x.shape[-1:], up.norm, self.eps)).chunk(2, -1)
         return down.added_to(x, silu(gate) * value)
 
 
@@ -226,14 +210,12 @@ def causal(real):
 
 
 def draw(logits, chance, temperature: float = 0.0, top_p: float = 1.0, top_k: int = 0) -> tuple:
-    """(tokens, entropies, log-probs) of rows of logits, by inverse transform; temperature 0 is greedy, without both.
+    """(tokens, entropies before top_k and top_p) of rows of logits, by inverse transform; temperature 0 is greedy.
 
-    chance: a number above 0 and at most 1 for each row. The entropies are those before top_k and top_p, the log-probs
-    those after.
+    chance: a number above 0 and at most 1 for each row.
     """
     if temperature == 0:
-        zeros = logits.new_zeros(len(logits))
-        return logits.argmax(-1), zeros, zeros
+        return logits.argmax(-1), logits.new_zeros(len(logits))
     if temperature != 1:
         logits = logits / temperature
     p = logits.softmax(-1)
@@ -246,12 +228,11 @@ def draw(logits, chance, temperature: float = 0.0, top_p: float = 1.0, top_k: in
     total = candidates.cumsum(-1)
     tokens = torch.searchsorted(total, chance[:, None] * total[:, -1:])
     tokens = tokens.clamp_(max=candidates.shape[-1] - 1)  # NaN has no place
-    log_p = (candidates.gather(1, tokens) / total[:, -1:]).log()[:, 0]
     if limited:
         tokens = order.gather(1, tokens)
     # A token's logit less the log of its probability is the log of the softmax's sum.
     normalizer = logits.gather(1, tokens) - p.gather(1, tokens).log()
-    return tokens[:, 0], normalizer[:, 0] - (p * logits).sum(-1), log_p
+    return tokens[:, 0], normalizer[:, 0] - (p * logits).sum(-1)
 
 
 class Cache:
@@ -291,14 +272,13 @@ class Cache:
 
 
 @torch.inference_mode()
-def decode(model, prompts: Sequence, limit: int, ends: Sequence[int], sampling=(), int8=False) -> list[Completion]:
+def decode(model, prompts: Sequence, limit: int, ends: Sequence[int], sampling=()) -> list[Completion]:
     """A completion of at most `limit` tokens of each prompt, a list of ids; equal prompts are processed once.
 
     ends: tokens that end a completion. sampling: temperature, top_p, top_k as in draw(). Random numbers come from
-    torch's default generator, for each row its own, whatever the other rows do. int8: as in Weights; faster, and the
-    policy that writes is then only near the model, by log_probs of a completion.
+    torch's default generator, for each row its own, whatever the other rows do.
     """
-    weights = model if isinstance(model, Weights) else Weights(model, True, int8)
+    weights = model if isinstance(model, Weights) else Weights(model, fold=True)
     rows = len(prompts)
     room = max(map(len, prompts))
     if rows > 1 and 2 * len(weights.layers) * rows * weights.kv_heads * weights.width * (room + limit) > CACHE:
@@ -318,15 +298,13 @@ def decode(model, prompts: Sequence, limit: int, ends: Sequence[int], sampling=(
     completions = torch.zeros(limit, rows, dtype=torch.long)
     states = torch.zeros(limit, rows, state.shape[-1])
     entropies = torch.zeros(limit, rows)
-    log_probs = torch.zeros(limit, rows)
     lengths = torch.full((rows,), limit)
     chances = 1 - torch.rand(limit, rows)
     for number in range(limit):
-        token, entropy, log_p = draw(weights.head(state), chances[number, alive], *sampling)
+        token, entropy = draw(weights.head(state), chances[number, alive], *sampling)
         completions[number, alive] = token
         states[number, alive] = state
         entropies[number, alive] = entropy * ~done
-        log_probs[number, alive] = log_p
         ended = torch.isin(token, torch.tensor(ends)) & ~done
         lengths[alive[ended]] = number + 1
         done = done | ended
@@ -343,7 +321,7 @@ def decode(model, prompts: Sequence, limit: int, ends: Sequence[int], sampling=(
         state = weights.states(token, places, cache.write)
     results = []
     for row, (n, entropy) in enumerate(zip(lengths.tolist(), entropies.sum(0).tolist())):
-        results.append(Completion(completions[:n, row].tolist(), entropy, states[:n, row], log_probs[:n, row]))
+        results.append(Completion(completions[:n, row].tolist(), entropy, states[:n, row]))
     return results
 
 

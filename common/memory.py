@@ -155,13 +155,17 @@ class Plan(NamedTuple):
         return sum(self.parts.values())
 
     def line(self, budget: float) -> str:
-        parts = ", ".join(f"{name} {size / GB:.1f}" for name, size in self.parts.items() if size)
         asleep = " (asleep while the policy trains)" if self.sleep else ""
         vllm = f"; vLLM gets {self.fraction:.2f} of the GPU{asleep}" if self.fraction else ""
         return (
-            f"memory, calculated: {self.total() / GB:.1f} of {budget / GB:.1f} GB ({parts}); "
+            f"memory, calculated: {self.total() / GB:.1f} of {budget / GB:.1f} GB ({listed(self.parts)}); "
             f"{self.accumulation} batches of {self.batch} an update{vllm}"
         )
+
+
+def listed(parts: dict[str, float]) -> str:
+    """The parts in GB, for a message."""
+    return ", ".join(f"{name} {size / GB:.1f}" for name, size in parts.items() if size)
 
 
 def needs(shape: Shape, asked: Settings, batch: int, room: int, sleep: bool) -> dict[str, float]:
@@ -226,23 +230,23 @@ def smallest(shape: Shape, asked: Settings) -> dict[str, float]:
 
 
 def advice(shape: Shape, asked: Settings, budget: float) -> list[str]:
-    """Options with which the run would fit, most faithful first."""
-    others, lora = [], ""
+    """Options with which a run that does not fit would fit, most faithful first."""
+    lora = ""
     if not asked.lora_r:
         lora, asked = "--lora_r 32 ", asked._replace(lora_r=32)
-        others.append((lora, shape, asked))
-    if not asked.checkpointing:
-        others.append((f"{lora}--gradient_checkpointing true", shape, asked._replace(checkpointing=True)))
-    alone, plain = " --use_vllm false" * asked.use_vllm, asked._replace(use_vllm=False)
-    if asked.use_vllm:
-        others.append((lora + alone, shape, plain))
-    if not asked.load_in_4bit:
-        others.append((f"{lora}--load_in_4bit{alone}", shape, plain._replace(load_in_4bit=True)))
-    smaller = [
-        (f"{lora}--base {name}", other, asked) for name, other in QWEN3.items() if other.linear() < shape.linear()
-    ]
-    others += reversed(smaller)
-    return [" ".join(words.split()) for words, other, how in others if plan(other, how, budget)]
+    alone = "--use_vllm false" if asked.use_vllm else ""
+    plain = asked._replace(use_vllm=False)
+    cases = {
+        lora: asked,
+        f"{lora}--gradient_checkpointing true": asked._replace(checkpointing=True),
+        f"{lora}{alone}": plain,
+        f"{lora}--load_in_4bit {alone}": plain._replace(load_in_4bit=True),
+    }
+    options = [words.strip() for words, case in cases.items() if plan(shape, case, budget)]
+    for name, other in reversed(QWEN3.items()):
+        if other.linear() < shape.linear() and plan(other, asked, budget):
+            options.append(f"{lora}--base {name}")
+    return options
 
 
 def is_given(*names: str) -> bool:
@@ -254,13 +258,13 @@ def is_given(*names: str) -> bool:
 def check_context(config, args) -> None:
     """End the script where prompt and completion are longer than the base's context."""
     limit = getattr(config.get_text_config(), "max_position_embeddings", None)
+    options = ["max_length"]
     if hasattr(args, "num_generations"):
-        options, longest = "--max_prompt_tokens and --max_completion_length", args.max_prompt_tokens
-        longest += args.max_completion_length
-    else:
-        options, longest = "--max_length", args.max_length
+        options = ["max_prompt_tokens", "max_completion_length"]
+    longest = sum(getattr(args, name) for name in options)
     if limit and longest > limit:
-        runs.fail(f"{options} ask for {longest} tokens, and the base has a context of {limit}; lower them")
+        words = " and ".join(f"--{name}" for name in options)
+        runs.fail(f"{words} ask for {longest} tokens, and the base has a context of {limit}; lower them")
 
 
 def fit(base: str, args, each: int = 1) -> dict:
@@ -275,20 +279,20 @@ def fit(base: str, args, each: int = 1) -> dict:
     import torch
     from transformers import AutoConfig
 
-    unset = getattr(args, "vllm_gpu_memory_utilization", None) == 0
-    unplanned = {"vllm_gpu_memory_utilization": UNPLANNED} if unset else {}
+    unplanned = {}
+    if getattr(args, "vllm_gpu_memory_utilization", None) == 0:
+        unplanned["vllm_gpu_memory_utilization"] = UNPLANNED
     try:
         config = AutoConfig.from_pretrained(base)
     except (OSError, ValueError):
         return unplanned  # a damaged folder: loading the model says so
     check_context(config, args)
-    divided = {"ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"} & set(os.environ)
     try:
         shape = Shape.of(config)
     except AttributeError as error:
         print(f"memory: no plan for a {config.model_type}, whose config has no {error}")
         return unplanned
-    if divided:
+    if {"ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"} & set(os.environ):
         return unplanned
     if torch.cuda.is_available() and not args.use_cpu:
         free, total = torch.cuda.mem_get_info()
@@ -304,13 +308,14 @@ def apply(shape: Shape, args, free: float, total: float, each: int = 1, device: 
     """fit() for a device that has `free` of its `total` bytes left."""
     asked = Settings.of(args, each)
     chosen = plan(shape, asked, free)
-    if chosen is None:
+    if chosen:
+        print(chosen.line(free))
+    else:
         parts = smallest(shape, asked)
-        counted = ", ".join(f"{name} {size / GB:.1f}" for name, size in parts.items() if size)
         what = " or ".join(advice(shape, asked, free)[:3]) or f"a {device} with more memory"
         line = (
             f"this needs at least {sum(parts.values()) / GB:.1f} GB, and {free / GB:.1f} GB of the {device} are free "
-            f"(calculated: {counted}); what fits: {what}"
+            f"(calculated: {listed(parts)}); what fits: {what}"
         )
         if device == "GPU" and not is_given(*OPTIONS):
             runs.fail(line)
@@ -318,12 +323,9 @@ def apply(shape: Shape, args, free: float, total: float, each: int = 1, device: 
         batch = asked.batch if is_given("per_device_train_batch_size") else 1
         fraction = UNPLANNED if asked.use_vllm else 0.0
         chosen = Plan(batch, asked.accumulation * (asked.batch // batch), fraction, modes(asked)[-1], parts)
-    else:
-        print(chosen.line(free))
-    times = asked.batch // chosen.batch
     changes = {"per_device_train_batch_size": chosen.batch, "gradient_accumulation_steps": chosen.accumulation}
     if asked.generates:  # the generation batch stays as it is
-        changes["steps_per_generation"] = args.steps_per_generation * times
+        changes["steps_per_generation"] = args.steps_per_generation * (asked.batch // chosen.batch)
     if asked.use_vllm:
         fraction = asked.fraction or math.ceil(100 * chosen.fraction * free / total) / 100
         changes |= {"vllm_gpu_memory_utilization": fraction, "vllm_enable_sleep_mode": chosen.sleep}

@@ -3,6 +3,7 @@ the reason, when the rewards give no signal."""
 
 import math
 import sys
+import time
 from collections.abc import Callable
 
 from tqdm import tqdm
@@ -51,7 +52,8 @@ class Watch(TrainerCallback):
         self.trainer, self.run, self.score = trainer, run, score
         self.name = run.partial.name.removesuffix(".partial")  # several runs may share a terminal
         self.tags = prompts.TAG_SETS[run.tag_set]
-        self.clock = runs.Clock(run.partial)
+        self.started = time.time()
+        self.seconds_before = 0.0  # of a run that goes on, until it was interrupted
         self.bar = None
         self.last: dict[str, str] = {}  # the metrics on the bar
         self.has_signal = False
@@ -63,6 +65,9 @@ class Watch(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.has_signal = state.global_step > 0
+        metrics = self.run.partial / "metrics.jsonl"
+        if metrics.exists():
+            self.seconds_before = max((line["seconds"] for line in runs.read_jsonl(metrics)), default=0.0)
         self.bar = tqdm(
             total=state.max_steps,
             initial=state.global_step,
@@ -96,7 +101,6 @@ class Watch(TrainerCallback):
     def on_save(self, args, state, control, **kwargs):
         runs.wait()  # until each has saved its random state
         if runs.IS_MAIN:
-            self.clock.save()
             training.write_manifest(self.run.partial / f"checkpoint-{state.global_step}")
 
     def on_log(self, args, state, control, logs=None, **kwargs):
@@ -115,9 +119,13 @@ class Watch(TrainerCallback):
             self.sample(state, rollouts)
             self.check_signal(state, numbers, rollouts)
 
+    def seconds(self) -> float:
+        """Wall time of the run."""
+        return round(self.seconds_before + time.time() - self.started, 1)
+
     def write(self, state, figures: dict) -> None:
         """Append a line to metrics.jsonl."""
-        self.append("metrics.jsonl", {"step": state.global_step, "seconds": self.clock.seconds()} | figures)
+        self.append("metrics.jsonl", {"step": state.global_step, "seconds": self.seconds()} | figures)
 
     def append(self, log: str, line: dict) -> None:
         if runs.IS_MAIN:
@@ -128,7 +136,8 @@ class Watch(TrainerCallback):
         final = {}
         for line in runs.read_jsonl(self.run.partial / "metrics.jsonl"):
             final |= line
-        return {"seconds": self.clock.seconds(), "peak_memory_gib": runs.peak_memory_gib(), "final": final}
+        seconds = max(self.seconds(), final.get("seconds", 0))
+        return {"seconds": seconds, "peak_memory_gib": runs.peak_memory_gib(), "final": final}
 
     def answer(self, rows: list[dict]) -> list[dict]:
         """Scored greedy completions of held-out rows, by the current policy."""

@@ -130,21 +130,21 @@ def check_output(args) -> None:
         return
     if not (output / "run.json").exists():
         fail(f"{shown(output)} was not made by these scripts and is never replaced; choose another --output")
-    if args.resume and not args.overwrite:
-        recorded = require(output, "the script that makes it")["hyperparameters"]
-        settings = settings_of(args)
-        name = changed(recorded, settings)
-        if name is None:
-            print(f"{shown(output)} is finished, with the same settings")
-            if getattr(args, "push_to_hub", False):
-                print(f"it was not pushed now; to push it: python demo/push_to_hub.py {shown(output)}")
-            raise SystemExit(0)
-        fail(
-            f"{shown(output)} was made with --{name} {recorded[name]}, now it is {settings.get(name)}; "
-            "pass --overwrite to replace it"
-        )
-    if not args.overwrite:
+    if args.overwrite:
+        return
+    if not args.resume:
         fail(f"{shown(output)} exists; pass --overwrite to replace it, or --output for another folder")
+    recorded = require(output, "the script that makes it")["hyperparameters"]
+    check_same(recorded, settings_of(args), f"{shown(output)} was made", "pass --overwrite to replace it")
+    print(f"{shown(output)} is finished, with the same settings")
+    raise SystemExit(0)
+
+
+def check_same(recorded: dict, settings: dict, what: str, advice: str) -> None:
+    """End the script for the first setting that differs between a run and the present command."""
+    name = changed(recorded, settings)
+    if name:
+        fail(f"{what} with --{name} {recorded[name]}, now it is {settings.get(name)}; {advice}")
 
 
 _locks = []  # held until the process ends, however it ends
@@ -172,42 +172,37 @@ def start(args, planned: dict | None = None) -> Path:
     partial = partial_of(args.output)
     args.output_dir = str(partial)
     if IS_MAIN:
-        _start(args, partial)
+        check_output(args)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        lock(partial)
+        open_folder(args, partial)
         wait()
     for name, value in (planned or {}).items():
         setattr(args, name, value)
     return partial
 
 
-def _start(args, partial: Path) -> None:
-    check_output(args)
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    lock(partial)
+def open_folder(args, partial: Path) -> None:
+    """Make the working folder, or keep that of an interrupted run, and record the settings in it."""
     interrupted = any(partial.glob("checkpoint-*")) or (partial / SAMPLES).exists()
     if interrupted and not args.resume and not args.overwrite:
         fail(f"{shown(partial)} holds an interrupted run; pass --resume to continue it, --overwrite to discard it")
     if not (interrupted and args.resume):
         shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True, exist_ok=True)
-    if getattr(args, "report_to", None) and not args.run_name:
-        args.run_name = f"{Path(args.output).name}-{time.strftime('%Y%m%d-%H%M%S')}"  # a curve of its own
     record_of_start = partial / "settings.json"
-    settings = settings_of(args)
+    recorded = {}
     if record_of_start.exists():
         try:
             recorded = json.loads(record_of_start.read_text())
         except ValueError:
             fail(f"{shown(record_of_start)} is damaged; delete {shown(partial)} to start again")
-        if settings.get("report_to") and recorded.get("run_name"):  # the curve goes on
-            args.run_name = recorded["run_name"]
-            settings["run_name"] = args.run_name
-        name = changed(recorded, settings)
-        if name:
-            fail(
-                f"{shown(partial)} was started with --{name} {recorded[name]}, now it is {settings.get(name)}; "
-                "repeat the first command with --resume, or discard that run with --overwrite and without --resume"
-            )
-    write_json(record_of_start, settings)
+    if getattr(args, "report_to", None):  # an interrupted curve goes on, a new one gets a name of its own
+        args.run_name = recorded.get("run_name") or args.run_name
+        args.run_name = args.run_name or f"{Path(args.output).name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    advice = "repeat the first command with --resume, or discard that run with --overwrite and without --resume"
+    check_same(recorded, settings_of(args), f"{shown(partial)} was started", advice)
+    write_json(record_of_start, settings_of(args))
 
 
 NOT_COMPARED = {"config", "resume", "overwrite", "output", "output_dir", "logging_dir"}  # config: its values are
@@ -291,16 +286,16 @@ def command_line() -> str:
 
 def commit() -> str:
     """The commit of the repo, with a + if the Python files differ from it; empty outside git."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
     try:
-        name = _git("rev-parse", "--short", "HEAD")
-        differs = _git("status", "--porcelain", "-uno", "--", "*.py")
+        name = git("rev-parse", "--short", "HEAD")
+        differs = git("status", "--porcelain", "-uno", "--", "*.py")
     except OSError:  # no git
         return ""
     return f"{name}+" if name and differs else name
-
-
-def _git(*words: str) -> str:
-    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
 def device_name() -> str:
@@ -358,27 +353,8 @@ def finish(args, base: str | None = None, **facts) -> None:
     Path(f"{partial}.lock").unlink(missing_ok=True)
     for folder in output.glob("checkpoint-*"):
         shutil.rmtree(folder)
-    for name in ("settings.json", "seconds.json"):
-        (output / name).unlink(missing_ok=True)
+    (output / "settings.json").unlink(missing_ok=True)
     print(f"saved {shown(output)}")
-
-
-class Clock:
-    """Wall time of a run in seconds; a file in the working folder keeps it across --resume."""
-
-    def __init__(self, partial: Path):
-        self.path = partial / "seconds.json"
-        self.started = time.time()
-        try:
-            self.before = float(self.path.read_text())
-        except (OSError, ValueError):  # no such file yet, or a damaged one
-            self.before = 0.0
-
-    def seconds(self) -> float:
-        return round(self.before + time.time() - self.started, 1)
-
-    def save(self) -> None:
-        write_json(self.path, self.seconds())
 
 
 def wait() -> None:

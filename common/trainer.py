@@ -2,24 +2,34 @@
 
 - A Llama, Mistral, Qwen2 or Qwen3 in float32 on the CPU generates with decode.decode(), and its log-probabilities
   come from decode.log_probs(); other models keep TRL's ways.
-- A reward that has a parameter `certainties` gets the confidence of the policy in each completion.
 - Completions without advantage are left out of the backward pass on request (skip_no_signal).
+- A group counts as without signal where its rewards are equal but for rounding.
 - vLLM is seeded with --seed, and reads the weights without moving the base.
 
 Most of the methods are private; tests/test_private_names.py fails first where a new version of TRL lacks one.
 """
 
 import functools
-import inspect
 
 import torch
 import trl
 from transformers import set_seed
 from trl.trainer.utils import FusedCausalLMOutput
 
-from common import certainty, decode, lora
+from common import decode, lora
 
 ROUNDING = 0.01  # advantages are in standard deviations; smaller ones are what rounding leaves of equal rewards
+SPREAD = 1e-6  # of the largest reward of a group; a smaller difference is what rounding leaves of equal sums
+
+
+def fraction_without_signal(rewards, weights, group_size: int) -> float:
+    """The fraction of groups whose completions all have the same reward; rewards: [completions, functions].
+
+    TRL counts a group whose sums are all 0.6 as one with a signal: in float32 their standard deviation is not 0.
+    """
+    sums = (rewards * weights.to(rewards.device)).nansum(1).view(-1, group_size)
+    equal = sums.amax(1) - sums.amin(1) <= SPREAD * sums.abs().amax(1)
+    return equal.float().mean().item()
 
 
 class GRPOTrainer(trl.GRPOTrainer):
@@ -34,10 +44,7 @@ class GRPOTrainer(trl.GRPOTrainer):
         super().__init__(*given, **named)
         self.batch_rows: list[int] = []
         self.batch_completions: list[decode.Completion] = []
-        parameters = [inspect.signature(reward).parameters for reward in self.reward_funcs]
-        self.needs_certainties = any("certainties" in names for names in parameters)
-        if self.needs_certainties:
-            certainty.check_model(self.policy)
+        self.no_signal = 0.0  # fraction of the groups of that batch
         self.skips_no_signal = self.args.skip_no_signal and self._is_sum_over_completions()
         self.decodes = self._can_decode()
         if self.decodes and not self.args.gradient_checkpointing and not self.args.mask_truncated_completions:
@@ -104,33 +111,16 @@ class GRPOTrainer(trl.GRPOTrainer):
         self.batch_rows = [example["row"] for example in inputs]
         self._log_completion_extra("row", self.batch_rows)
         batch = super()._generate_and_score_completions(inputs)
+        self._metrics["train"]["frac_reward_zero_std"][-1] = self.no_signal
         if len(self.batch_completions) == len(inputs) and "tool_mask" not in batch:
             batch["entropy"] = torch.tensor([(one.entropy, len(one.ids)) for one in self.batch_completions])
         self.batch_completions = []
         return batch
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
-        """TRL's rewards, with a column `certainties` where a reward asks for it."""
-        if self.needs_certainties:
-            tags = [example["tags"] for example in inputs]
-            values = self.certainties(prompts, completion_ids_list, tags)
-            inputs = [example | {"certainties": value} for example, value in zip(inputs, values, strict=True)]
-        return super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-
-    def certainties(self, prompts: list, completion_ids: list, tags: list[str]) -> list[certainty.Certainty]:
-        """The confidence of the policy, as it is now, in each completion of the last generation batch.
-
-        tags: the name of the tag set that each prompt asks for.
-        """
-        model = self.policy
-        if [one.ids for one in self.batch_completions] == completion_ids:
-            states = [one.states for one in self.batch_completions]
-            figures = certainty.state_figures(model, states, completion_ids)
-        else:  # vLLM and transformers keep no states
-            prompt_ids = self._tokenize_prompts(prompts)[0]
-            size, precision = self.args.per_device_train_batch_size, self.accelerator.autocast()
-            figures = certainty.token_figures(model, prompt_ids, completion_ids, size, precision)
-        return certainty.of_figures(model, self.processing_class, figures, completion_ids, tags)
+        rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        self.no_signal = fraction_without_signal(rewards, self.reward_weights, self.num_generations)
+        return rewards
 
     def _compute_loss(self, model, inputs):
         """TRL's loss, of the completions with an advantage where skip_no_signal allows it: the gradient is the same.

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common import certainty, data, generation, kinds, models, prompts, runs
+from common import data, generation, kinds, models, prompts, runs
+from GRPO_outdomain import certainty
 from tiny import problems
 from ToolUse.tooluse import conversations, episodes
 from workbench import loading

@@ -14,8 +14,8 @@ import re
 import signal
 from types import SimpleNamespace
 
-from common.certainty import Certainty
 from common.prompts import TAG_SETS
+from GRPO_outdomain.certainty import Certainty
 
 # The range that the docstring of each reward function states.
 RANGES = {

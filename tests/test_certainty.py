@@ -5,17 +5,18 @@ import contextlib
 import copy
 import functools
 import math
+import statistics
 from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import BASE, CORRECT, call, load_script
+from conftest import BASE, CORRECT, call
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from common import answers, certainty, decode, generation, grpo, models, prompts, runs
+from common import answers, decode, generation, grpo, models, prompts, runs
+from GRPO_outdomain import certainty
 
 A, B, C, D = prompts.THESIS
-one_at_a_time = load_script("benchmarks/certainty.py").one_at_a_time
 
 # What was asked (of different lengths, one of them holding a solution of its own) and what was written.
 BATCH = [
@@ -28,6 +29,28 @@ BATCH = [
     ("2+2?", "4"),
     ("2+2?", f"{C} 4 {D} and more" * 20),
 ]
+
+
+def one_at_a_time(model, tokenizer, prompt_ids, completion_ids, tag_set: str) -> list:
+    """The plain way to a Certainty of each completion: no batch, no cache, all logits of prompt and completion."""
+    found, tags = [], prompts.TAG_SETS[tag_set]
+    for prompt, completion in zip(prompt_ids, completion_ids, strict=True):
+        ids = torch.tensor([[*prompt, *completion]], device=model.device)
+        with torch.no_grad():
+            logp = model(ids).logits[0].float().log_softmax(-1)[len(prompt) - 1 : -1]
+        taken = [logp[place, token].item() for place, token in enumerate(completion)]
+        text = tokenizer.decode(completion, skip_special_tokens=True)
+        solution, own = answers.extract_solution(text, tags), []
+        if solution is not None:
+            start = text.index(solution, text.index(tags.answer_open) + len(tags.answer_open))
+            ends = [len(tokenizer.decode(completion[:n], skip_special_tokens=True)) for n in range(len(completion) + 1)]
+            places = range(len(completion))
+            own = [taken[n] for n in places if ends[n] < start + len(solution) and ends[n + 1] > start]
+        entropy = -(logp.exp() * logp).sum(1).mean().item() / math.log(logp.shape[1])
+        divergence = -math.log(logp.shape[1]) - logp.mean().item()
+        confidence = math.exp(statistics.fmean(own)) if solution is not None else None
+        found.append(certainty.Certainty(confidence, math.exp(statistics.fmean(taken)), entropy, divergence))
+    return found
 
 
 @functools.cache
@@ -219,14 +242,12 @@ def test_a_fault_is_raised_and_not_rewarded():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "lora_r, checkpointing, four_bit", [(0, False, False), (0, True, False), (8, True, False), (8, True, True)]
-)
+@pytest.mark.parametrize("lora_r, checkpointing, four_bit", [(0, False, False), (8, True, False), (8, True, True)])
 def test_in_the_trainer_it_is_the_policy_of_the_moment(tmp_path, lora_r, checkpointing, four_bit, monkeypatch):
     """The real trainer: at each step what a reward is told is what the trained model says one sample at a time."""
     from datasets import Dataset
 
-    from common.trainer import GRPOTrainer
+    from GRPO_outdomain.trainer import GRPOTrainer
 
     if not lora_r:
         monkeypatch.setattr(certainty, "token_figures", None)  # the states of generation are enough
@@ -281,7 +302,7 @@ def test_in_the_trainer_it_is_the_policy_of_the_moment(tmp_path, lora_r, checkpo
 
 @pytest.mark.parametrize("other", ["another token", "another order", "a longer completion"])
 def test_states_of_other_tokens_are_not_used(other, monkeypatch):
-    from common.trainer import GRPOTrainer
+    from GRPO_outdomain.trainer import GRPOTrainer
 
     tokenizer = tokenizer_of("one")
     model = random_model(tokenizer)

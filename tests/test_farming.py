@@ -12,7 +12,7 @@ import pytest
 from conftest import load_script
 
 from common import answers, prompts
-from common.certainty import Certainty
+from GRPO_outdomain.certainty import Certainty
 
 A, B, C, D = prompts.THESIS
 

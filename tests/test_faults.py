@@ -177,12 +177,18 @@ def damage(path: Path, how: str) -> None:
         path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
 
 
-FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "manifest.json")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["missing", "truncated", "changed"])
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(
+    "file, how",
+    [
+        ("model.safetensors", "changed"),
+        ("optimizer.pt", "truncated"),
+        ("rng_state.pth", "missing"),
+        ("trainer_state.json", "truncated"),
+        ("manifest.json", "missing"),
+        ("manifest.json", "truncated"),
+    ],
+)
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(file, how, interrupted, tmp_path, capsys):
     partial = copied(interrupted, tmp_path / "cut.partial")
     damage(partial / "checkpoint-4" / file, how)
@@ -238,9 +244,9 @@ def test_a_second_run_in_the_same_folder_is_refused(linear_data, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("saving", [("steps", "--save_steps", 2), ("steps", "--save_steps", 100), ("epoch",), ("no",)])
+@pytest.mark.parametrize("saving", [("steps", "--save_steps", 2), ("no",)])
 def test_divergence_is_not_saved(saving, linear_data, tmp_path):
-    """No weights that are not finite, before the first line of the log too; an epoch has 16 steps."""
+    """No weights that are not finite, before the first line of the log too."""
     from safetensors.torch import load_file
 
     words = ["--dataset", linear_data, "--output", tmp_path / "SFT", "--max_steps", 16, "--logging_steps", 100]
@@ -301,7 +307,7 @@ def test_a_full_disk_at_data_creation(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("largest", [10**6, 8 * 10**6, 60_000])
+@pytest.mark.parametrize("largest", [8 * 10**6, 60_000])
 def test_a_full_disk_at_a_checkpoint(largest, interrupted, linear_data, tmp_path):
     partial = copied(interrupted, tmp_path / "cut.partial")
     words = ["--dataset", linear_data, "--output", tmp_path / "cut", *FEW[SFT], "--resume"]

@@ -208,9 +208,3 @@ def test_what_fits_on_a_card_is_printed_for_a_shell(card, size):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout == (f"Qwen/Qwen3-{size}-Base\n" if size else "")
     assert done.returncode == (0 if size else 2) and done.stderr.count("\n") == 1
-
-
-def test_the_page_on_several_gpus_has_the_table():
-    command = [sys.executable, str(ROOT / "benchmarks/several_gpus.py")]
-    table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert table.strip() in (ROOT / "benchmarks/README.md").read_text()

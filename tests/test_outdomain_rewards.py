@@ -8,7 +8,7 @@ from conftest import CORRECT, HOSTILE, INCORRECT, ROOT, load_script
 from conftest import score as score_with
 
 from common import answers, prompts
-from common.certainty import Certainty
+from GRPO_outdomain.certainty import Certainty
 
 SCRIPTS = ["GRPO-Hybrid", "GRPO-Intuitor", "GRPO-DualHead"]
 MODULES = {name: load_script(f"GRPO_outdomain/{name}.py") for name in SCRIPTS}

@@ -32,12 +32,6 @@ def torch_module():
     return Module
 
 
-def torch_functions():
-    import torch
-
-    return torch
-
-
 OVERRIDDEN = {  # methods of trl.GRPOTrainer in common/trainer.py: their first parameters
     "_generate_single_turn": ["prompt_ids", "images", "multimodal_fields", "num_generations"],
     "_generate_and_score_completions": ["inputs"],
@@ -46,7 +40,7 @@ OVERRIDDEN = {  # methods of trl.GRPOTrainer in common/trainer.py: their first p
 }
 TOUCHED = {  # name: (class, file of ours)
     "_generate_single_turn": (grpo_trainer, "common/generation.py"),
-    "_tokenize_prompts": (grpo_trainer, "common/trainer.py"),
+    "_tokenize_prompts": (grpo_trainer, "GRPO_outdomain/trainer.py"),
     "_log_completion_extra": (grpo_trainer, "common/trainer.py"),
     "_metrics": (grpo_trainer, "common/trainer.py"),
     "_logs": (grpo_trainer, "common/trainer.py"),
@@ -56,7 +50,6 @@ TOUCHED = {  # name: (class, file of ours)
     "_iter_named_params": (vllm_generation, "common/lora.py"),
     "_load_from_checkpoint": (hf_trainer, "common/training.py"),
     "_forward_hooks": (torch_module, "common/decode.py"),
-    "_int_mm": (torch_functions, "common/decode.py"),
     "_forward_pre_hooks": (torch_module, "common/decode.py"),
 }
 # Private names of our own, of the standard library, and of bfcl_eval, whose version is fixed.

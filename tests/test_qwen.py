@@ -7,7 +7,8 @@ from conftest import SFT, load_script
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from benchmarks import random_base
-from common import answers, certainty, data, kinds, models, prompts, settings
+from common import answers, data, kinds, models, prompts, settings
+from GRPO_outdomain import certainty
 from tiny import problems
 
 pytestmark = pytest.mark.slow  # to build the tokenizer takes seconds

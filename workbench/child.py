@@ -101,7 +101,7 @@ def main(path: str, choice: str) -> None:
     needs = [loading.needs(reward) for reward in rewards]
     answer(names=[loading.name_of(reward) for reward in rewards], weights=weights, needs=needs)
     calls = json.loads(sys.stdin.readline())
-    from common.certainty import Certainty
+    from GRPO_outdomain.certainty import Certainty
 
     beside = loading.trainer_columns(0, 100, with_state="trainer_state" in Path(path).read_text())
     answer(ready=True)

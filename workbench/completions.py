@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from common import certainty, data, generation, kinds, models, prompts, runs
+from common import data, generation, kinds, models, prompts, runs
+from GRPO_outdomain import certainty
 
 
 def read(args) -> list[dict]:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from BFCL.bfcl import official
 from BFCL.bfcl.sandbox import parse_call
-from BFCL.bfcl.vocabulary import VALUES, Request, requests_of, say, texts_by_class
+from BFCL.bfcl.vocabulary import VALUES, Request, requests_of, say, texts_by_class, value
 from common import data, runs
 from common.calls import call_key, call_string, call_text, offer, python_text, tool_message
 
@@ -178,7 +178,7 @@ def draw_call(rng: random.Random, request: Request, tokens: dict) -> tuple[str, 
     arguments = {}
     for name in request.arguments:
         kind = VALUES.get(f"{request.name}.{name}") or VALUES[name]
-        arguments[name] = kind(rng)
+        arguments[name] = value(rng, kind)
         if name == "access_token":
             arguments[name] = tokens.setdefault(name, arguments[name])
     return request.name, arguments

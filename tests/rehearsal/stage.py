@@ -105,7 +105,7 @@ def watch_certainty() -> None:
     """Notes of each measurement: the largest difference to one forward pass a completion."""
     import torch
 
-    from common.trainer import GRPOTrainer
+    from GRPO_outdomain.trainer import GRPOTrainer
 
     certainties = GRPOTrainer.certainties
 

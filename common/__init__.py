@@ -1,1 +1,0 @@
-"""How to check: what every stage must agree on. Nothing to tune lives here."""
