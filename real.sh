@@ -19,6 +19,7 @@ done
 OUT=outputs/real-$SEED RECIPE=recipes/gsm8k-0.5b
 CORES=1 THREADS="OMP_NUM_THREADS=${THREADS_EACH:-2} TORCHDYNAMO_DISABLE=1" # one run at a time, with all cores
 TRAIN="--profile $PROFILE --seed $SEED --resume"
+[ $PROFILE = gpu ] && TRAIN="$TRAIN --bf16 true"
 TEST="--profile $PROFILE --dataset gsm8k --rows 300 --samples 0 --tags think --max_new_tokens 256 --resume --show 0"
 
 # gsm8k: the test rows, as they are. gsm8k-short: training rows whose reference solution is short, about three steps
@@ -37,8 +38,10 @@ run format python GRPO_indomain/GRPO-Control.py --reward format --config $RECIPE
   --output $OUT/format
 run SFT-more python SFT/SFT_train.py --config $RECIPE/sft.yaml $TRAIN --base $OUT/SFT --max_steps 64 --output $OUT/SFT-more
 
-stage "tests on the same 300 problems"
+stage "tests on the same 300 problems; the base also without our instruction"
 run test python GRPO_indomain/GRPO_test.py $TEST --checkpoints "$BASE" $OUT/SFT $OUT/answer $OUT/five $OUT/format $OUT/SFT-more
+run own-prompt python GRPO_indomain/GRPO_test.py $TEST --checkpoints "$BASE" --max_new_tokens 512 \
+  --own_prompt '{question} Reason step by step, and put the final answer in \boxed{}.'
 
 stage "tables"
 python resources/make_tables.py

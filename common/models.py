@@ -216,9 +216,10 @@ def check_finite(model) -> None:
             runs.fail(f"training diverged: {name} is not finite any more; lower --learning_rate, then --overwrite")
 
 
-def save_model(trainer, tokenizer, folder: Path, base: str) -> dict:
+def save_model(trainer, tokenizer, folder: Path, base: str, tag_set: str | None = None) -> dict:
     """Save a folder that from_pretrained, vLLM and the hub can load: LoRA merged, and kept apart in adapter/.
 
+    tag_set: that of the instruction which the saved chat template gives a conversation without a system message.
     Returns the facts for run.json: with a LoRA `update_kept`, the fraction of the update that the merged weights hold,
     and where they are in bfloat16 the root that adapter/ belongs to.
     """
@@ -251,4 +252,7 @@ def save_model(trainer, tokenizer, folder: Path, base: str) -> dict:
     )
     model.save_pretrained(str(folder), safe_serialization=True)
     tokenizer.save_pretrained(str(folder))
+    if tag_set:
+        saved = prompts.mark_template(tokenizer.chat_template, tag_set, instruct=True)
+        (folder / "chat_template.jinja").write_text(saved)
     return facts

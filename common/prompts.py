@@ -55,7 +55,14 @@ TURNS = [
     {"role": "user", "content": "question"},
     {"role": "assistant", "content": "answer"},
 ]
-TAG_COMMENT = re.compile(r"^\{#- tags: (\w+) -#\}")
+# Before the template of a finished checkpoint, so that a conversation without a system message gets its instruction.
+INSTRUCTION = (
+    "{%%- if messages and messages[0]['role'] != 'system' %%}"
+    "{%%- set messages = [{'role': 'system', 'content': '%s'}] + messages %%}"
+    "{%%- endif %%}{#- end of the instruction -#}"
+)
+# What this project has put before a template: the name of the tag set and, in a finished checkpoint, the instruction.
+MARK = re.compile(r"^\{#- tags: (\w+) -#\}(\{%- if messages and .*?\{#- end of the instruction -#\})?")
 
 
 def system_prompt(tags: Tags = THESIS) -> str:
@@ -101,15 +108,20 @@ def texts(completions, tag_sets: list[str]) -> list[tuple[str, Tags]]:
     return [(completion_text(c), TAG_SETS[name]) for c, name in zip(completions, tag_sets, strict=True)]
 
 
-def mark_template(template: str | None, tag_set: str) -> str:
-    """The template (ChatML if the base has none) with the name of the tag set in a leading comment."""
-    return f"{{#- tags: {tag_set} -#}}" + TAG_COMMENT.sub("", template or CHATML)
+def mark_template(template: str | None, tag_set: str, instruct: bool = False) -> str:
+    """The template (ChatML if the base has none) with the name of the tag set in a leading comment.
+
+    instruct: a conversation without a system message gets the instruction, whatever program renders it. Finished
+    checkpoints are saved so. Our own scripts load them without it: they say themselves what they ask.
+    """
+    instruction = INSTRUCTION % system_prompt(TAG_SETS[tag_set]) if instruct else ""
+    return f"{{#- tags: {tag_set} -#}}" + instruction + MARK.sub("", template or CHATML)
 
 
 def tag_set_of(template: str | None) -> str | None:
     """The name of the tag set in a checkpoint's chat template, or None."""
-    comment = TAG_COMMENT.match(template or "")
-    return comment[1] if comment and comment[1] in TAG_SETS else None
+    mark = MARK.match(template or "")
+    return mark[1] if mark and mark[1] in TAG_SETS else None
 
 
 def special_tokens(tokenizer) -> list[str]:
@@ -120,7 +132,8 @@ def special_tokens(tokenizer) -> list[str]:
 
 def choose_template(tokenizer) -> tuple[str, int | None]:
     """(chat template, its end of a turn): the base's own if it can be trained on, else ChatML, else a plain one."""
-    template, candidates = tokenizer.chat_template, []
+    template = MARK.sub("", tokenizer.chat_template or "")
+    candidates = []
     if template:
         if "strftime_now" in template and FIXED_DATE not in template:
             template = FIXED_DATE + template

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from common import hub, memory, models, runs
+from common import hub, kinds, memory, models, runs
 from common.data import Split
 
 MANIFEST = "manifest.json"
@@ -63,7 +63,8 @@ def train(run: runs.Run, trainer, score: Callable | None = None, watch: Callable
     output = Path(run.args.output)
     with runs.whole_model(trainer):
         if runs.IS_MAIN:
-            facts |= models.save_model(trainer, run.tokenizer, run.partial, run.base) | progress.results()
+            asked = run.tag_set if run.kind.name in kinds.KINDS else None  # other kinds hold their own messages
+            facts |= models.save_model(trainer, run.tokenizer, run.partial, run.base, asked) | progress.results()
             facts |= {"tags": run.tag_set, "kind": run.kind.name, "fingerprint": run.fingerprint}
             runs.finish(run.args, base=run.base, **facts)
             (output / hub.CARD).write_text(hub.card(output))  # in place of the trainer's

@@ -12,9 +12,9 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
-from conftest import GRPO, SFT, call, load_script
+from conftest import BASE, GRPO, SFT, call, load_script
 
-from common import decode, models, prompts, runs, settings, training
+from common import decode, generation, kinds, models, prompts, runs, settings, training
 
 GSM8K, TEST = "GRPO_indomain/GRPO-GSM8K.py", "GRPO_indomain/GRPO_test.py"
 QUESTION = "Solve 2*x + y = 7 and x - y = 2 for x and y."
@@ -193,18 +193,84 @@ def bases(tmp_path_factory):
     return root
 
 
+def rendered(tokenizer, messages: list[dict]) -> str:
+    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_tokens_and_the_prompt_are_the_family_s_own(name, bases, tmp_path):
     family = FAMILIES[name]
     for folder in (bases / name, tmp_path):  # the second as a stage has saved it
         tokenizer, tag_set = models.load_tokenizer(str(folder), "thesis")
         assert (tokenizer.eos_token, tokenizer.pad_token, tag_set) == (family.end, family.pad, "thesis")
-        asked = tokenizer.apply_chat_template(
-            prompts.build_prompt(QUESTION), tokenize=False, add_generation_prompt=True
-        )
+        asked = rendered(tokenizer, prompts.build_prompt(QUESTION))
         assert asked == family.prompt.format(system=prompts.system_prompt(), question=QUESTION)
         assert tokenizer.eos_token_id in models.stop_tokens(tokenizer)
+        tokenizer.chat_template = prompts.mark_template(tokenizer.chat_template, "thesis", instruct=True)
         tokenizer.save_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_whatever_loads_a_checkpoint_asks_as_it_was_trained(name, bases, tmp_path):
+    """The saved template gives the instruction of its tags; a system message, other tags and our scripts go before."""
+    from transformers import AutoTokenizer
+
+    family, question = FAMILIES[name], [{"role": "user", "content": QUESTION}]
+    ours = {tags: models.load_tokenizer(str(bases / name), tags)[0] for tags in prompts.TAG_SETS}
+    for tags, tokenizer in ours.items():
+        save_as_finished(tokenizer, tags, tmp_path / tags)
+        theirs = AutoTokenizer.from_pretrained(tmp_path / tags)
+        instruction = prompts.system_prompt(prompts.TAG_SETS[tags])
+        assert rendered(theirs, question) == family.prompt.format(system=instruction, question=QUESTION)
+        own = [{"role": "system", "content": "Be brief."}, *question]
+        assert rendered(theirs, own) == family.prompt.format(system="Be brief.", question=QUESTION)
+        for later in (None, *prompts.TAG_SETS):
+            loaded, tag_set = models.load_tokenizer(str(tmp_path / tags), later)
+            assert tag_set == (later or tags) and loaded.chat_template == ours[tag_set].chat_template
+
+
+def save_as_finished(tokenizer, tags: str | None, folder: Path) -> None:
+    """Save the tokenizer with save_model(), beside a model of one weight."""
+    import torch
+
+    model = torch.nn.Linear(1, 1)
+    model.config = SimpleNamespace()
+    model.save_pretrained = lambda *how, **named: None
+    trainer = SimpleNamespace(model=model, accelerator=SimpleNamespace(unwrap_model=lambda model: model))
+    models.save_model(trainer, tokenizer, folder, "", tags)
+
+
+def test_a_checkpoint_asked_with_its_own_prompt_gets_no_instruction(tmp_path):
+    save_as_finished(models.load_tokenizer(str(BASE))[0], "thesis", tmp_path)
+    tokenizer, _ = models.load_tokenizer(str(tmp_path))
+    kind = kinds.asked_plainly(kinds.MATH, "{question} Be brief.")
+    (asked,) = generation.rendered(tokenizer, [kind.prompt({"question": "1+1?"}, prompts.THESIS)])
+    assert asked == "<|im_start|>user\n1+1? Be brief.<|im_end|>\n<|im_start|>assistant\n"
+
+
+@pytest.mark.parametrize(
+    "kind, asked",
+    [("math", "think"), ("choice", "think"), ("calls", None), ("dialogue", None), ("tools", None)],
+)
+def test_checkpoints_of_tool_calls_get_no_instruction(kind, asked, tmp_path, monkeypatch):
+    """Their rows hold their own messages."""
+    given = []
+    monkeypatch.setattr(training, "_train", lambda *how: None)
+    monkeypatch.setattr(models, "train_in_float32", lambda model: None)
+    monkeypatch.setattr(models, "save_model", lambda *how: given.append(how[-1]) or runs.fail("stop"))
+    trainer = SimpleNamespace(model=None, args=SimpleNamespace(), is_deepspeed_enabled=False, is_fsdp_enabled=False)
+    args = SimpleNamespace(resume=False, output=tmp_path)
+    run = runs.Run(args, "", None, "think", [], None, [], "", kinds.of(kind), tmp_path, None, None)
+    with pytest.raises(SystemExit):
+        training.train(run, trainer, watch=lambda *how: None)
+    assert given == [asked]
+
+
+def test_the_templates_of_this_repo():
+    """The embedded base was never trained on the tags; the embedded checkpoint of GRPO was."""
+    for folder, instruct in ((BASE, False), (BASE.parent / "tiny-grpo", True)):
+        template = (folder / "chat_template.jinja").read_text()
+        assert template == prompts.mark_template(None, "thesis", instruct=instruct)
 
 
 def test_a_model_ends_at_the_end_of_a_document_too(bases):

@@ -128,14 +128,17 @@ def test_the_card_has_command_base_data_limits_and_intervals(output, tmp_path):
 
     text = hub.card(output, repo="someone/mine")
     head = ModelCard(text).data
-    assert head.pipeline_tag == "text-generation"
-    (figure,) = head.eval_results
-    assert (figure.dataset_name, figure.dataset_split, figure.metric_value) == ("linear", "validation", 0.75)
+    assert head.pipeline_tag == "text-generation" and head.base_model is None
     for words in (
         f"python {GRPO} --output GRPO-1K --dataset=linear --judge URL",
         "tiny-base -> GRPO-1K",
         *("Base: tiny-base. Data set: linear, fingerprint f00d", "Seed 5, commit abc1234", "300 seconds"),
-        *("| 64 | 75.0% | 63.2% to 84.0% |", "50% of the last update", 'model="someone/mine"', "## Limits"),
+        *(
+            "| linear, validation, greedy | 64 | 75.0% | 63.2% to 84.0% |",
+            "50% of the last update",
+            'model="someone/mine"',
+            "## Limits",
+        ),
     ):
         assert words in text, words
     assert str(tmp_path) not in text and "key@host" not in text
@@ -175,8 +178,6 @@ def test_the_card_has_only_rows_that_were_measured_on_this_checkpoint(output, tm
     text = hub.card(output, [both])
     assert "| linear, test, greedy, flexible | 4 | 100.0% | 51.0% to 100.0% |" in text
     assert "| linear, test, greedy, strict | 4 | 75.0% | 30.0% to 95.0% |" in text and "flexible: the answer" in text
-    evaluation.save_rows([row | {"accuracy": 0.5}], evaluation.results_path(args))  # a row of another run
-    assert hub.measured(output, args) == []
 
 
 def test_bad_input_is_one_line(stand_in, output, tmp_path, monkeypatch):

@@ -43,7 +43,7 @@ class Place:
     def __init__(self, folder: Path):
         self.folder, self.ports = folder, {"8000": free_port(), "8001": free_port()}
         for name, checkpoint in (
-            (MATHS, prompts.mark_template(None, "thesis")),
+            (MATHS, prompts.mark_template(None, "thesis", instruct=True)),
             (TOOLS, conversations.template("thesis")),
         ):
             shutil.copytree(BASE, folder / name)
@@ -108,7 +108,7 @@ def ask_twenty_at_once(place: Place, url: str, malformed: int, unknown: int, emp
     def ask(number: int):
         if number == 7:
             return answer(url, b'{"model": "outputs/GRPO-1K", "messages": [{"role": "us')
-        messages = prompts.build_prompt(f"What is {number} + 5?")
+        messages = [{"role": "user", "content": f"What is {number} + 5?"}]
         done = client.chat.completions.create(model=MATHS, messages=messages, max_tokens=40, temperature=0)
         return done.choices[0].message.content
 
@@ -188,6 +188,14 @@ def test_the_server_reads_the_calls_that_are_trained():
     assert not content and [(call.name, json.loads(call.arguments)) for call in found] == made
 
 
-def test_the_page_has_the_system_prompt_of_training():
-    body = json.loads(block("curl").partition("-d '")[2].rstrip().removesuffix("'"))
-    assert body["messages"][0]["content"] == prompts.system_prompt()
+def test_the_client_of_the_page_gets_the_prompt_of_training(place):
+    """It sends the question alone; the saved template of GRPO-1K adds the instruction, that of SFT_tools nothing."""
+    from transformers import AutoTokenizer
+
+    question = json.loads(block("curl").partition("-d '")[2].rstrip().removesuffix("'"))["messages"]
+    trained = {MATHS: prompts.build_prompt(question[0]["content"]), TOOLS: question}
+    for name, conversation in trained.items():
+        tokenizer = AutoTokenizer.from_pretrained(place.folder / name)
+        shown = tokenizer.apply_chat_template(question, tokenize=False)
+        assert shown == tokenizer.apply_chat_template(conversation, tokenize=False)
+        assert shown.count("<|im_start|>") == len(conversation)
