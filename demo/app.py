@@ -1,8 +1,8 @@
 """A page in the browser: two checkpoints answer a question side by side, each reward under its completion.
 
 Questions of outputs/data/, or typed; checkpoints of outputs/ and resources/; rewards of any GRPO script, read again
-when it is edited. Second tab: tables and pictures of resources/. Third tab: a run while it trains. Served on 127.0.0.1
-for this machine alone.
+when it is edited. Second tab: the report of rewards.py on samples of a checkpoint. Served on 127.0.0.1 for this machine
+alone.
 
 Input: checkpoints. Output: on the page.
 Command: make demo
@@ -14,10 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[1] / "ToolUse")]
-
-from run_examples import to_row
-from tool_executor import ToolExecutor
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import kinds, models, runs, settings
 from common.settings import setting
@@ -30,41 +27,31 @@ class Args(settings.ProfileArgs):
     left: str = setting("Qwen/Qwen3-4B-Base", "first checkpoint: a folder or a hub name", tiny="resources/tiny-base")
     right: str = setting("", "second checkpoint [outputs/GRPO-1K-def, else an embedded one]")
     rewards: str = setting("GRPO_indomain/GRPO-1K-def.py", "script with the rewards that are shown first")
-    tools: str = setting("ToolUse/configs/tools.json", "JSON file with the schemas of the tools")
     seed: int = setting(0, "seed of sampled answers")
     max_new_tokens: int = setting(1536, "tokens of a completion", tiny=160)
-    max_turn_steps: int = setting(8, "completions of a conversation with tools", tiny=4, low=1)
-    seconds: float = setting(2, "between two looks at a run that trains", low=0.5)
 
 
 STYLE = """
 .text { font-family: monospace; white-space: pre-wrap; overflow-wrap: anywhere; overflow: auto; max-height: 30em;
   padding: .6em; margin-bottom: .4em; border: 1px solid var(--border-color-primary); border-radius: 6px }
 .text b { opacity: .6; font-weight: 600 }
-.work { background: #3b82f622 } .answer { background: #22c55e3a } .call { background: #f59e0b33 } 
-.result { background: #a855f722 }
+.work { background: #3b82f622 } .answer { background: #22c55e3a } .call { background: #f59e0b33 }
 .verdict { margin: .3em 0 } .correct { color: #15803d } .incorrect { color: #b91c1c } .line { color: #b91c1c }
 .rewards td { padding: .15em .6em; vertical-align: top; border-top: 1px solid var(--border-color-primary) }
 .rewards td:last-child { opacity: .7 } footer { display: none !important }
+iframe { width: 100%; height: 80em; border: 0; background: white }
 """
-RESULTS = runs.ROOT / "resources"
 
 
-def page(gr, args, executor: ToolExecutor):
+def page(gr, args):
     """The page, a gradio.Blocks. Every function below answers one event; its outputs are named where it is bound."""
-
-    def names() -> list[str]:
-        return list(dict.fromkeys([args.left, *content.checkpoints()]))
 
     def opened():
         """What a page shows first; it is read anew for each page, as outputs/ changes."""
-        scripts = content.scripts()
-        return (
-            gr.Dropdown(names(), value=args.left),
-            gr.Dropdown(names(), value=args.right or content.best(names())),
-            gr.Dropdown(content.sources(), value="linear"),
-            gr.Dropdown(scripts, value=args.rewards if args.rewards in scripts else scripts[0]),
-        )
+        names, scripts = list(dict.fromkeys([args.left, *content.checkpoints()])), content.scripts()
+        left, right = gr.Dropdown(names, value=args.left), gr.Dropdown(names, value=args.right or content.best(names))
+        script = gr.Dropdown(scripts, value=args.rewards if args.rewards in scripts else scripts[0])
+        return left, right, gr.Dropdown(content.sources(), value="linear"), script, script, right
 
     def row_of(source, number) -> tuple:
         """A question and its kind."""
@@ -79,11 +66,6 @@ def page(gr, args, executor: ToolExecutor):
         row, _ = row_of(source, number)
         return row["question"], row["solution"]
 
-    def suit(source, right):
-        """The checkpoint that fits the questions, unless another one was chosen by hand."""
-        suggested = [content.best(names(), kind) for kind in ("math", "tools", content.kind_of(source))]
-        return suggested[-1] if right in suggested else right
-
     def check(question, truth, source, number):
         return content.truth_of(row_of(source, number)[0], question, truth)
 
@@ -96,56 +78,15 @@ def page(gr, args, executor: ToolExecutor):
             yield content.line(problem), "", "", ""
             return
         row, kind = row_of(source, number)
-        has_tools = kind.name == "tools"
-        known = content.is_of(row, question)
-        if has_tools and not known:
-            row = to_row({"prompt": question}, executor)
-        elif not has_tools:
-            solution = content.truth_of(row, question, truth)
-            if not known:
-                row = {"question": question}
-                kind = kinds.MATH
-            row = {**row, "solution": solution}
-        answers = []
-        for name, beside in ((left, right), (right, left)):
-            if has_tools:
-                answer = content.converse(name, beside, row, known, executor, temperature, args)
-            else:
-                answer = content.answer(name, beside, row, kind, script, temperature, args)
-            answers.append(content.answer_or_line(answer))
+        solution = content.truth_of(row, question, truth)
+        if question.split() != row["question"].split():
+            row, kind = {"question": question}, kinds.MATH
+        row = row | {"solution": solution}
+        answers = [content.answer(name, row, kind, script, temperature, args) for name in (left, right)]
         latest = [("", ""), ("", "")]
         for parts in itertools.zip_longest(*answers):  # None where one is finished before the other
             latest = [part or before for part, before in zip(parts, latest)]
             yield *latest[0], *latest[1]
-
-    def results(name):
-        """A table, and the pictures with its name; those without a table of their own stand beside README.md."""
-        files = {path.stem.lower(): path for path in RESULTS.glob("*.md")}
-        drawn = {path: path.stem.lower() for path in sorted(RESULTS.glob("*.png")) if path.stem != "demo"}
-        chosen = [path for path, stem in drawn.items() if files.get(stem, RESULTS / "README.md").name == name]
-        lines = (RESULTS / name).read_text().split("\n")  # without the link to the picture, which stands beside it
-        return "\n".join(line for line in lines if line[:2] != "!["), "".join(map(content.picture, chosen))
-
-    def watch(name, seen):
-        """Curves and completions of a run, if its logs have grown; nothing else is drawn again."""
-        import pandas
-
-        names = content.run_names()
-        if not names:
-            return gr.Dropdown([]), "no run has written a log yet; start one, for instance: make run", *[None] * 5
-        name = name if name in names else names[0]
-        folder = content.run_folder(name)
-        logs = [content.stamp(folder / log) for log in ("metrics.jsonl", "samples.jsonl")]
-        state = [folder.name, names, logs]
-        if state == seen:
-            return [gr.skip()] * 7
-        plots, last = [], 0
-        for key, points in content.curves(folder).items():
-            plots.append(pandas.DataFrame(points, columns=["step", content.CURVES[key]]))
-            last = max([last, *(step for step, _ in points)])
-        progress = "trains" if folder.suffix == ".partial" else "finished"
-        line = f"{runs.shown(folder)}: {progress}, step {last}"
-        return gr.Dropdown(names, value=name), line, *plots, content.samples(folder), state
 
     with gr.Blocks(title="GRPO: base and trained side by side", analytics_enabled=False, fill_width=True) as blocks:
         with gr.Tab("Ask"):
@@ -167,30 +108,23 @@ def page(gr, args, executor: ToolExecutor):
                 with gr.Column():
                     right = gr.Dropdown(label="Checkpoint")
                     right_text, right_facts = gr.HTML(elem_id="right_text"), gr.HTML(elem_id="right_facts")
-        with gr.Tab("Results"):
-            chosen = gr.Dropdown(sorted(path.name for path in RESULTS.glob("*.md")), label="Table of resources/")
-            pictures = gr.HTML(elem_id="pictures")
-            text = gr.Markdown(latex_delimiters=[], elem_id="results")
-        with gr.Tab("Watch a run"):
-            run, state = gr.Dropdown(label="Run"), gr.State()
-            line = gr.Textbox(show_label=False, interactive=False, elem_id="run_line")
+        with gr.Tab("Rewards"):
             with gr.Row():
-                plots = [gr.LinePlot(x="step", y=title, title=title, height=260) for title in content.CURVES.values()]
-            completions = gr.HTML(elem_id="samples")
-        timer = gr.Timer(args.seconds)
+                script_to_check = gr.Dropdown(label="Rewards to check", scale=2)
+                choice = gr.Textbox(label="Which reward, where it has several", scale=1)
+                policy = gr.Dropdown(label="Samples of", scale=2)
+                source_of_samples = gr.Textbox("linear", label="Data set", scale=1)
+            look = gr.Button("Sample and report", variant="primary", elem_id="look")
+            workbench = gr.HTML(elem_id="workbench")
 
         inputs = [question, truth, source, number, left, right, script, temperature]
         event = start.click(ask, inputs, [left_text, left_facts, right_text, right_facts])
         stop.click(None, cancels=[event])
-        source.change(suit, [source, right], right)
+        look.click(content.workbench, [script_to_check, choice, policy, source_of_samples], workbench)
         question.change(check, [question, truth, source, number], truth)
         gr.on([source.change, number.change], fill, [source, number], [question, truth])
-        chosen.change(results, chosen, [text, pictures])
-        outputs = [run, line, *plots, completions, state]
-        gr.on([timer.tick, run.input], watch, [run, state], outputs, show_progress="hidden")
-        blocks.load(opened, outputs=[left, right, source, script])
+        blocks.load(opened, outputs=[left, right, source, script, script_to_check, policy])
         blocks.load(fill, [source, number], [question, truth])
-        blocks.load(results, chosen, [text, pictures])
     return blocks
 
 
@@ -206,8 +140,7 @@ def main(args):
         )
     for name in filter(None, (args.left, args.right)):
         runs.require_base(name, "the script that makes it")
-    executor = ToolExecutor(args.tools)
-    blocks = page(gr, args, executor)
+    blocks = page(gr, args)
     address = {"server_name": "127.0.0.1", "server_port": args.port, "share": False}
     try:
         blocks.launch(**address, ssr_mode=False, quiet=True, prevent_thread_lock=True, css=STYLE)

@@ -8,18 +8,13 @@ import subprocess
 import sys
 
 import pytest
-from conftest import CORRECT, HOSTILE, INCORRECT, ROOT, one_line
-
-sys.path.append(str(ROOT / "ToolUse"))
-
-from run_examples import to_row
-from tool_executor import ToolExecutor
+from conftest import BASE, CORRECT, HOSTILE, INCORRECT, ROOT, one_line
 
 from common import generation, kinds, prompts, runs
 from demo import app, content
 from tiny import problems
 
-ARGS = app.Args(max_new_tokens=60, max_turn_steps=2)
+ARGS = app.Args(max_new_tokens=60)
 ROW = {"question": "Work out 2 * 21.", "solution": "42"}
 MARKUP = re.compile(r'</?(?:b|span|div|table|tr|td)(?: class="[a-z]*")?>')
 
@@ -51,7 +46,7 @@ def test_tags_and_calls_are_coloured():
     assert '<b class="work">&lt;start_working_out&gt;</b><span class="work">2*21=42</span>' in shown
     assert '<b class="answer">&lt;SOLUTION&gt;</b><span class="answer">42</span><b class="answer">' in shown
     assert '<span class="call">f</span>' in content.coloured("<tool_call>f</tool_call>")
-    assert '<span class="">after</span>' in content.coloured("</tool_response>after")
+    assert '<span class="">after</span>' in content.coloured("</tool_call>after")
 
 
 @pytest.fixture
@@ -81,10 +76,6 @@ def test_checkpoints_are_finished_and_have_weights(outputs):
     ]
     assert content.best(names) == str(outputs / "GRPO-1K-def")
     assert content.best(["resources/tiny-base", "resources/tiny-grpo", "outputs/SFT"]) == "resources/tiny-grpo"
-    assert (
-        content.best(["resources/tiny-base", "outputs/GRPO-1K-def", "outputs/SFT_tools"], "tools")
-        == "outputs/SFT_tools"
-    )
     assert content.best(["resources/tiny-base"]) == "resources/tiny-base"
 
 
@@ -108,7 +99,7 @@ def test_an_edited_question_keeps_no_answer_of_another():
 
 @pytest.fixture(scope="module")
 def base():
-    return content.load("resources/tiny-base", "resources/tiny-base", tools=False)
+    return content.load("resources/tiny-base")
 
 
 def last(made):
@@ -195,11 +186,7 @@ def test_an_edited_script_is_read_again(tmp_path):
 
 
 def test_an_answer_is_streamed_and_ends_with_its_rewards():
-    made = list(
-        content.answer(
-            "resources/tiny-base", "resources/tiny-base", ROW, kinds.MATH, "GRPO_indomain/GRPO-1K.py", 0.0, ARGS
-        )
-    )
+    made = list(content.answer("resources/tiny-base", ROW, kinds.MATH, "GRPO_indomain/GRPO-1K.py", 0.0, ARGS))
     assert made[0][1] == "1 tokens" and "format_exact" in made[-1][1] and "total" in made[-1][1]
 
 
@@ -213,48 +200,32 @@ def test_a_verdict_has_both_scores():
     assert ": no correct answer given, " in verdict("2 * 21 = 42", ROW | {"solution": ""})
 
 
-def test_errors_are_one_line(outputs, capsys):
+def test_errors_are_one_line(outputs):
     put(outputs / "SFT", "config.json")
     script = "GRPO_indomain/GRPO-1K.py"
-    gone = content.answer(str(outputs / "SFT"), "resources/tiny-base", ROW, kinds.MATH, script, 0.0, ARGS)
-    shown, rest = last(content.answer_or_line(gone))
+    shown, rest = last(content.answer(str(outputs / "SFT"), ROW, kinds.MATH, script, 0.0, ARGS))
     assert "SFT is not finished; first run: the script that makes it" in shown and rest == ""
     long = {"question": "9 " * 4000, "solution": ""}
-    made = content.answer("resources/tiny-base", "resources/tiny-base", long, kinds.MATH, script, 0.0, ARGS)
-    assert "resources/tiny-base has room for" in last(content.answer_or_line(made))[0]
+    shown, _ = last(content.answer("resources/tiny-base", long, kinds.MATH, script, 0.0, ARGS))
+    assert "resources/tiny-base has room for" in shown
 
 
-def test_calls_are_executed_by_the_executor(monkeypatch):
-    executor = ToolExecutor()
-    row = to_row({"prompt": "What is 76 * 48?"}, executor)
-    said = [
-        '<tool_call>\n{"name": "calculator", "arguments": {"expression": "76 * 48"}}\n</tool_call>',
-        "It is <b>3648</b>.",
-    ]
-    monkeypatch.setattr(content, "stream", lambda *given: iter([said.pop(0)]))
-    monkeypatch.setattr(content, "completion_of", lambda t, text: {"text": text, "tokens": 1, "truncated": False})
-    made = content.converse("resources/tiny-base", "resources/tiny-base", row, False, executor, 0.0, ARGS)
-    shown, measures = last(made)
-    assert '<span class="result">\n{&quot;result&quot;: 3648}\n</span>' in shown
-    assert "It is &lt;b&gt;3648&lt;/b&gt;." in shown and "not known" in measures
+def test_two_models_stay_in_memory(monkeypatch, tmp_path):
+    monkeypatch.setattr(content, "_models", {})
+    monkeypatch.setattr(content.models, "load_for_generation", lambda folder: folder)
+    for name in ("a", "b", "a", "c"):
+        shutil.copytree(BASE, tmp_path / name, dirs_exist_ok=True)
+        content.load(str(tmp_path / name))
+    assert list(content._models.values()) == [str(tmp_path / "a"), str(tmp_path / "c")]
 
 
-def test_a_run_is_followed_from_its_working_folder_to_its_output(outputs):
-    partial = outputs / "GRPO-1K.partial"
-    put(partial)
-    assert content.run_names() == []
-    metrics = [{"step": 0, "heldout_accuracy": 0.5}, {"step": 1, "reward": 2.0, "entropy": 0.1}]
-    (partial / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in metrics) + '{"step": 2, "rew')
-    (partial / "samples.jsonl").write_text(
-        json.dumps({"step": 1, "question": "<i>?", "truth": "42", "text": CORRECT, "rewards": {"a": 1}, "advantage": 1})
-    )
-    assert content.run_names() == ["GRPO-1K"] and content.run_folder("GRPO-1K") == partial
-    assert content.curves(partial) == {"heldout_accuracy": [(0, 0.5)], "reward": [(1, 2.0)], "entropy": [(1, 0.1)]}
-    assert "step 1, advantage 1: a 1" in content.samples(partial) and "&lt;i&gt;?" in content.samples(partial)
-    shutil.move(partial, outputs / "GRPO-1K")
-    assert content.run_names() == ["GRPO-1K"] and content.run_folder("GRPO-1K") == outputs / "GRPO-1K"
-    assert content.curves(partial) == {name: [] for name in content.CURVES}
-    assert "no sampled completions" in content.samples(partial)
+@pytest.mark.slow
+def test_the_workbench_is_a_page_or_a_line(outputs, linear_data):
+    words = ("resources/tiny-base", str(linear_data))
+    shown = content.workbench("GRPO_indomain/GRPO-1K.py", "", *words)
+    assert shown.startswith("<iframe sandbox srcdoc=") and "groups: " in shown and "<script" not in shown
+    shown = content.workbench("GRPO_indomain/GRPO-Control.py", "", *words)
+    assert "has several rewards; choose one with --reward: " in shown and 'class="line"' in shown
 
 
 @pytest.mark.slow

@@ -9,15 +9,12 @@ import sys
 import pytest
 from conftest import ROOT
 
-NOTEBOOKS = sorted((ROOT / "demo").glob("*.ipynb"))
+NOTEBOOKS = [ROOT / "demo" / f"{name}.ipynb" for name in ("before_after", "sft_vs_grpo")]
+COPIED = ("common", "tiny", "workbench", "BFCL/bfcl", "SFT", "GRPO_indomain", "resources/report", "resources/tiny-base")
 
 
 def cells(path, kind: str = "code") -> list[dict]:
     return [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == kind]
-
-
-def test_both_are_there():
-    assert [path.stem for path in NOTEBOOKS] == ["before_after", "sft_vs_grpo"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -30,13 +27,21 @@ def test_a_notebook_is_short_and_shows_what_it_made(path):
     assert str(ROOT) not in path.read_text() and "/tmp/" not in path.read_text()
 
 
+def test_the_real_notebook_has_at_most_15_cells():
+    path = ROOT / "demo" / "real_model.ipynb"  # run by tests/real
+    assert len(cells(path)) + len(cells(path, "markdown")) <= 15
+    assert "BASE = " in "".join(cells(path)[0]["source"])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_from_start_to_end(path, tmp_path):
     """Without a kernel, which is not among the requirements; in a copy, as it writes to outputs/."""
-    for name in ("common", "tiny", "BFCL/bfcl", "SFT", "GRPO_indomain", "resources/tiny-base"):
+    for name in COPIED:
         shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "rewards.py", tmp_path)
     code = "\n".join("".join(cell["source"]) for cell in cells(path))
+    code = code.replace("from IPython.display import Image", "Image = open")
     env = os.environ | {"MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

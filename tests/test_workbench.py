@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import BASE, CORRECT, HOSTILE, INCORRECT, call, one_line
 
@@ -61,45 +62,50 @@ def test_an_option_is_an_answer():
     assert verdict == "correct"
 
 
+def groups_of(letters: str) -> np.ndarray:
+    return np.array(list(letters))
+
+
 def test_the_signal_adds_up_to_one():
-    groups = measures.groups_of("aaaabbbb")
-    parts = np.array([[3, 0, 0, 0, 0, 0, 3, 0], [0, 1, 0, 1, 2, 1, 0, 0], [1, 1, 1, 1, 2, 2, 2, 2]], dtype=float)
-    fractions = measures.signal(parts, groups)
-    assert sum(one.value for one in fractions) == pytest.approx(1)
-    assert fractions[2].value == 0  # the same within each group
-    assert all(one.low <= one.value <= one.high for one in fractions)
+    parts = {"a": [3.0, 0, 0, 0, 0, 0, 3, 0], "b": [0.0, 1, 0, 1, 2, 1, 0, 0], "c": [1.0, 1, 1, 1, 2, 2, 2, 2]}
+    fractions = measures.signal(pd.DataFrame(parts), groups_of("aaaabbbb"))
+    assert fractions.value.sum() == pytest.approx(1)
+    assert fractions.value["c"] == pytest.approx(0)  # the same within each group
+    assert (fractions.low <= fractions.value + 1e-9).all() and (fractions.value <= fractions.high + 1e-9).all()
+
+
+def test_the_signal_is_a_part_of_the_variance():
+    parts = pd.DataFrame({"a": [0.0, 4, 1, 1], "b": [0.0, 2, 1, 1]})  # the second group has no signal
+    assert measures.signal(parts, groups_of("aabb")).value.tolist() == pytest.approx([2 / 3, 1 / 3])
 
 
 def test_a_reward_against_the_sum_has_a_negative_fraction():
-    parts = np.array([[0.0, 4.0], [1.0, 0.0]])
-    values = [one.value for one in measures.signal(parts, [np.array([0, 1])])]
-    assert values == pytest.approx([4 / 3, -1 / 3])
+    parts = pd.DataFrame({"a": [0.0, 4.0], "b": [1.0, 0.0]})
+    assert measures.signal(parts, groups_of("aa")).value.tolist() == pytest.approx([4 / 3, -1 / 3])
 
 
 def test_correlations_are_within_groups():
-    groups = measures.groups_of("aabb")
-    total = np.array([0.0, 1, 10, 11])
-    assert measures.correlation(total, np.array([5.0, 4, 1, 0]), groups).value == pytest.approx(-1)
-    assert measures.correlation(total, np.array([1.0, 1, 9, 9]), groups) is None
-    assert measures.correlation(total, total, []) is None
+    total = pd.Series([0.0, 1, 10, 11])
+    columns = pd.DataFrame({"against": [5.0, 4, 1, 0], "between": [1.0, 1, 9, 9], "half": [0.0, 1, 1, 1]})
+    values = measures.correlations(total, columns, groups_of("aabb")).value
+    assert values.tolist() == pytest.approx([-1, 0, 0.5])
+    assert measures.correlations(pd.Series([1.0, 1]), columns[:2], groups_of("aa")).empty
 
 
 def test_order():
-    total = np.array([1, 0.5, 0, 0.5, 1, 1])
+    total = pd.Series([1, 0.5, 0, 0.5, 1, 1])
     correct = np.array([True, True, False, False, True, True])
-    groups = [np.array([0, 1, 2, 3]), np.array([4, 5])]
-    assert measures.order(total, correct, groups) == (1, 0, 0, 0, 0, 0.25)
+    groups = groups_of("aaaabb")
+    pairs = measures.pairs(total, correct, groups)
+    assert len(pairs) == 4 and pairs.below.sum() == 0 and pairs.equal.sum() == 1
     total[2] = 2
-    assert measures.order(total, correct, groups) == (1, 1, 1, 2, 0.5, 0.25)
+    below = measures.pairs(total, correct, groups).query("below")
+    assert below.place_incorrect.unique().tolist() == [2] and below.place.tolist() == [0, 1]
 
 
 def test_repetition():
     assert measures.repetition("") == measures.repetition("one two three four five") == 0
     assert measures.repetition("so it is 5 . " * 100) > 0.9
-
-
-def test_a_question_alone_is_no_group():
-    assert [list(group) for group in measures.groups_of("abcb")] == [[1, 3]]
 
 
 @pytest.mark.parametrize("truth", ["42", "x=1, y=2", "B", "yes", "0", r"\frac{\sqrt{3}}{2}", ""])
@@ -123,7 +129,7 @@ def test_what_a_reward_needs():
     def reward(completions, solution, bonus=1, *words, **columns):
         pass
 
-    assert loading.needs(reward) == ["completions", "solution"]
+    assert loading.needs(reward) == {"completions", "solution"}
 
 
 # The script as a user calls it.
@@ -140,7 +146,7 @@ def test_a_report(completions, outputs):
     assert "12 of the 12 groups with both have an incorrect completion above" in text
     assert "In 100 % of the groups with both, an incorrect completion is ranked above a correct one" in text
     assert "gets 1, an incorrect one 0.6, a correct one without its last tag 0: a missing tag costs more" in text
-    assert "67 % of the signal of the first updates comes from format_exact, 33 % from answer_correct." in text
+    assert "The signal of the first updates comes 67 % from format_exact, 33 % from answer_correct." in text
     assert "WARNING" not in text and "nan" not in text
     assert len(text.splitlines()) < 50
     picture = (outputs / "outputs/rewards/GRPO-1K.png").read_bytes()
@@ -158,6 +164,34 @@ def test_other_weights_and_other_columns(completions, outputs):
     done = call("rewards.py", "GRPO_indomain/GRPO-1K.py", "--completions", renamed, *columns, *weights)
     assert done.returncode == 0, done.stderr
     assert "sum = 0.2 format_exact + 0.8 answer_correct" in done.stdout and "an incorrect one 0.2" in done.stdout
+
+
+def test_several_files_get_a_line_each(completions):
+    done = call("rewards.py", "GRPO_indomain/GRPO-1K.py", "--completions", completions, completions)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("completions.jsonl ") == 2 and done.stdout.count("48 completions, 12 groups") == 1
+
+
+def test_a_question_alone_is_no_group(completions):
+    with open(completions, "a") as file:
+        file.write(json.dumps({"question": "another", "truth": "1", "text": ""}) + "\n")
+    done = call("rewards.py", "GRPO_indomain/GRPO-1K.py", "--completions", completions)
+    assert "48 completions, 12 groups" in done.stdout, done.stderr
+
+
+RANDOM = "import random\ndef chance(completions, **columns):\n    return [random.random() for _ in completions]\n"
+
+
+def test_a_sentence_that_the_figures_do_not_carry_is_left_out(completions, outputs):
+    (outputs / "own.py").write_text(f"{RANDOM}REWARDS = [chance]")
+    done = call("rewards.py", outputs / "own.py", "--completions", completions)
+    assert done.returncode == 0 and "A correct answer in the right format gets" not in done.stdout, done.stderr
+
+
+def test_two_rewards_of_one_name(completions, outputs):
+    (outputs / "own.py").write_text(f"{RANDOM}REWARDS = [chance, chance]")
+    done = call("rewards.py", outputs / "own.py", "--completions", completions)
+    assert "sum = 1 chance + 1 chance_1" in done.stdout, done.stderr
 
 
 def test_a_reward_without_the_answer_is_warned_of(completions):
@@ -215,7 +249,7 @@ BAD_SCRIPTS = {
     reward("raise SystemExit(0)"): ["reward bad raises SystemExit"],
     reward("import os; os._exit(1)"): ["reward bad ended its process"],
     reward("return None"): ["reward bad returns None, not a list of 48 numbers"],
-    reward("return 1.0"): ["reward bad returns 1.0"],
+    reward("return 1.0"): ["reward bad returns 1.0, not a list of 48 numbers"],
     reward("return [None for _ in completions]"): ["reward bad returns None for every completion"],
     reward("return [1.0]"): ["reward bad returns 1 values for 48 completions"],
     reward("return ['good' for _ in completions]"): ["reward bad", "'good'"],
@@ -224,8 +258,8 @@ BAD_SCRIPTS = {
     reward("import time; time.sleep(60)"): ["reward bad takes more than 3 s"],
     reward("while True: pass"): ["reward bad takes more than 3 s"],
     "def few(completions): return [1.0 for _ in completions]\nREWARDS = [few]": ["reward few raises TypeError"],
-    "def own(completions, parts, **c): pass\nREWARDS = [own]": ["reward own needs parts"],
-    "def own(certainties, **c): pass\nREWARDS = [own]": ["reward own needs certainties", "--checkpoint"],
+    "def own(completions, parts, **c): pass\nREWARDS = [own]": ["reward own raises TypeError", "parts"],
+    "def own(certainties, **c): pass\nREWARDS = [own]": ["reward own raises TypeError", "certainties", "--checkpoint"],
 }
 
 
@@ -295,6 +329,6 @@ def test_confidence_is_measured_with_a_checkpoint(script, linear_data, outputs):
     few = ("--problems", 3, "--samples", 3, "--max_new_tokens", 40)
     done = call("rewards.py", *script, "--checkpoint", BASE, "--dataset", linear_data, *few)
     assert done.returncode == 0, done.stderr
-    kept = runs.read_jsonl(outputs / "outputs/rewards/tiny-base-linear-train.jsonl")
+    kept = runs.read_jsonl(outputs / "outputs/rewards/tiny-base-linear.jsonl")
     assert len(kept) == 9 and {"question", "solution", "text", "truncated"} <= kept[0].keys()
     assert "9 completions, 3 groups" in done.stdout

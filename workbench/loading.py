@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 from common import kinds, prompts
 
@@ -29,8 +30,8 @@ def rewards_of(module, choice: str = "") -> list[Callable]:
     if isinstance(rewards, dict):
         if choice not in rewards:
             raise ValueError(f"has several rewards; choose one with --reward: {', '.join(rewards)}")
-        rewards = [rewards[choice]]
-    elif choice:
+        return [rewards[choice]]
+    if choice:
         raise ValueError("has no choice of rewards; leave --reward out")
     if not isinstance(rewards, list | tuple) or not rewards or not all(map(callable, rewards)):
         raise ValueError("has no REWARDS, a list of reward functions")
@@ -45,44 +46,35 @@ def weights_of(module, count: int) -> list[float]:
     weights = setting.default_factory()
     if len(weights) != count:
         raise ValueError(f"has {count} rewards and {len(weights)} reward_weights")
-    return [float(weight) for weight in weights]
-
-
-def name_of(reward: Callable) -> str:
-    return getattr(reward, "__name__", type(reward).__name__)
+    return list(map(float, weights))
 
 
 def columns_of(rows: Sequence[dict], texts: Sequence[str], kind: kinds.Kind, tag_set: str) -> dict[str, list]:
     """The columns that TRL's trainer passes to a reward, one entry for each completion; rows of data.read_split()."""
     tags = prompts.TAG_SETS[tag_set]
-    columns = {name: [row[name] for row in rows] for name in kind.reward_columns}
+    columns = {"tags": [tag_set] * len(rows), "row": list(range(len(rows)))}
+    for name in ("solution", *kind.reward_columns):
+        columns[name] = [row[name] for row in rows]
     columns["prompts"] = [kind.prompt(row, tags) for row in rows]
     columns["completions"] = [[{"role": "assistant", "content": text}] for text in texts]
-    columns["solution"] = [row["solution"] for row in rows]
-    columns["tags"] = [tag_set] * len(rows)
-    columns["row"] = list(range(len(rows)))
     return columns
 
 
-def trainer_columns(step: int, max_steps: int, with_state: bool = True) -> dict:
-    """What TRL's trainer passes beside the columns: its state, whose import takes seconds, and loggers of nothing."""
-    columns = {"log_metric": _log_nothing, "log_extra": _log_nothing}
-    if with_state:
-        from transformers import TrainerState
-
-        columns["trainer_state"] = TrainerState(global_step=step, max_steps=max_steps)
-    return columns
+def trainer_columns(step: int, max_steps: int) -> dict:
+    """What TRL's trainer passes beside the columns: its state, and loggers, which log nothing here."""
+    state = SimpleNamespace(global_step=step, max_steps=max_steps)
+    return {"trainer_state": state, "log_metric": log_nothing, "log_extra": log_nothing}
 
 
-def _log_nothing(*words) -> None:
+def log_nothing(*words) -> None:
     pass
 
 
-def needs(reward: Callable) -> list[str]:
+def needs(reward: Callable) -> set[str]:
     """The names of the columns that a reward cannot be called without."""
-    names = []
+    names = set()
     for parameter in inspect.signature(reward).parameters.values():
         is_open = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
         if parameter.default is parameter.empty and not is_open:
-            names.append(parameter.name)
+            names.add(parameter.name)
     return names

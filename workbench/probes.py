@@ -1,29 +1,19 @@
 """Probes: texts that no policy should be rewarded for, and two with a correct answer to compare them with."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 from common import answers, prompts
 
 COUNT = 4  # questions; a probe gets the median over them
 COMPARED = ("correct answer", "correct, no last tag")  # the probes with a correct answer
 
 
-class Probe(NamedTuple):
-    """What a probe gets, as the median over the questions."""
-
-    rewards: list[float]
-    total: float
-    seconds: float  # of all rewards, for one completion
-
-
-def questions(rows: Sequence[dict]) -> list[tuple[dict, str]]:
+def questions(rows: list[dict]) -> list[tuple[dict, str]]:
     """The first questions, each with an incorrect answer: the truth of another one, where there is another."""
     unique = list({row["question"]: row for row in rows}.values())
+    candidates = [*(row["solution"] for row in unique), "0", "1"]
     pairs = []
     for row in unique[:COUNT]:
-        candidates = [other["solution"] for other in unique] + ["0", "1"]
-        pairs.append((row, next(one for one in candidates if not answers.is_correct(one, row["solution"]))))
+        incorrect = (candidate for candidate in candidates if not answers.is_correct(candidate, row["solution"]))
+        pairs.append((row, next(incorrect)))
     return pairs
 
 

@@ -7,11 +7,14 @@ import pytest
 from conftest import ROOT
 from nbclient import NotebookClient
 
+COPIED = ("common", "tiny", "workbench", "BFCL/bfcl", "SFT", "GRPO_indomain", "resources/report", "resources/tiny-base")
+
 
 @pytest.mark.parametrize("name", ["before_after", "sft_vs_grpo"])
 def test_a_notebook_runs_from_a_clean_kernel(name, tmp_path, monkeypatch):
-    for folder in ("common", "SFT", "GRPO_indomain", "resources/tiny-base"):
+    for folder in COPIED:
         shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copy(ROOT / "rewards.py", tmp_path)
     (tmp_path / "demo").mkdir()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     book = nbformat.read(ROOT / "demo" / f"{name}.ipynb", 4)
