@@ -1,4 +1,4 @@
-"""Draw how the stages hand checkpoints to each other: resources/flow.png, the picture at the top of the README.
+"""Draw how the stages hand checkpoints to each other: resources/flow.png, the picture in the README.
 
 Command: python resources/draw_flow.py
 """
@@ -11,68 +11,55 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from resources.report import plots
 from resources.report.plots import plt
 
+HEIGHT = 1.1
 BLUE, GREEN, ORANGE, GREY = "#dbe9f6", "#dff0d8", "#fde8cf", "#eeeeee"
-GRPO_TEXT = {
-    "in": "GRPO_indomain/GRPO-1K*.py\nrewards: format and answer\noutputs/GRPO-1K ...",
-    "out": "GRPO_outdomain/GRPO-*.py\nrewards: confidence of the policy\noutputs/GRPO-Hybrid ...",
-    "lin": "GRPO-Linear.py, GRPO-GSM8K.py\nstraight from the base, without SFT\noutputs/GRPO-Linear ...",
+BOXES = {  # name: left, bottom, width, colour, first line, other lines
+    "data": (0.0, 3.2, 2.3, GREY, "SFT/dataset_creation.py", "problems and solutions\nsft, train, validation, test"),
+    "base": (0.0, 1.2, 2.3, GREY, "base", "resources/tiny-base\nor Qwen3-4B-Base"),
+    "sft": (3.1, 1.2, 2.1, BLUE, "SFT/SFT_train.py", "learns the format\noutputs/SFT"),
+    "in": (6.1, 2.35, 3.4, GREEN, "GRPO_indomain/GRPO-1K*.py", "rewards: format and answer\noutputs/GRPO-1K ..."),
+    "out": (6.1, 1.0, 3.4, GREEN, "GRPO_outdomain/GRPO-*.py", "rewards: confidence\noutputs/GRPO-Hybrid ..."),
+    "lin": (
+        6.1,
+        -0.35,
+        3.4,
+        GREEN,
+        "GRPO-Linear.py, GRPO-GSM8K.py",
+        "also straight from the base\noutputs/GRPO-Linear",
+    ),
+    "bfcl": (10.4, 1.0, 2.6, ORANGE, "BFCL/GRPO_BFCL_v*.py", "tool calls\nofficial checkers"),
+    "tools": (3.1, -1.7, 2.1, BLUE, "ToolUse/SFT_tools.py", "questions with tools\noutputs/SFT_tools"),
+    "dpo": (6.1, -1.7, 3.4, ORANGE, "ToolUse/DPO_tools.py", "pairs that differ by one failure\noutputs/DPO_tools"),
+    "answers": (10.4, -1.7, 2.6, GREY, "tools_evaluate.py", "calls, arguments, answers\nresources/results.csv"),
+    "test": (10.4, 2.8, 2.6, GREY, "GRPO_test.py ...", "held-out problems\nresources/results.csv"),
+    "table": (13.8, 2.8, 2.2, GREY, "make_tables.py", "tables and pictures\nin resources/"),
 }
-BOXES = {  # name: left, bottom, width, height, colour, text
-    "data": (0.0, 3.2, 2.3, 1.1, GREY, "SFT/dataset_creation.py\nproblems and solutions\nsft, train, validation, test"),
-    "base": (0.0, 1.2, 2.3, 1.1, GREY, "base\nresources/tiny-base\nor Qwen3-4B-Base"),
-    "sft": (3.1, 1.2, 2.1, 1.1, BLUE, "SFT/SFT_train.py\nlearns the format\noutputs/SFT"),
-    "in": (6.1, 2.35, 3.4, 1.1, GREEN, GRPO_TEXT["in"]),
-    "out": (6.1, 1.0, 3.4, 1.1, GREEN, GRPO_TEXT["out"]),
-    "lin": (6.1, -0.35, 3.4, 1.1, GREEN, GRPO_TEXT["lin"]),
-    "bfcl": (10.4, 1.0, 2.6, 1.1, ORANGE, "BFCL/GRPO_BFCL_v*.py\ntool calls\nofficial checkers"),
-    "tools": (3.1, -1.7, 2.1, 1.1, BLUE, "ToolUse/SFT_tools.py\nquestions with tools\noutputs/SFT_tools"),
-    "dpo": (6.1, -1.7, 3.4, 1.1, ORANGE, "ToolUse/DPO_tools.py\npairs that differ by one failure\noutputs/DPO_tools"),
-    "answers": (10.4, -1.7, 2.6, 1.1, GREY, "tools_evaluate.py\ncalls, arguments, answers\nresources/results.csv"),
-    "test": (10.4, 2.8, 2.6, 1.1, GREY, "GRPO_test.py ...\nheld-out problems\nresources/results.csv"),
-    "table": (13.8, 2.8, 2.2, 1.1, GREY, "make_tables.py\ntables and pictures\nin resources/"),
-}
-ARROWS = [  # from, to
-    ("data", "sft"),
-    ("base", "sft"),
-    ("sft", "in"),
-    ("sft", "out"),
-    ("base", "lin"),
-    ("out", "bfcl"),
-    ("in", "test"),
-    ("out", "test"),
-    ("bfcl", "test"),
-    ("test", "table"),
-    ("base", "tools"),
-    ("tools", "dpo"),
-    ("dpo", "answers"),
-    ("answers", "table"),
-]
-SIDES = {  # instead of right, left
-    ("bfcl", "test"): ("top", "bottom"),
-    ("base", "lin"): ("bottom", "left"),
-    ("base", "tools"): ("bottom", "left"),
-    ("answers", "table"): ("right", "bottom"),
-}
+ARROWS = """
+data right sft left, base right sft left, sft right in left, sft right out left, base bottom lin left,
+out right bfcl left, in right test left, out right test left, bfcl top test bottom, test right table left,
+base bottom tools left, tools right dpo left, dpo right answers left, answers right table bottom
+"""  # from a side of a box to a side of another
 
 
 def edge(name: str, side: str) -> tuple[float, float]:
-    left, bottom, width, height, *_ = BOXES[name]
-    across = {"left": left, "right": left + width}.get(side, left + width / 2)
-    return across, {"top": bottom + height, "bottom": bottom}.get(side, bottom + height / 2)
+    left, bottom, width, *_ = BOXES[name]
+    middle = (left + width / 2, bottom + HEIGHT / 2)
+    places = {"left": (left, middle[1]), "right": (left + width, middle[1])}
+    places |= {"top": (middle[0], bottom + HEIGHT), "bottom": (middle[0], bottom)}
+    return places[side]
 
 
 def main() -> None:
     figure, axis = plt.subplots(figsize=(13, 5.4), layout="constrained")
-    for left, bottom, width, height, colour, text in BOXES.values():
-        axis.add_patch(plt.Rectangle((left, bottom), width, height, fc=colour, ec="0.4", lw=1, zorder=2))
-        head, _, rest = text.partition("\n")
-        middle = left + width / 2
-        axis.text(middle, bottom + height - 0.13, head, ha="center", va="top", weight="bold", fontsize=9, zorder=3)
-        axis.text(middle, bottom + height - 0.43, rest, ha="center", va="top", fontsize=9, zorder=3)
-    for start, end in ARROWS:
-        sides = SIDES.get((start, end), ("right", "left"))
-        arrow = {"arrowstyle": "-|>", "color": "0.3", "lw": 1.2, "shrinkA": 1, "shrinkB": 1}
-        axis.annotate("", xy=edge(end, sides[1]), xytext=edge(start, sides[0]), arrowprops=arrow, zorder=1)
+    for left, bottom, width, colour, head, rest in BOXES.values():
+        axis.add_patch(plt.Rectangle((left, bottom), width, HEIGHT, fc=colour, ec="0.4", lw=1, zorder=2))
+        look = {"ha": "center", "va": "top", "fontsize": 9, "zorder": 3}
+        axis.text(left + width / 2, bottom + HEIGHT - 0.13, head, weight="bold", **look)
+        axis.text(left + width / 2, bottom + HEIGHT - 0.43, rest, **look)
+    for arrow in ARROWS.split(","):
+        start, leaves, end, enters = arrow.split()
+        look = {"arrowstyle": "-|>", "color": "0.3", "lw": 1.2, "shrinkA": 1, "shrinkB": 1}
+        axis.annotate("", xy=edge(end, enters), xytext=edge(start, leaves), arrowprops=look, zorder=1)
     axis.set_xlim(-0.1, 16.1)
     axis.set_ylim(-1.85, 4.4)
     axis.axis("off")

@@ -1,14 +1,10 @@
 """Draw every page and picture of a folder from the csv files in it; no measured figure is typed in by hand.
 
-Two scores stand side by side where both were measured: flexible, the answer wherever it stands in a completion, which
-leads, and strict, the answer between its tags. The learning curves of finished runs in outputs/ are first gathered into
-curves.csv, so that the pictures can be drawn again, byte for byte, without outputs/. A page without rows is left out.
-Figures that other studies published stand in the notes of report/pages.py.
+The learning curves of finished runs in outputs/ are first gathered into curves.csv, so that the pictures can be drawn
+again, byte for byte, without outputs/. A page without rows is left out, and said so.
 
-GRPO_reward, Out-domain, BFCL, Teaching, ToolUse   accuracy beside that of the start: page_accuracy.py
-Rewards, Ablations   speed and end of each reward over many seeds: page_rewards.py
-Calibration   does confidence tell correct from incorrect answers: page_calibration.py
-pass_at_k     at least one of k completions is correct: page_pass_at_k.py
+GRPO_reward   every reward beside the base, its start and the baselines, with Rewards.png: lead.py
+Out-domain, BFCL, ToolUse, Calibration, pass_at_k   the same table for other questions: pages.py
 
 Input: results.csv, items.csv, calibration.csv, curves.csv in the folder, outputs/**/metrics.jsonl.
 Output: the pages as .md, the pictures as .png, curves.csv.
@@ -23,39 +19,43 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import runs, settings
 from common.settings import setting
-from resources.report import (
-    measurements,
-    page_accuracy,
-    page_calibration,
-    page_pass_at_k,
-    page_rewards,
-    pages,
-)
+from resources.report import lead, measurements, pages
 
 
 @dataclass
 class Args(settings.ProfileArgs):
+    dataset: str = setting("dapo", "data set of GRPO_reward and pass_at_k", tiny="linear_sum")
+    base: str = setting("", "name of the base, as in results.csv [the one with most tests on the data set]")
+    decoding: str = setting("greedy", "completions that are scored", choices=("greedy", "sampled"))
     folder: str = setting("resources", "folder of the csv files, for tables and pictures too")
     outputs: str = setting("outputs", "folder of the finished runs, for their learning curves")
-    flips: int = setting(10_000, "sign flips of a test, samples of a bootstrap; p is at least 1 / (flips + 1)", low=1)
+    resamples: int = setting(10_000, "samples of a bootstrap", low=1)
 
 
 def main(args):
     folder = runs.resolve(args.folder)
-    results = measurements.read_results(folder / "results.csv")
-    items = {score: measurements.read_items(folder / "items.csv", score) for score in measurements.SCORES}
-    calibration = measurements.read_calibration(folder / "calibration.csv")
+    measured = measurements.read_measurements(folder)
     curves = measurements.gather_curves(folder / "curves.csv", runs.resolve(args.outputs))
+    base = args.base or measurements.base_of(measured, args.dataset)
+    calibration = measurements.read_calibration(folder / "calibration.csv", base)
 
-    starts = measurements.starts_of(results)
-    tables = page_accuracy.measure(results, items, args.flips)
-    drawn = []
-    for name in pages.ACCURACIES:
-        drawn += page_accuracy.draw(name, tables, starts, folder)
-    drawn += page_rewards.draw(curves, results, items, folder, args.flips)
-    drawn += page_calibration.draw(calibration, tables, folder)
-    drawn += page_pass_at_k.draw(items, starts, folder, args.flips)
-    print(f"{runs.shown(folder)}: drew {', '.join(drawn)}")
+    def test_on(dataset, decoding=args.decoding):
+        return measurements.select(measured, base, dataset, decoding)
+
+    drawn = {"GRPO_reward": lead.draw(test_on(args.dataset), base, curves, folder, args.resamples)}
+    for page, sets in pages.SETS.items():
+        drawn[page] = pages.draw_accuracies(page, [*map(test_on, sets)], folder, args.resamples)
+    starts = {dataset: test_on(dataset).starts() for dataset in calibration}
+    drawn["Calibration"] = pages.draw_calibration(calibration, starts, folder, args.resamples)
+    drawn["pass_at_k"] = pages.draw_passes(test_on(args.dataset, "pass@k"), base, folder, args.resamples)
+
+    files = []
+    for names in drawn.values():
+        files += names
+    missing = [name for name, names in drawn.items() if not names]
+    print(f"{runs.shown(folder)}, {base}: drew {', '.join(files) or 'nothing'}")
+    if missing:
+        print(f"no rows for {', '.join(missing)} with {args.decoding} completions (lead data set: {args.dataset})")
 
 
 if __name__ == "__main__":

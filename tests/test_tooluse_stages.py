@@ -95,7 +95,7 @@ def test_evaluation_writes_every_measure_and_the_tables_show_them(tools_data, sf
     assert call(EVALUATE, *words, "--resume").stdout.count("already tested") == 6
 
     tables = load_script("resources/make_tables.py")
-    words = ["--profile", "tiny", "--folder", tmp_path, "--outputs", tmp_path / "none", "--flips", 20]
+    words = ["--profile", "tiny", "--folder", tmp_path, "--outputs", tmp_path / "none", "--resamples", 20]
     tables.main(settings.parse(tables.Args, "", argv=list(map(str, words))))
     text = (tmp_path / "ToolUse.md").read_text()
     assert (tmp_path / "ToolUse.png").exists() and "tools:arguments" in text and "| DPO_tools |" in text

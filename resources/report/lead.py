@@ -1,0 +1,117 @@
+"""The lead page, GRPO_reward: every reward, control and baseline beside the base and the start, on one data set.
+
+Rewards.png shows how each got there: held-out accuracy over the updates, a thin line for each seed.
+"""
+
+import itertools
+import statistics
+import textwrap
+from collections import defaultdict
+from pathlib import Path
+
+from resources.report import comparisons, measurements, pages, plots
+
+ROWS = 18
+EQUAL = 0.10  # two rewards count as equal where the interval of their difference lies within this
+
+
+def row_of(script: str, test: measurements.Test, curves: dict, seconds: dict, resamples: int) -> dict[str, str]:
+    """A row of the lead table. curves, seconds: script -> seed -> step -> held-out accuracy, seconds."""
+    column = pages.Column("flexible", test.values("flexible"))
+    seeds = column.values[script]
+    strict = comparisons.matrix_of(test.values("strict")[script])
+    row = {"reward or baseline": script, "seeds": str(len(seeds))}
+    row["strict"] = pages.number(100 * strict.mean())
+    row["flexible"] = pages.number(100 * comparisons.matrix_of(seeds).mean())
+    start = test.starts()[script]
+    for head, reference in (("minus base", "base"), ("minus start", start)):
+        estimate = pages.minus(column, script, reference, resamples)
+        row[head] = pages.interval(estimate) if estimate else ""
+    row |= {"collapsed": "", "lowest": "", "minutes": ""}
+    if start == "base":
+        row["minus start"] = ""  # it stands under minus base
+    elif start in column.values:
+        both = seeds.keys() & column.values[start].keys()
+        row["collapsed"] = f"{len(comparisons.collapsed(seeds, column.values[start]))} of {len(both)}"
+        if script in curves:
+            lowest = min(min(curve.values()) for curve in curves[script].values())
+            row["lowest"] = pages.number(100 * lowest, 0)
+    if script in seconds:
+        minutes = statistics.mean(max(curve.values()) for curve in seconds[script].values()) / 60
+        row["minutes"] = pages.number(minutes)
+    return row
+
+
+def pairs_text(values: dict[str, dict], resamples: int) -> str:
+    """Which rewards differ from each other and from rejection-sampled SFT, and what could not have been seen."""
+    column = pages.Column("flexible", values)
+    scripts = [script for script in values if script in ("SFT_rejection", *pages.REWARDS)]
+    scripts.sort(key=lambda script: -comparisons.matrix_of(values[script]).mean())
+    above = defaultdict(list)
+    equal = []
+    half_widths = []
+    pairs = list(itertools.combinations(scripts, 2))
+    for higher, lower in pairs:
+        estimate = pages.minus(column, higher, lower, resamples)
+        if estimate is None:
+            continue
+        if -EQUAL <= estimate.low and estimate.high <= EQUAL:
+            equal.append(f"{higher} and {lower} {pages.interval(estimate)}")
+        elif estimate.low > 0:
+            above[higher].append(f"{lower} {pages.interval(estimate)}")
+        else:
+            half_widths.append(50 * (estimate.high - estimate.low))
+    apart = sum(map(len, above.values()))
+    text = (
+        f"Of the {len(pairs)} pairs of rewards, rejection-sampled SFT among them, {apart} differ by an interval apart"
+    )
+    text += (
+        f" from 0 (by chance {len(pairs) / 20:.1f} would), and {len(equal)} are equal within {100 * EQUAL:.0f} points."
+    )
+    if half_widths:
+        text += f" The other {len(half_widths)} cannot be told apart: half of the width of their intervals is"
+        text += f" {min(half_widths):.1f} to {max(half_widths):.1f} points, and smaller differences could not have been"
+        text += " seen."
+    lines = [textwrap.fill(text, 120), ""]
+    for higher, lower in above.items():
+        lines.append(f"- {higher} above: {', '.join(lower)}")
+    if equal:
+        lines.append(f"- equal: {', '.join(equal)}")
+    return "\n".join(lines).strip()
+
+
+def draw(test: measurements.Test, base: str, curve_rows: list[dict], folder: Path, resamples: int) -> list[str]:
+    """GRPO_reward.md, GRPO_reward.png and Rewards.png; [] where the flexible score was not measured."""
+    if test.score() != "flexible":
+        return []
+    values = test.values()
+    curves = measurements.by_seed(curve_rows, base, "flexible", values)
+    seconds = measurements.by_seed(curve_rows, base, "seconds", values)
+    scripts = pages.in_order(pages.ORDER, values, ROWS)
+    rows = [row_of(script, test, curves, seconds, resamples) for script in scripts]
+    pairs = pairs_text(values, resamples)
+    if pages.OWN_PROMPT in values:
+        solved = pages.number(100 * comparisons.matrix_of(values[pages.OWN_PROMPT]).mean())
+        pairs = f"With its own prompt, without our instruction, the base solves {solved} % (flexible).\n\n{pairs}"
+    facts = {"base": base, "dataset": test.dataset, "decoding": test.rows[0].decoding, "pairs": pairs}
+    facts["problems"] = len(test.rows[0].strict)
+    page = pages.write("GRPO_reward", folder, table=pages.markdown_table(rows), **facts)
+
+    marks = {}
+    for script, label in (("base", "base"), ("SFT", "SFT on all rows")):
+        if script in values:
+            marks[label] = comparisons.matrix_of(values[script]).mean()
+    plots.scores(values, test.values("strict"), scripts, marks, folder / "GRPO_reward.png")
+    panels = {}
+    for script in scripts:
+        start = test.starts()[script]
+        if script in curves and script not in pages.BASELINES:  # those take other numbers of updates
+            panels[script] = {"script": curves[script], "collapsed": {}}
+            for seed in comparisons.collapsed(values[script], values.get(start, {})):
+                if seed in curves[script]:
+                    panels[script]["collapsed"][seed] = curves[script].pop(seed)
+    drawn = [page, "GRPO_reward.png"]
+    if panels:
+        plots.lines(panels, folder / "Rewards.png", level=marks.get("SFT on all rows"))
+        drawn.append("Rewards.png")
+    return drawn
