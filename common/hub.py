@@ -98,10 +98,7 @@ def reached(after: str = ""):
 
 
 def files(folder: Path) -> list[Path]:
-    paths = set()
-    for pattern in FILES.split():
-        paths.update(folder.glob(pattern))
-    return sorted(paths)
+    return sorted({path for pattern in FILES.split() for path in folder.glob(pattern)})
 
 
 def measured(folder: Path, args) -> list[dict]:
@@ -200,19 +197,19 @@ def validation_of(facts: dict) -> list[dict]:
 
 def evaluations_of(row: dict) -> list:
     """The metrics of a row of results.csv: the flexible and the strict accuracy, or the one that there is."""
-    if row.get("flexible", "") == "":
-        return [metric(row, row["decoding"], STRICT)]
-    decoding = row["decoding"]
-    return [metric(row, f"{decoding}, flexible", FLEXIBLE), metric(row, f"{decoding}, strict", STRICT)]
-
-
-def metric(row: dict, name: str, columns: tuple[str, str, str]):
     from huggingface_hub import EvalResult
 
-    value, low, high = (float(row[column]) for column in columns)
-    measure = {"metric_type": "accuracy", "metric_name": name, "metric_value": value}
-    measure["metric_args"] = {"problems": int(row["n"]), "interval_95": [low, high]}
-    return EvalResult("text-generation", row["dataset"], row["dataset"], dataset_split=row["split"], **measure)
+    scores = {row["decoding"]: STRICT}
+    if row.get("flexible", "") != "":
+        scores = {f"{row['decoding']}, flexible": FLEXIBLE, f"{row['decoding']}, strict": STRICT}
+    results = []
+    for name, columns in scores.items():
+        value, low, high = (float(row[column]) for column in columns)
+        measure = {"metric_type": "accuracy", "metric_name": name, "metric_value": value}
+        measure["metric_args"] = {"problems": int(row["n"]), "interval_95": [low, high]}
+        result = EvalResult("text-generation", row["dataset"], row["dataset"], dataset_split=row["split"], **measure)
+        results.append(result)
+    return results
 
 
 def indented(commands) -> str:

@@ -5,6 +5,8 @@ import itertools
 import math
 import random
 
+from conftest import load_script
+
 from common import evaluation
 from resources.report import measurements, page_calibration, pages
 
@@ -103,5 +105,5 @@ def study(folder, bases=("tiny-base",)):
     items = [{**row, "flexible": row.get("flexible counts", "")} for row in rows]
     write(folder / "items.csv", evaluation.ITEM_COLUMNS, items)
     write(folder / "curves.csv", [*measurements.RUN_COLUMNS, "step", *measurements.CURVE_COLUMNS], curves)
-    write(folder / "calibration.csv", evaluation.CALIBRATION_COLUMNS, calibration)
+    write(folder / "calibration.csv", load_script("GRPO_outdomain/calibration.py").COLUMNS, calibration)
     return folder
