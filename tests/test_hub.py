@@ -238,13 +238,11 @@ def test_every_training_script_offers_the_hub_and_curves(script):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", [SFT, GRPO])
-def test_a_run_is_pushed_once_when_it_is_finished(script, stand_in, linear_data, sft, tmp_path):
+def test_a_run_is_pushed_once_when_it_is_finished(stand_in, linear_data, tmp_path):
     from transformers import AutoModelForCausalLM
 
-    words = ["--dataset", linear_data, "--output", tmp_path / "mine", *FEW[script], "--max_steps", 2, "--push_to_hub"]
-    words += ["--base", sft] if script == GRPO else []
-    done = call(script, *words)
+    words = [SFT, "--dataset", linear_data, "--output", tmp_path / "mine", *FEW[SFT], "--max_steps", 2, "--push_to_hub"]
+    done = call(*words)
     assert done.returncode == 0 and "pushed" in done.stdout, done.stderr
     assert stand_in.commits() == 1
     AutoModelForCausalLM.from_pretrained(stand_in.folder / "someone" / "mine")
@@ -252,9 +250,9 @@ def test_a_run_is_pushed_once_when_it_is_finished(script, stand_in, linear_data,
     assert json.loads(record)["hyperparameters"]["push_to_hub"] and TOKEN not in record
     assert (tmp_path / "mine" / "README.md").read_text().startswith("---\n")
     assert ".partial" not in (tmp_path / "mine" / "README.md").read_text()
-    assert "push_to_hub.py" in call(script, *words, "--resume").stdout and stand_in.commits() == 1
+    assert "push_to_hub.py" in call(*words, "--resume").stdout and stand_in.commits() == 1
 
     stand_in.refuse = "/commit/"
-    done = call(script, *words, "--overwrite")
+    done = call(*words, "--overwrite")
     one_line(done, "is whole", "push_to_hub.py")
     assert (tmp_path / "mine" / "run.json").exists()
