@@ -93,10 +93,15 @@ def main(args):
         for folder in folders:
             evaluation.save_rows(official_cli.test(folder, ids, args), evaluation.results_path(args))
         return
-    sets = [test_set(name, args) for name in args.dataset if name != "none"]
+    sets = []
+    for name in args.dataset:
+        if name != "none":
+            split = data.read_split(name, args.split, ("calls", "dialogue"))
+            rows = sample(split.rows, args.rows, args.draw)
+            sets.append(evaluation.TestSet(data.dataset_folder(name).name, args.split, rows, split.kind))
     for name, rows in drawn.items():
         kind = kinds.DIALOGUE if name in official.MULTI else kinds.CALLS
-        sets.append(evaluation.TestSet(official_name(name), "official", rows, kind))
+        sets.append(evaluation.TestSet(f"bfcl_{name}", "official", rows, kind))
     with Sandbox() as sandbox:
         floor = {"script": "never-calls", "seed": 0, "base": "none", "start": ""}
         few = dataclasses.replace(args, show=0, samples=0)
@@ -125,18 +130,6 @@ def sample(rows: list[dict], n: int, seed: int) -> list[dict]:
     return [rows[place] for place in sorted(places)]
 
 
-def test_set(name: str, args) -> evaluation.TestSet:
-    """The rows of a data set to test on."""
-    split = data.read_split(name, args.split, ("calls", "dialogue"))
-    rows = sample(split.rows, args.rows, args.draw)
-    return evaluation.TestSet(data.dataset_folder(name).name, args.split, rows, split.kind)
-
-
-def official_name(category: str) -> str:
-    """The name of an official category in the column `dataset` of results.csv."""
-    return f"bfcl_{category}"
-
-
 def silent(conversations: list, **sampling) -> list[dict]:
     """The completions of a model that never calls."""
     return [{"text": "", "tokens": 1, "truncated": False} for _ in conversations]
@@ -154,15 +147,14 @@ def test_checkpoint(
     """Test one checkpoint on every set, save the rows, print the scores of the groups. load: gives its answer()."""
     answer = None
     path = evaluation.results_path(args)
-    official_keys = {}
+    keys = {}  # of the official categories, by their names in results.csv
     for test_set in sets:
-        official = test_set.split == "official"
         for plan in evaluation.plans(args):
-            if official and plan.decoding != "greedy":
-                continue
             key = evaluation.key_of(facts, test_set.dataset, test_set.split, plan)
-            if official:
-                official_keys[test_set.dataset] = evaluation.values_of(key)
+            if test_set.split == "official":
+                if plan.decoding != "greedy":
+                    continue
+                keys[test_set.dataset] = evaluation.values_of(key)
             if args.resume and evaluation.is_tested(key, folder, args):
                 print(f"{facts['script']} on {test_set.dataset}, {plan.decoding}: already tested, skipped")
                 continue
@@ -175,10 +167,7 @@ def test_checkpoint(
             lines = runs.read_jsonl(evaluation.completions_file(key, args))
             print(f"  {sum(line.get('too_long', False) for line in lines)} prompts do not fit into the context")
     rows = {evaluation.values_of(row): row for row in evaluation.read_rows(path)}
-    measured = {}
-    for category in CATEGORIES:
-        if official_name(category) in official_keys:
-            measured[category] = rows[official_keys[official_name(category)]]
+    measured = {name.removeprefix("bfcl_"): rows[key] for name, key in keys.items()}
     for group, value in group_scores(measured).items():
         print(f"{facts['script']:24} {group} {value:.1%}{' (estimated from a sample)' if args.rows else ''}")
 

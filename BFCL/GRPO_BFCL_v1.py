@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from BFCL.bfcl import scoring
-from common import grpo, settings, training
+from common import calls, grpo, prompts, settings, training
 from common.settings import setting
 
 # Also those of the reward in held-out metrics and in the tables, whatever --reward_weights says.
@@ -51,7 +51,8 @@ class Args(grpo.Args):
 
 def valid(completions, log_metric=None, **columns):
     """1 if the official checker accepts the calls (none, where no function fits), else 0."""
-    scoring.log_kinds(log_metric, scoring.kinds_of(completions))
+    texts = map(prompts.completion_text, completions)
+    scoring.log_kinds(log_metric, [calls.decode(text)[1] for text in texts])
     return [float(found["valid"]) for found in scoring.verdicts(completions, **columns)]
 
 

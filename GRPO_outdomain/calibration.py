@@ -22,6 +22,10 @@ from common import data, evaluation, generation, kinds, models, prompts, runs, s
 from common.settings import setting
 from GRPO_outdomain import certainty
 
+COLUMNS = (
+    *(*evaluation.KEY, "n", "samples", "answered", "accuracy", "mean_confidence", "auroc", "ece"),
+    *("bin_count", "bin_confidence", "bin_correct", "commit", "command"),
+)
 EDGES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)  # between bins, narrow where confidence mostly lies
 
 
@@ -118,7 +122,7 @@ def main(args):
             continue
         found = measure(name, tokenizer, tag_set, rows, split.kind, args)
         row = {**key, **found, "commit": runs.commit(), "command": runs.command_line()}
-        evaluation.put_rows([row], path, evaluation.CALIBRATION_COLUMNS)
+        evaluation.put_rows([row], path, COLUMNS)
         print(
             f"{key['script']:24} seed {key['seed']} {folder.name}: accuracy {found['accuracy']:.1%}, mean confidence "
             f"{found['mean_confidence']:.3f}, AUROC {found['auroc']:.3f}, calibration error {found['ece']:.3f}, "

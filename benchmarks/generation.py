@@ -6,8 +6,7 @@ update: log-probabilities and backward pass with a LoRA on all projections, in b
 ratio = median over the rounds of (seconds of transformers or TRL / seconds of ours), in turns in one process
 
 Output: benchmarks/results/generation.json, or --results.
-Command: python benchmarks/generation.py
-Command: python benchmarks/generation.py --base FOLDER --completions 32 --tokens 128 --results real.json
+Command: python benchmarks/generation.py --base outputs/SFT
 """
 
 import statistics
@@ -37,7 +36,6 @@ class Args(settings.ProfileArgs):
     completions: int = setting(64, "completions at once, in groups of eight", low=GROUP)
     tokens: int = setting(110, "tokens of each completion", low=2)
     rounds: int = setting(5, "rounds of each; the median counts", low=1)
-    lora_rank: int = setting(16, "rank of the LoRA that is trained", low=1)
     results: str = setting("benchmarks/results/generation.json", "file for the figures")
 
 
@@ -82,14 +80,14 @@ def scores_of_decode(model, ids, mask, start: int):
     return decode.log_probs(model, ids, mask, start, 1.0)[0]
 
 
-def adapted(base: str, rank: int):
+def adapted(base: str):
     """The model with a LoRA that is not zero, and with TRL's fused output layer."""
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
     model.generation_config = GenerationConfig()  # no end token: completions are equally long
     if not decode.fits(model):
         runs.fail(f"{base}: common/decode.py does not take a {type(model).__name__}")
     add_fused_lm_head(model, outputs=("log_probs", "entropy"))
-    model = get_peft_model(model, LoraConfig(r=rank, target_modules="all-linear", task_type="CAUSAL_LM"))
+    model = get_peft_model(model, LoraConfig(r=16, target_modules="all-linear", task_type="CAUSAL_LM"))
     for name, weight in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=1e-3)
@@ -107,7 +105,7 @@ def main(args):
     batch = tokenizer(texts, padding=True, return_tensors="pt", add_special_tokens=False)
     given = batch.input_ids, batch.attention_mask
     start = batch.input_ids.shape[1]
-    model = adapted(base, args.lora_rank)
+    model = adapted(base)
     greedy = by_decode(model, *given, args.tokens, True)
     equal = statistics.fmean(map(list.__eq__, greedy, by_transformers(model, *given, args.tokens, True)))
     times = {name: [] for name in ("transformers", "decode", "trl", "log_probs")}

@@ -21,17 +21,11 @@ COLUMNS = ("part", "device", "seconds_an_update", "peak_gib_of_torch", "peak_gib
 COLUMNS += ("planned_gb_with_vllm", "largest_logp_difference")
 
 
-def device_peak(output: Path) -> float | None:
-    """The most memory of the card that was in use, in GiB, by all processes and by vLLM too."""
-    samples = output.parent / f"{output.name}.memory"
-    lines = samples.read_text().split() if samples.exists() else []
-    values = [int(line) for line in lines if line.isdigit()]
-    return round(max(values) / 1024, 2) if values else None
-
-
 def row(output: Path) -> dict:
     """The figures of a finished run; the first update, which warms everything up, does not count."""
     record = runs.require(output, "bash benchmarks/gpu_check.sh")
+    samples = output.parent / f"{output.name}.memory"  # of the card, in MiB, in use by all processes
+    used = [int(line) for line in samples.read_text().split() if line.isdigit()] if samples.exists() else []
     log = output.parent / f"{output.name}.log"
     planned = re.search(r"memory, calculated: ([\d.]+) of", log.read_text() if log.exists() else "")
     metrics = runs.read_jsonl(output / "metrics.jsonl")
@@ -45,7 +39,7 @@ def row(output: Path) -> dict:
         **{name: record[name] for name in ("device", "command", "commit", "versions", "final")},
         "seconds_an_update": round(statistics.median(times), 2) if times else None,
         "peak_gib_of_torch": record["peak_memory_gib"],
-        "peak_gib_of_the_device": device_peak(output),
+        "peak_gib_of_the_device": round(max(used) / 1024, 2) if used else None,
         "largest_logp_difference": round(max(gaps), 5) if gaps else None,
         "planned_gb_with_vllm": float(planned[1]) if planned else None,
     }

@@ -9,17 +9,14 @@ import torch
 import transformers
 import trl
 
-
-def is_alone() -> bool:
-    """Whether one CPU thread does all the work, so that the time of the processor is the time of the work."""
-    return not torch.cuda.is_available() and torch.get_num_threads() == 1
+CLOCK = "wall" if torch.cuda.is_available() or torch.get_num_threads() > 1 else "process"
 
 
 def now() -> float:
     """Seconds: those of the processor on one CPU thread, which other programs do not lengthen, else wall time."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return time.process_time() if is_alone() else time.perf_counter()
+    return time.process_time() if CLOCK == "process" else time.perf_counter()
 
 
 def facts() -> dict:
@@ -32,7 +29,7 @@ def facts() -> dict:
         "cpu": cpu,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "threads": torch.get_num_threads(),
-        "clock": "process" if is_alone() else "wall",
+        "clock": CLOCK,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,

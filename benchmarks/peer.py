@@ -2,9 +2,7 @@
 
 ours: the real script, first line to last; only its trainer is replaced, by a subclass of it that takes times.
 plain: TRL's trainer on the same base, problems and rewards, with the settings that the script itself lists (learning
-rate, batch, group size, lengths, updates) and TRL's defaults for everything else, apart from what the caller changes.
-
-Started by step.py, through Peer; nothing to call by hand.
+rate, batch, group size, lengths, updates) and TRL's defaults for everything else. Started by step.py, through Peer.
 """
 
 import collections
@@ -52,10 +50,6 @@ class Peer:
         self.process.stdin.flush()
         return self.hear()
 
-    def end(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-
 
 def timed(trainer_class, say: Callable):
     """The trainer class with times of its parts, which waits for its turn before each update."""
@@ -68,10 +62,9 @@ def timed(trainer_class, say: Callable):
     def timing(part: str, function: Callable) -> Callable:
         def timed_function(*given, **named):
             began = now()
-            try:
-                return function(*given, **named)
-            finally:
-                seconds[part] += now() - began
+            result = function(*given, **named)
+            seconds[part] += now() - began
+            return result
 
         return timed_function
 
@@ -103,7 +96,6 @@ def timed(trainer_class, say: Callable):
             tokens.append(batch["completion_mask"].sum(1).float().mean().item())
             return batch
 
-    Timed.__name__ = trainer_class.__name__
     return Timed
 
 

@@ -57,7 +57,8 @@ def updates_of(args, base: str, folder: str) -> dict[str, list[dict]]:
                 if turn > 0:
                     updates[name].append(update)
         for peer in peers.values():
-            peer.end()
+            peer.process.kill()
+            peer.process.communicate()
     return updates
 
 

@@ -5,7 +5,6 @@ of every split, and one JSONL file per split.
 """
 
 import hashlib
-import importlib.util
 import json
 import zlib
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import NamedTuple
 
 from common import kinds, prompts, runs
 
-INSTALL_BFCL = "pip install -r requirements/bfcl-imports.txt, then pip install --no-deps -r requirements/bfcl.txt"
 SPLITS = ("train", "validation", "test")
 CREATION = "python SFT/dataset_creation.py --dataset"
 MADE_BY = {  # the data sets by their names, and the command that makes each
@@ -83,14 +81,6 @@ def save(args, kind: str, splits: dict[str, list[dict]], sizes: dict[str, int], 
 def dataset_folder(name: str) -> Path:
     """outputs/data/<name> for a name, the folder itself for a path."""
     return runs.resolve(name) if "/" in name else runs.OUTPUTS / "data" / name
-
-
-def bfcl_folder() -> Path:
-    """The folder of BFCL's official data in the installed bfcl_eval; ends the script when it is not installed."""
-    package = importlib.util.find_spec("bfcl_eval")  # not imported: importing makes folders and takes seconds
-    if not package:
-        runs.fail(f"bfcl-eval is not installed; {INSTALL_BFCL}")
-    return Path(package.submodule_search_locations[0]) / "data"
 
 
 def creation_command(folder: Path) -> str:

@@ -34,11 +34,6 @@ ITEM_COLUMNS = (*KEY, "samples", "correct", "flexible")
 # toolcalls.csv: the measures of tool calls by tool, and the rates of each kind of failure
 PART_KEY = (*KEY, "measure", "tool")
 PART_COLUMNS = (*PART_KEY, "n", "rate", "ci_low", "ci_high")
-# calibration.csv: how confidence and correctness of a checkpoint's answers go together
-CALIBRATION_COLUMNS = (
-    *(*KEY, "n", "samples", "answered", "accuracy", "mean_confidence", "auroc", "ece"),
-    *("bin_count", "bin_confidence", "bin_correct", "commit", "command"),
-)
 
 
 def wilson(p: float, n: int, z: float = 1.959964) -> tuple[float, float]:

@@ -166,9 +166,6 @@ class Transcripts:
         self.tokenizer = trainer.processing_class
         self.transcripts: dict[Any, Transcript] = {}  # by episode
 
-    def encode(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False).input_ids
-
     def between(self, messages: list[dict]) -> str:
         """The text from the end token of a completion to the start of the next, with these messages in between."""
         start = [{"role": "user", "content": "?"}]
@@ -182,26 +179,15 @@ class Transcripts:
     def prepare(self, episode) -> bool:
         """Bring the transcript up to the next completion; False where that has no room."""
         if episode not in self.transcripts:
-            (prompt,) = rendered(self.tokenizer, [episode.messages])
-            self.transcripts[episode] = Transcript(self.encode(prompt), [], [], [])
+            (prompt,) = token_ids(self.tokenizer, rendered(self.tokenizer, [episode.messages]))
+            self.transcripts[episode] = Transcript(prompt, [], [], [])
             return True
         transcript = self.transcripts[episode]
-        news = self.encode(self.between(episode.news))
+        (news,) = token_ids(self.tokenizer, [self.between(episode.news)])
         if len(news) >= self.room(transcript):
             return False
         transcript.add(news, 0)
         return True
-
-    def sample(self, prompt_ids: list[list[int]], limit: int) -> tuple[list[list[int]], list[list[float]] | None]:
-        """One completion of at most `limit` tokens a prompt, with its end token, and with vLLM its log-probabilities.
-
-        It is the trainer's own sampling, as in any other stage, so both engines work.
-        """
-        if self.trainer.use_vllm:
-            self.trainer.vllm_generation.max_completion_length = limit
-        else:
-            self.trainer.generation_config.max_new_tokens = limit
-        return self.trainer._generate_single_turn(prompt_ids, None, {}, num_generations=1)
 
     def complete(self, episodes: list) -> list[dict]:
         """A completion of each episode, as generate() returns it; TOO_LONG where it has no room or is cut."""
@@ -212,7 +198,12 @@ class Transcripts:
         transcripts = [self.transcripts[episode] for episode in active]
         limit = min(self.args.max_reply_tokens, max(map(self.room, transcripts)))
         contexts = [transcript.prompt + transcript.completion for transcript in transcripts]
-        completion_ids, logprobs = self.sample(contexts, limit)
+        # The trainer's own sampling, as in any other stage; with vLLM it gives log-probabilities too.
+        if self.trainer.use_vllm:
+            self.trainer.vllm_generation.max_completion_length = limit
+        else:
+            self.trainer.generation_config.max_new_tokens = limit
+        completion_ids, logprobs = self.trainer._generate_single_turn(contexts, None, {}, num_generations=1)
         ends = {*self.trainer.eos_token_ids, self.tokenizer.pad_token_id}
         for place, (episode, transcript) in enumerate(zip(active, transcripts)):
             ids = list(completion_ids[place][: self.room(transcript)])
@@ -294,7 +285,7 @@ def token_ids(tokenizer, texts: list[str]) -> list[list[int]]:
 
 def prompt_lengths(tokenizer, conversations: Sequence[list[dict]]) -> list[int]:
     """Tokens of each conversation before the completion."""
-    return [len(ids) for ids in token_ids(tokenizer, rendered(tokenizer, conversations))]
+    return list(map(len, token_ids(tokenizer, rendered(tokenizer, conversations))))
 
 
 def within(answer: Callable, tokenizer, room: int) -> Callable:
@@ -313,15 +304,8 @@ def generator(folder: str, tokenizer, args) -> Callable:
     """A function from conversations and sampling settings to completions."""
     if args.use_vllm:
         return vllm_generator(folder, tokenizer, args)
-    model = models.load_for_generation(folder)
-    return functools.partial(
-        generate,
-        model,
-        tokenizer,
-        max_new_tokens=args.max_new_tokens,
-        batch_size=args.batch_size,
-        progress=Path(folder).name,
-    )
+    settings = {"max_new_tokens": args.max_new_tokens, "batch_size": args.batch_size, "progress": Path(folder).name}
+    return functools.partial(generate, models.load_for_generation(folder), tokenizer, **settings)
 
 
 def vllm_generator(folder: str, tokenizer, args) -> Callable:

@@ -1,13 +1,16 @@
 """The hub: the model card of a finished output, and its push. No token is read here, so none can be shown or kept."""
 
 import contextlib
+import json
 import os
 import shlex
 from pathlib import Path
 
-from common import evaluation, kinds, runs
+from common import evaluation, prompts, runs
 
 CARD = "README.md"
+STRICT = ("accuracy", "ci_low", "ci_high")  # columns of results.csv: an accuracy and its interval
+FLEXIBLE = ("flexible", "flexible_low", "flexible_high")
 # What loads a model and its tokenizer; no adapter, optimizer, log or run.json, which holds local paths.
 FILES = """
     model*.safetensors model.safetensors.index.json config.json generation_config.json tokenizer* vocab.json merges.txt
@@ -15,17 +18,11 @@ FILES = """
 USE = """```python
 from transformers import pipeline
 
-messages = [{{"role": "user", "content": "..."}}]
+messages = [{messages}]
 answer = pipeline("text-generation", model="{name}")(messages, {options}max_new_tokens=512)
 print(answer[0]["generated_text"][-1]["content"])
 ```"""
-PAGE = """---
-library_name: transformers
-pipeline_tag: text-generation
-tags: [trl]{base_model}
----
-
-# {name}
+PAGE = """# {name}
 
 {lineage}, made in order by
 
@@ -36,6 +33,8 @@ The last of these took {seconds:.0f} seconds on {device}. Seed {seed}, commit {c
 ## Figures
 
 {figures}
+
+## Base and data
 
 Base: {base}. Data set: {dataset}, fingerprint {fingerprint}.
 
@@ -87,8 +86,11 @@ def reached(after: str = ""):
     try:
         yield
     except errors.HfHubHTTPError as error:
-        reason = f"({error.response.status_code}): {error.server_message or 'no reason given'}"
-        runs.fail(f"the hub refuses {reason}; check --hub_model_id, and that the token may write there{after}")
+        code = error.response.status_code
+        reason = error.server_message or "no reason given"
+        if code in (401, 403):
+            reason = "the token may not write there"
+        runs.fail(f"the hub refuses ({code}): {reason}; check the token and --hub_model_id{after}")
     except errors.HFValidationError as error:
         runs.fail(f"--hub_model_id is no name of a repository: {error}")
     except (httpx.HTTPError, OSError) as error:  # no network, or HF_HUB_OFFLINE
@@ -96,10 +98,7 @@ def reached(after: str = ""):
 
 
 def files(folder: Path) -> list[Path]:
-    paths = set()
-    for pattern in FILES.split():
-        paths.update(folder.glob(pattern))
-    return sorted(paths)
+    return sorted({path for pattern in FILES.split() for path in folder.glob(pattern)})
 
 
 def measured(folder: Path, args) -> list[dict]:
@@ -108,8 +107,11 @@ def measured(folder: Path, args) -> list[dict]:
     facts = {name: str(facts[name]) for name in ("script", "seed", "base")}
     rows = []
     for row in evaluation.read_rows(evaluation.results_path(args)):
-        if facts.items() <= row.items() and evaluation.is_tested(row, str(folder), args):
-            rows.append(row)
+        key = {name: row[name] for name in evaluation.KEY}
+        if facts.items() <= row.items() and evaluation.is_tested(key, str(folder), args):
+            correct = [line["correct"] for line in runs.read_jsonl(evaluation.completions_file(key, args))]
+            if f"{sum(correct) / len(correct):.4f}" == row["accuracy"]:  # not a row that git put back
+                rows.append(row)
     return rows
 
 
@@ -119,8 +121,13 @@ def public(command: str) -> str:
     for word in shlex.split(command):
         option, sign, value = word.rpartition("=")
         path = Path(os.path.normpath(runs.ROOT / Path(value).expanduser()))
-        shown = runs.shown(path) if path.is_relative_to(runs.ROOT) else path.name
-        words.append(f"{option}{sign}{'URL' if '://' in value else shown}")
+        if "://" in value:
+            value = "URL"
+        elif path.is_relative_to(runs.ROOT):
+            value = runs.shown(path)
+        else:
+            value = path.name
+        words.append(f"{option}{sign}{value}")
     return shlex.join(words)
 
 
@@ -145,51 +152,78 @@ def stages(folder: Path) -> tuple[str, list[dict]]:
 def card(folder: Path, rows: list[dict] = (), repo: str = "") -> str:
     """The model card of a finished output: figures with intervals and commands, base, data, limits.
 
-    rows: of results.csv.
+    rows: of results.csv. The figures stand in a table, and in the head as `model-index` for the hub's own pages.
     """
+    from huggingface_hub import ModelCard, ModelCardData
+
     base, records = stages(folder)
-    facts = {"update_kept": 1, **records[-1], "name": folder.name, "base": base}
-    facts["base_model"] = f"\nbase_model: {base}" if "/" in base else ""
-    facts["dataset"] = public(facts["dataset"])
-    facts["lineage"] = " -> ".join(facts["lineage"])
-    facts["versions"] = ", ".join(f"{package} {version}" for package, version in facts["versions"].items())
-    figures = table([*validation_of(records[-1]), *rows])
+    facts = records[-1]
+    evaluations = []
+    for row in (*validation_of(facts), *rows):
+        evaluations += evaluations_of(row)
+    head = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        tags=["trl"],
+        base_model=base if "/" in base else None,
+        model_name=folder.name,
+        eval_results=evaluations,
+    )
+    figures = "| measured on | problems | accuracy | 95 % interval |\n| --- | --- | --- | --- |"
+    for one in evaluations:
+        low, high = one.metric_args["interval_95"]
+        figures += f"\n| {one.dataset_name}, {one.dataset_split}, {one.metric_name} | {one.metric_args['problems']} "
+        figures += f"| {one.metric_value:.1%} | {low:.1%} to {high:.1%} |"
+    if any("flexible" in one.metric_name for one in evaluations):
+        figures += "\n\nflexible: the answer wherever it stands in the completion; strict: the answer between its tags."
     if rows:
         figures += "\n\nAll but the validation row were measured by\n\n" + indented(row["command"] for row in rows)
+    facts = {"update_kept": 1, **facts, "name": folder.name, "base": base, "dataset": public(facts["dataset"])}
+    facts["lineage"] = " -> ".join(facts["lineage"])
+    facts["versions"] = ", ".join(f"{package} {version}" for package, version in facts["versions"].items())
     commands = indented(record["command"] for record in records)
-    return PAGE.format(**facts, commands=commands, figures=figures, use=usage(facts, repo or folder.name))
+    page = PAGE.format(**facts, commands=commands, figures=figures, use=usage(folder, facts, repo or folder.name))
+    return str(ModelCard(f"---\n{head.to_yaml()}\n---\n\n{page}"))
 
 
 def validation_of(facts: dict) -> list[dict]:
     """The last held-out accuracy of a run as a row like those of results.csv; none where it has none."""
-    row = {"dataset": Path(facts["dataset"]).name, "split": "validation", "decoding": "greedy"}
-    row |= {name.removeprefix("heldout_"): value for name, value in facts["final"].items()}
-    return [row] if "accuracy" in row else []
+    final = facts["final"]
+    if "heldout_accuracy" not in final:
+        return []
+    figures = {name: final.get(f"heldout_{name}", "") for name in ("n", *STRICT, *FLEXIBLE)}
+    return [{"dataset": Path(facts["dataset"]).name, "split": "validation", "decoding": "greedy", **figures}]
 
 
-def table(rows: list[dict]) -> str:
-    """The flexible and the strict accuracy of rows of results.csv, or the one that there is."""
-    lines = ["| measured on | problems | accuracy | 95 % interval |", "| --- | --- | --- | --- |"]
-    note = ""
-    for row in rows:
-        scores = {"": ("accuracy", "ci_low", "ci_high")}
-        if row.get("flexible", "") != "":
-            scores = {", flexible": ("flexible", "flexible_low", "flexible_high"), ", strict": scores[""]}
-            note = "\n\nflexible: the answer wherever it stands in the completion; strict: the answer between its tags."
-        for score, columns in scores.items():
-            value, low, high = (float(row[column]) for column in columns)
-            measured_on = f"{row['dataset']}, {row['split']}, {row['decoding']}{score}"
-            lines.append(f"| {measured_on} | {row['n']} | {value:.1%} | {low:.1%} to {high:.1%} |")
-    return "\n".join(lines) + note
+def evaluations_of(row: dict) -> list:
+    """The metrics of a row of results.csv: the flexible and the strict accuracy, or the one that there is."""
+    from huggingface_hub import EvalResult
+
+    scores = {row["decoding"]: STRICT}
+    if row.get("flexible", "") != "":
+        scores = {f"{row['decoding']}, flexible": FLEXIBLE, f"{row['decoding']}, strict": STRICT}
+    results = []
+    for name, columns in scores.items():
+        value, low, high = (float(row[column]) for column in columns)
+        measure = {"metric_type": "accuracy", "metric_name": name, "metric_value": value}
+        measure["metric_args"] = {"problems": int(row["n"]), "interval_95": [low, high]}
+        result = EvalResult("text-generation", row["dataset"], row["dataset"], dataset_split=row["split"], **measure)
+        results.append(result)
+    return results
 
 
 def indented(commands) -> str:
     return "\n".join(f"    {command}" for command in dict.fromkeys(map(public, commands)))
 
 
-def usage(facts: dict, name: str) -> str:
-    """How to ask the model what it was trained on; the instruction, where there is one, is in its chat template."""
-    kind = facts.get("kind")
-    if kind in kinds.MODULES and kind != "tools":
+def usage(folder: Path, facts: dict, name: str) -> str:
+    """How to ask the model what it was trained on."""
+    template = folder / "chat_template.jinja"
+    if template.exists() and "if tools" in template.read_text():
+        messages = '{"role": "user", "content": "What is 12 * 7?"}'
+        return USE.format(name=name, messages=messages, options="tools=[...], ")
+    if facts.get("kind") in ("calls", "dialogue"):
         return "The system prompt offers functions as Qwen's template does; a call is JSON between <tool_call> tags."
-    return USE.format(name=name, options="tools=[...], " if kind == "tools" else "")
+    system = json.dumps(prompts.system_prompt(prompts.TAG_SETS[facts["tags"]]))
+    messages = f'{{"role": "system", "content": {system}}},\n            {{"role": "user", "content": "..."}}'
+    return USE.format(name=name, messages=messages, options="")

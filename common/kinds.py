@@ -148,12 +148,8 @@ def score(completion: dict, truth: str, tags: prompts.Tags, options: Sequence[st
     }
 
 
-def score_math(completion: dict, row: dict, tags: prompts.Tags) -> dict:
-    return score(completion, row["solution"], tags)
-
-
-def score_choice(completion: dict, row: dict, tags: prompts.Tags) -> dict:
-    return score(completion, row["solution"], tags, row["options"])
+def score_row(completion: dict, row: dict, tags: prompts.Tags) -> dict:
+    return score(completion, row["solution"], tags, row.get("options", ()))
 
 
 MATH = Kind(
@@ -163,7 +159,7 @@ MATH = Kind(
     taught=("working",),
     prompt=_question,
     completion=_reasoning_and_solution,
-    score=score_math,
+    score=score_row,
 )
-CHOICE = MATH._replace(name="choice", columns=("question", "options", "solution"), score=score_choice)
+CHOICE = MATH._replace(name="choice", columns=("question", "options", "solution"))
 KINDS = {"math": MATH, "choice": CHOICE}

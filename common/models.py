@@ -123,16 +123,6 @@ def lora_config(args, model=None):
     )
 
 
-def quantization(args):
-    """The config of an NF4 base with bfloat16 arithmetic; None without --load_in_4bit."""
-    if not args.load_in_4bit:
-        return None
-    import torch
-    from transformers import BitsAndBytesConfig
-
-    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
-
-
 def stop_tokens(tokenizer) -> list[int]:
     """What ends a completion in every engine: the end of a turn, the pad token, and the end of a document."""
     ends = [token for token in prompts.special_tokens(tokenizer) if token in DOCUMENT_ENDS]
@@ -174,11 +164,15 @@ def load_model(base: str, args):
     Where every weight is trained, bfloat16 would round small updates away. --model_init_kwargs go to from_pretrained.
     """
     import torch
+    from transformers import BitsAndBytesConfig
 
-    dtype = torch.bfloat16 if args.lora_r and args.bf16 else torch.float32
+    how = {"dtype": torch.bfloat16 if args.lora_r and args.bf16 else torch.float32}
+    if args.load_in_4bit:
+        nf4 = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.bfloat16}
+        how["quantization_config"] = BitsAndBytesConfig(load_in_4bit=True, **nf4)
     own = getattr(args, "model_init_kwargs", None) or {}
     args.model_init_kwargs = None  # TRL would warn that it ignores them
-    model = _load(base, **{"dtype": dtype, "quantization_config": quantization(args)} | own)
+    model = _load(base, **how | own)
     if torch.cuda.is_available() and not args.lora_r:
         count = model.num_parameters()
         print(

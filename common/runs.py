@@ -137,6 +137,8 @@ def check_output(args) -> None:
     recorded = require(output, "the script that makes it")["hyperparameters"]
     check_same(recorded, settings_of(args), f"{shown(output)} was made", "pass --overwrite to replace it")
     print(f"{shown(output)} is finished, with the same settings")
+    if getattr(args, "push_to_hub", False):
+        print(f"it was not pushed now; to push it: python demo/push_to_hub.py {shown(output)}")
     raise SystemExit(0)
 
 

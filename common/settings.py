@@ -37,9 +37,7 @@ logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns at import 
 os.environ.setdefault("TRACKIO_DIR", str(runs.OUTPUTS / "trackio"))
 os.environ.setdefault("WANDB_DIR", str(runs.OUTPUTS))
 
-HELP = (
-    "-h" in sys.argv[1:] or "--help" in sys.argv[1:]
-)  # then a trainer's config, whose import takes seconds, is left out
+HELP = bool({"-h", "--help"} & set(sys.argv[1:]))  # then a trainer's config, whose import takes seconds, is left out
 
 
 class Range(NamedTuple):
@@ -51,19 +49,12 @@ class Range(NamedTuple):
     off: float | None = None  # a value outside of the range that stands for "not set"
 
     def allows(self, value: float) -> bool:
-        if value == self.off:
-            return True
-        return math.isfinite(value) and self.low <= value <= self.high and value > self.above
+        return value == self.off or (math.isfinite(value) and self.low <= value <= self.high and value > self.above)
 
     def __str__(self) -> str:
-        limits = []
-        if math.isfinite(self.low):
-            limits.append(f"at least {self.low}")
-        if math.isfinite(self.above):
-            limits.append(f"more than {self.above}")
-        if math.isfinite(self.high):
-            limits.append(f"at most {self.high}")
-        return " and ".join(limits) or "a finite number"
+        limits = {"at least": self.low, "more than": self.above, "at most": self.high}
+        texts = [f"{words} {limit}" for words, limit in limits.items() if math.isfinite(limit)]
+        return " and ".join(texts) or "a finite number"
 
 
 RANGES = {  # of settings that mean the same everywhere, options of the trainer's config included
@@ -97,7 +88,7 @@ def setting(default, reason: str, tiny=None, low: float | None = None, high: flo
     help_line.tiny = tiny
     help_line.choices = tuple(choices)
     if low is not None or high is not None:
-        help_line.range = Range(-math.inf if low is None else low, math.inf if high is None else high)
+        help_line.range = Range(low if low is not None else -math.inf, high if high is not None else math.inf)
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata={"help": help_line})
     return field(default=default, metadata={"help": help_line})
@@ -309,27 +300,28 @@ def read_config(path: str) -> dict:
     return values
 
 
+RANGE_OF = {name: numbers for numbers, names in RANGES.items() for name in names.split()}
+
+
 def check(args_class, values: dict) -> None:
     """End the script for a value outside of its range or choices, or for more or fewer reward weights than rewards."""
     reasons = settings_of(args_class)
-    range_of = {name: numbers for numbers, names in RANGES.items() for name in names.split()}
     if values.get("hub_token"):
         runs.fail("--hub_token would be recorded with the command; log in with: hf auth login, or set HF_TOKEN")
     if values.get("results") and runs.resolve(values["results"]).is_dir():
         runs.fail(f"--results {values['results']} is a folder; name a file, such as results.csv in it")
     for name, value in values.items():
+        if name not in reasons and name not in RANGE_OF:  # an option of the trainer's config alone
+            continue
         reason = reasons.get(name, Reason())
-        numbers = reason.range or range_of.get(name, Range())
-        has_range = name in reasons or name in range_of
+        numbers = reason.range or RANGE_OF.get(name, Range())
         for one in value if isinstance(value, list) else [value]:
             if reason.choices and one not in reason.choices:
                 runs.fail(f"--{name} {one}: choose {', '.join(reason.choices)}")
-            is_number = isinstance(one, int | float) and not isinstance(one, bool)
-            if is_number and has_range and not numbers.allows(one):
+            if type(one) in (int, float) and not numbers.allows(one):
                 runs.fail(f"--{name} {one}: choose {numbers}")
     if "reward_weights" in reasons:
-        (weights,) = (f for f in dataclasses.fields(args_class) if f.name == "reward_weights")
-        count = len(weights.default_factory())
+        count = len(args_class.__dataclass_fields__["reward_weights"].default_factory())
         if len(values["reward_weights"]) != count:
             runs.fail(f"--reward_weights takes {count} numbers, {reasons['reward_weights']}")
 

@@ -55,7 +55,7 @@ def rows_by_kind() -> dict[str, list[dict]]:
 def official_messages() -> set[str]:
     found = set()
     for name in (*official.SINGLE, *official.MULTI):
-        for entry in runs.read_jsonl(data.bfcl_folder() / official.FILE.format(name)):
+        for entry in runs.read_jsonl(official.data_folder() / official.FILE.format(name)):
             found |= {m["content"].strip().lower() for turn in entry["question"] for m in turn if m["role"] == "user"}
     return found
 

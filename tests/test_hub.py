@@ -128,17 +128,14 @@ def test_the_card_has_command_base_data_limits_and_intervals(output, tmp_path):
 
     text = hub.card(output, repo="someone/mine")
     head = ModelCard(text).data
-    assert head.pipeline_tag == "text-generation" and head.base_model is None
+    assert head.pipeline_tag == "text-generation"
+    (figure,) = head.eval_results
+    assert (figure.dataset_name, figure.dataset_split, figure.metric_value) == ("linear", "validation", 0.75)
     for words in (
         f"python {GRPO} --output GRPO-1K --dataset=linear --judge URL",
         "tiny-base -> GRPO-1K",
         *("Base: tiny-base. Data set: linear, fingerprint f00d", "Seed 5, commit abc1234", "300 seconds"),
-        *(
-            "| linear, validation, greedy | 64 | 75.0% | 63.2% to 84.0% |",
-            "50% of the last update",
-            'model="someone/mine"',
-            "## Limits",
-        ),
+        *("| 64 | 75.0% | 63.2% to 84.0% |", "50% of the last update", 'model="someone/mine"', "## Limits"),
     ):
         assert words in text, words
     assert str(tmp_path) not in text and "key@host" not in text
@@ -178,6 +175,8 @@ def test_the_card_has_only_rows_that_were_measured_on_this_checkpoint(output, tm
     text = hub.card(output, [both])
     assert "| linear, test, greedy, flexible | 4 | 100.0% | 51.0% to 100.0% |" in text
     assert "| linear, test, greedy, strict | 4 | 75.0% | 30.0% to 95.0% |" in text and "flexible: the answer" in text
+    evaluation.save_rows([row | {"accuracy": 0.5}], evaluation.results_path(args))  # a row of another run
+    assert hub.measured(output, args) == []
 
 
 def test_bad_input_is_one_line(stand_in, output, tmp_path, monkeypatch):
@@ -239,13 +238,11 @@ def test_every_training_script_offers_the_hub_and_curves(script):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", [SFT, GRPO])
-def test_a_run_is_pushed_once_when_it_is_finished(script, stand_in, linear_data, sft, tmp_path):
+def test_a_run_is_pushed_once_when_it_is_finished(stand_in, linear_data, tmp_path):
     from transformers import AutoModelForCausalLM
 
-    words = ["--dataset", linear_data, "--output", tmp_path / "mine", *FEW[script], "--max_steps", 2, "--push_to_hub"]
-    words += ["--base", sft] if script == GRPO else []
-    done = call(script, *words)
+    words = [SFT, "--dataset", linear_data, "--output", tmp_path / "mine", *FEW[SFT], "--max_steps", 2, "--push_to_hub"]
+    done = call(*words)
     assert done.returncode == 0 and "pushed" in done.stdout, done.stderr
     assert stand_in.commits() == 1
     AutoModelForCausalLM.from_pretrained(stand_in.folder / "someone" / "mine")
@@ -253,9 +250,9 @@ def test_a_run_is_pushed_once_when_it_is_finished(script, stand_in, linear_data,
     assert json.loads(record)["hyperparameters"]["push_to_hub"] and TOKEN not in record
     assert (tmp_path / "mine" / "README.md").read_text().startswith("---\n")
     assert ".partial" not in (tmp_path / "mine" / "README.md").read_text()
-    assert "push_to_hub.py" in call(script, *words, "--resume").stdout and stand_in.commits() == 1
+    assert "push_to_hub.py" in call(*words, "--resume").stdout and stand_in.commits() == 1
 
     stand_in.refuse = "/commit/"
-    done = call(script, *words, "--overwrite")
+    done = call(*words, "--overwrite")
     one_line(done, "is whole", "push_to_hub.py")
     assert (tmp_path / "mine" / "run.json").exists()

@@ -70,7 +70,7 @@ def test_it_trains_on_correct_samples(rejection, linear_data):
     assert facts["lineage"] == ["tiny-base", "SFT", "whole"] and facts["final"]["step"] == 4
     rows = data.read_split(str(linear_data), "train").rows
     for one in content["selection"]:
-        assert kinds.score_math({"text": one["text"]}, rows[one["row"]], prompts.THESIS)["correct"]
+        assert kinds.MATH.score({"text": one["text"]}, rows[one["row"]], prompts.THESIS)["correct"]
 
 
 @pytest.mark.slow

@@ -23,8 +23,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from BFCL.bfcl import official
 from BFCL.bfcl.vocabulary import spoken, words
-from common import data, prompts, runs, settings
+from common import prompts, runs, settings
 from common.settings import setting
 from tiny import problems
 
@@ -155,7 +156,7 @@ KNOWN = (
 @functools.cache
 def descriptions() -> list[str]:
     """BFCL's descriptions of its classes, used for their words: later stages call the tools of these classes."""
-    return [path.read_text() for path in sorted((data.bfcl_folder() / "multi_turn_func_doc").glob("*.json"))]
+    return [path.read_text() for path in sorted((official.data_folder() / "multi_turn_func_doc").glob("*.json"))]
 
 
 @functools.cache

@@ -1,17 +1,19 @@
 """What bfcl-eval brings: its checkers, its executable classes with their descriptions, and its entries as rows."""
 
 import functools
-import importlib
+import importlib.util
 import inspect
 import json
 import os
 import re
 import sys
 import types
+from pathlib import Path
 
-from common import data, runs
+from common import runs
 from common.calls import call_text, offer
 
+INSTALL = "pip install -r requirements/bfcl-imports.txt, then pip install --no-deps -r requirements/bfcl.txt"
 MODEL = "Qwen/Qwen3-0.6B-FC"  # whose rules the checkers apply: function names keep their dots
 
 # The classes of the multi-turn categories and the files that document their methods.
@@ -45,6 +47,14 @@ LONG_GAP = re.compile(r"\s{9}")
 os.environ.setdefault("BFCL_PROJECT_ROOT", str(runs.OUTPUTS / "bfcl"))
 
 
+def data_folder() -> Path:
+    """The folder of BFCL's official data in the installed bfcl_eval; ends the script when it is not installed."""
+    package = importlib.util.find_spec("bfcl_eval")  # not imported: importing makes folders and takes seconds
+    if not package:
+        runs.fail(f"bfcl-eval is not installed; {INSTALL}")
+    return Path(package.submodule_search_locations[0]) / "data"
+
+
 @functools.cache
 def bfcl() -> types.SimpleNamespace:
     """The official functions: ast_checker, find_description, simple_function_checker, load_dataset_entry,
@@ -62,7 +72,7 @@ def bfcl() -> types.SimpleNamespace:
         from bfcl_eval.eval_checker.ast_eval.ast_checker import ast_checker, find_description, simple_function_checker
         from bfcl_eval.utils import load_dataset_entry, load_ground_truth_entry
     except ImportError as error:
-        runs.fail(f"bfcl-eval cannot be imported ({error}); {data.INSTALL_BFCL}")
+        runs.fail(f"bfcl-eval cannot be imported ({error}); {INSTALL}")
     finally:
         if sys.modules.get(table) is stand_in:
             del sys.modules[table]
@@ -84,13 +94,13 @@ def executable(name: str) -> type:
 
         return getattr(importlib.import_module(CLASS_FILE_PATH_MAPPING[name]), name)
     except ImportError as error:
-        runs.fail(f"bfcl-eval cannot be imported ({error}); {data.INSTALL_BFCL}")
+        runs.fail(f"bfcl-eval cannot be imported ({error}); {INSTALL}")
 
 
 @functools.cache
 def described(name: str) -> dict[str, dict]:
     """The official descriptions of a class's methods by their names, in their order."""
-    path = data.bfcl_folder() / "multi_turn_func_doc" / DOCUMENTS[name]
+    path = data_folder() / "multi_turn_func_doc" / DOCUMENTS[name]
     return {method["name"]: method for method in runs.read_jsonl(path)}
 
 
@@ -187,7 +197,7 @@ def rows_of(category: str) -> list[dict]:
     if category not in MULTI:
         documents = bfcl().load_dataset_entry(category, include_language_specific_hint=False)
     truths = {}
-    if (data.bfcl_folder() / "possible_answer" / FILE.format(category)).exists():
+    if (data_folder() / "possible_answer" / FILE.format(category)).exists():
         truths = {truth["id"]: truth["ground_truth"] for truth in bfcl().load_ground_truth_entry(category)}
     rows = []
     for entry, document in zip(entries, documents):

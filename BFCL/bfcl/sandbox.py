@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass, field
 
 from BFCL.bfcl import official
-from common import data, runs
+from common import runs
 
 # Bounds of a call that is executed; every ground truth lies far within them (the longest string has 6690 characters).
 MAX_CHARS = 20_000  # of all strings of a call
@@ -239,7 +239,7 @@ class Sandbox:
         ours.close()
         if self._pipe.readline() != b'"ready"\n':
             self._stop()
-            runs.fail(f"the worker for tool calls does not start (its message stands above); {data.INSTALL_BFCL}")
+            runs.fail(f"the worker for tool calls does not start (its message stands above); {official.INSTALL}")
 
     def _stop(self) -> None:
         if self._worker:

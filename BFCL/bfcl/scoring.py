@@ -161,11 +161,6 @@ def with_reward(scored: dict, weights: dict[str, float]) -> dict:
     return scored | {"reward": sum(weight * scored["parts"][name] for name, weight in weights.items())}
 
 
-def kinds_of(completions: list) -> list[str]:
-    """The kind of each of TRL's completions."""
-    return [decode(prompts.completion_text(completion))[1] for completion in completions]
-
-
 def log_kinds(log_metric: Callable | None, kinds: list[str]) -> None:
     """Log the fraction of each kind of completion: calls alone, calls among other text, each way of being malformed."""
     if log_metric:

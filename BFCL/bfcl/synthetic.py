@@ -52,7 +52,7 @@ def official_calls() -> frozenset[str]:
     """The key of every call in a ground truth of BFCL's multi-turn categories."""
     keys = set()
     for category in official.MULTI:
-        path = data.bfcl_folder() / "possible_answer" / official.FILE.format(category)
+        path = official.data_folder() / "possible_answer" / official.FILE.format(category)
         for row in runs.read_jsonl(path):
             calls = [call for turn in row["ground_truth"] for call in turn]
             keys |= {call_key(*parse_call(call)) for call in calls}
