@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The pipeline in order: data -> SFT -> four GRPO variants, a control, DPO on tool calls -> tests -> tables.
-# Less than ten minutes on two cores without a GPU.
+# The main job in order: data -> SFT -> four GRPO variants, a control and two baselines -> tests -> tables. On a CPU its
+# problems are linear systems of which x + y is asked for: the base solves few of them, in whatever format.
+# About ten minutes on two cores without a GPU.
 # A finished stage is left as it is, so after an interruption the same command goes on.
 # Command: make run, which sets .venv up first; or, in an environment of your own, bash run.sh
 # Command: bash run.sh --report_to trackio    its options go to every training script
@@ -10,47 +11,44 @@ source common/parallel.sh # stage, start, run, finish; PROFILE is gpu where ther
 
 if [ $PROFILE = gpu ]; then
   BASE=$(python benchmarks/memory_plan.py --fits) # the largest base with which every stage fits on this card
-  DATA="dapo openmath" TEST=dapo VLLM=--use_vllm START=SFT ROWS= RATE=
+  DATA="dapo openmath" TEST=dapo SFT_DATA=openmath VLLM=--use_vllm START=SFT
 else
-  # From SFT on 24 rows, after which the format is half learned: there the rewards differ. The learning rate does not fall,
-  # so that 24 updates are the beginning of a longer run, as in study.sh
-  BASE=resources/tiny-base DATA=linear TEST=linear VLLM= START=SFT-brief ROWS="--max_steps 6 --learning_rate 1.5e-4"
-  RATE="--lr_scheduler_type constant"
+  BASE=resources/tiny-base DATA=linear_sum TEST=linear_sum SFT_DATA=linear_sum VLLM= START=SFT-start
 fi
+TRAIN="--profile $PROFILE --resume" TESTS="GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST --resume"
 
 # Questions, reasoning and answers in disjoint splits: outputs/data/. openmath leaves out test rows of dapo, so it is last
 stage "data"
 for dataset in $DATA; do
   python SFT/dataset_creation.py --profile $PROFILE --dataset $dataset --resume
 done
-python ToolUse/tool_dataset_creation.py --profile $PROFILE --output outputs/data/tools --resume
 
-# Supervised fine-tuning teaches the format and, from a few examples, the task: outputs/SFT-brief/ or outputs/SFT/
-stage "SFT; the base is tested meanwhile"
-start test-base python GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST --checkpoints $BASE --resume
-run $START python SFT/SFT_train.py --profile $PROFILE --base $BASE $ROWS --output outputs/$START --resume "$@"
-
-# Four rewards, each from that checkpoint: outputs/GRPO-1K/ and so on. To compare them with: a reward of the format alone,
-# and SFT on all rows
-stage "GRPO, four variants and a control; SFT on all rows, and on questions with tools"
-for name in GRPO-1K GRPO-1K-v2 GRPO-1K-v3 GRPO-1K-def; do
-  start $name python GRPO_indomain/$name.py --profile $PROFILE --base outputs/$START $RATE --resume "$@"
-done
-start format-only python GRPO_indomain/GRPO-Control.py --profile $PROFILE --base outputs/$START $RATE --resume \
-  --reward format "$@"
-[ $START = SFT ] || start SFT python SFT/SFT_train.py --profile $PROFILE --base $BASE --resume "$@"
-start SFT_tools python ToolUse/SFT_tools.py --profile $PROFILE --base $BASE --resume "$@"
+# Supervised fine-tuning teaches the format and the task from worked solutions: outputs/SFT/. On a CPU GRPO starts from a
+# shorter one, outputs/SFT-start/, which answers a sixth of the problems
+stage "SFT, on all rows and as the start of GRPO"
+start SFT python SFT/SFT_train.py $TRAIN --base $BASE --dataset $SFT_DATA "$@"
+if [ $START = SFT-start ]; then
+  start SFT-start python SFT/SFT_train.py $TRAIN --config recipes/tiny/start.yaml --output outputs/SFT-start "$@"
+fi
 finish
 
-# Accuracy on problems that no stage has seen: rows of resources/results.csv. Preferences between calls of tools
-stage "tests of the variants; DPO on calls of tools, and its test"
-run DPO_tools python ToolUse/DPO_tools.py --profile $PROFILE --resume "$@"
-start test-tools python ToolUse/tools_evaluate.py --profile $PROFILE $VLLM --checkpoints $BASE outputs/SFT_tools \
-  outputs/DPO_tools --resume
-start test-1K,v2 python GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST \
-  --checkpoints outputs/$START outputs/GRPO-1K outputs/GRPO-1K-v2 outputs/GRPO-Control-format --resume
-start test-v3,def python GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST \
-  --checkpoints outputs/SFT outputs/GRPO-1K-v3 outputs/GRPO-1K-def --resume
+# Four rewards, each from that start: outputs/GRPO-1K/ and so on. To compare them with: a reward of the format alone, and
+# SFT on the start's own correct samples. The longest comes first, so that all cores end together
+stage "GRPO, four variants and a control; SFT on correct samples; test of the base"
+for name in GRPO-1K-def GRPO-1K GRPO-1K-v2 GRPO-1K-v3; do
+  start $name python GRPO_indomain/$name.py $TRAIN --base outputs/$START "$@"
+done
+start format-only python GRPO_indomain/GRPO-Control.py $TRAIN --base outputs/$START --reward format "$@"
+start rejection python SFT/SFT_rejection.py $TRAIN --base outputs/$START "$@"
+start test-base python $TESTS --checkpoints $BASE
+finish
+
+# Accuracy on problems that no stage has seen: rows of resources/results.csv
+stage "tests"
+CHECKPOINTS=outputs/SFT
+if [ $START != SFT ]; then CHECKPOINTS="outputs/SFT outputs/$START"; fi
+start test-SFT python $TESTS --checkpoints $CHECKPOINTS outputs/SFT_rejection outputs/GRPO-Control-format
+start test-GRPO python $TESTS --checkpoints outputs/GRPO-1K outputs/GRPO-1K-v2 outputs/GRPO-1K-v3 outputs/GRPO-1K-def
 finish
 
 # Tables and plots in resources/, and this run beside the committed figures

@@ -4,7 +4,7 @@ reward = 0.6 * format_graded + 0.4 * answer_correct + 0.1 * tag_faults, where ta
 Differs from GRPO-1K-v2.py in tag_faults. Within a group this only raises the weight of each tag from 0.15 to
 0.25: an advantage ignores what all completions have in common.
 
-Input: outputs/data/<dataset>/, outputs/SFT/ (tiny: outputs/SFT-brief/). Output: outputs/GRPO-1K-v3/.
+Input: outputs/data/<dataset>/, outputs/SFT/ (tiny: outputs/SFT-start/). Output: outputs/GRPO-1K-v3/.
 Command: python GRPO_indomain/GRPO-1K-v3.py
 """
 
@@ -20,15 +20,15 @@ from common.settings import setting
 
 @dataclass
 class Args(grpo.Args):
-    base: str = setting("outputs/SFT", "initial policy: a folder or a hub name", tiny="outputs/SFT-brief")
-    dataset: str = setting("dapo", "folder of outputs/data/, or a path", tiny="linear")
+    base: str = setting("outputs/SFT", "initial policy: a folder or a hub name", tiny="outputs/SFT-start")
+    dataset: str = setting("dapo", "folder of outputs/data/, or a path", tiny="linear_sum")
     seed: int = setting(3407, "order of the problems, sampling, initial LoRA weights; that of the thesis")
     reward_weights: list[float] = setting([0.6, 0.4, 0.1], "weights of format_graded, answer_correct, tag_faults")
-    learning_rate: float = setting(3e-5, "for LoRA; small models take larger steps", tiny=1e-4)
-    lr_scheduler_type: str = setting("cosine", "learning rate falls to 0, as in the thesis")
+    learning_rate: float = setting(3e-5, "for LoRA; small models take larger steps", tiny=1.5e-4)
+    lr_scheduler_type: str = setting("cosine", "falls to 0, as in the thesis; tiny: does not fall", tiny="constant")
     warmup_steps: float = setting(0.05, "steps of rising learning rate; below 1 a fraction of all steps")
     num_train_epochs: float = setting(1, "passes over the problems")
-    max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=24)
+    max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=60)
     num_generations: int = setting(8, "group size: completions of one problem, compared with each other")
     per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64)
     gradient_accumulation_steps: int = setting(4, "batches in one update of 32 completions", tiny=1)

@@ -3,7 +3,7 @@
 reward = 0 or 1 at random (--reward random), or 1 if the format is exact, else 0 (--reward format)
 Differs from GRPO-1K.py in the reward.
 
-Input: outputs/data/<dataset>/, outputs/SFT/ (tiny: outputs/SFT-brief/). Output: outputs/GRPO-Control-<reward>/.
+Input: outputs/data/<dataset>/, outputs/SFT/ (tiny: outputs/SFT-start/). Output: outputs/GRPO-Control-<reward>/.
 Command: python GRPO_indomain/GRPO-Control.py --reward random
 """
 
@@ -20,15 +20,15 @@ from common.settings import setting
 
 @dataclass
 class Args(grpo.Args):
-    base: str = setting("outputs/SFT", "initial policy: a folder or a hub name", tiny="outputs/SFT-brief")
-    dataset: str = setting("dapo", "folder of outputs/data/, or a path", tiny="linear")
+    base: str = setting("outputs/SFT", "initial policy: a folder or a hub name", tiny="outputs/SFT-start")
+    dataset: str = setting("dapo", "folder of outputs/data/, or a path", tiny="linear_sum")
     seed: int = setting(3407, "order of the problems, sampling, initial LoRA weights; that of the thesis")
     reward: str = setting("random", "random or format", choices=("random", "format"))
-    learning_rate: float = setting(3e-5, "for LoRA; small models take larger steps", tiny=1e-4)
-    lr_scheduler_type: str = setting("cosine", "learning rate falls to 0, as in the thesis")
+    learning_rate: float = setting(3e-5, "for LoRA; small models take larger steps", tiny=1.5e-4)
+    lr_scheduler_type: str = setting("cosine", "falls to 0, as in the thesis; tiny: does not fall", tiny="constant")
     warmup_steps: float = setting(0.05, "steps of rising learning rate; below 1 a fraction of all steps")
     num_train_epochs: float = setting(1, "passes over the problems")
-    max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=24)
+    max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=60)
     num_generations: int = setting(8, "group size: completions of one problem, compared with each other")
     per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64)
     gradient_accumulation_steps: int = setting(4, "batches in one update of 32 completions", tiny=1)

@@ -28,7 +28,7 @@ from common.settings import setting
 @dataclass
 class Args(settings.ProfileArgs):
     checkpoints: list[str] = setting([], "folders or hub names [the base and all of outputs/]")
-    dataset: list[str] = setting(["dapo"], "folders of outputs/data/: dapo gsm8k math500 linear", tiny=["linear"])
+    dataset: list[str] = setting(["dapo"], "folders of outputs/data/: dapo gsm8k math500 linear", tiny=["linear_sum"])
     split: str = setting("test", "test, or validation to choose settings by")
     own_prompt: str = setting("", "ask with this text alone, not for tags; '{question}' stands for the question")
     tags: str = setting("thesis", "tag set for a base that carries none, thesis or think")

@@ -9,7 +9,7 @@ The best run of the thesis out of domain. By its formula an incorrect answer can
 end 0.52 (certainty 0.8, correct arithmetic) and 0.445 (certainty 0.3, none). Differs from GRPO-1K-def.py in the reward,
 which also gets the certainty of the policy.
 
-Input: outputs/data/<dataset>/, outputs/SFT/ (tiny: outputs/SFT-brief/). Output: outputs/GRPO-Hybrid/.
+Input: outputs/data/<dataset>/, outputs/SFT/ (tiny: outputs/SFT-start/). Output: outputs/GRPO-Hybrid/.
 Command: python GRPO_outdomain/GRPO-Hybrid.py
 """
 
@@ -25,14 +25,14 @@ from common.settings import setting
 
 @dataclass
 class Args(grpo.Args):
-    base: str = setting("outputs/SFT", "initial policy: a folder or a hub name", tiny="outputs/SFT-brief")
-    dataset: str = setting("dapo", "folder of outputs/data/, or a path", tiny="linear")
+    base: str = setting("outputs/SFT", "initial policy: a folder or a hub name", tiny="outputs/SFT-start")
+    dataset: str = setting("dapo", "folder of outputs/data/, or a path", tiny="linear_sum")
     seed: int = setting(3407, "order of the problems, sampling, initial LoRA weights; that of the thesis")
-    learning_rate: float = setting(3e-5, "for LoRA; small models take larger steps", tiny=1e-4)
-    lr_scheduler_type: str = setting("cosine", "learning rate falls to 0, as in the thesis")
+    learning_rate: float = setting(3e-5, "for LoRA; small models take larger steps", tiny=1.5e-4)
+    lr_scheduler_type: str = setting("cosine", "falls to 0, as in the thesis; tiny: does not fall", tiny="constant")
     warmup_steps: float = setting(0.05, "steps of rising learning rate; below 1 a fraction of all steps")
     num_train_epochs: float = setting(1, "passes over the problems")
-    max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=24)
+    max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=60)
     num_generations: int = setting(8, "group size: completions of one problem, compared with each other")
     per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64)
     gradient_accumulation_steps: int = setting(4, "batches in one update of 32 completions", tiny=1)

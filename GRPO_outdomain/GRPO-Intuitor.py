@@ -8,7 +8,7 @@ Differs from GRPO-1K-def.py in the reward, which never sees the truth. The first
 second is Intuitor as published (Zhao et al., Learning to Reason without External Rewards, arXiv 2505.19590), with the
 self-certainty of Kang et al. (arXiv 2502.18581).
 
-Input: outputs/data/<dataset>/, outputs/SFT/ (tiny: outputs/SFT-brief/). Output: outputs/GRPO-Intuitor/, or
+Input: outputs/data/<dataset>/, outputs/SFT/ (tiny: outputs/SFT-start/). Output: outputs/GRPO-Intuitor/, or
 outputs/GRPO-Intuitor-self_certainty/.
 Command: python GRPO_outdomain/GRPO-Intuitor.py
 """
@@ -25,19 +25,19 @@ from common.settings import setting
 
 @dataclass
 class Args(grpo.Args):
-    base: str = setting("outputs/SFT", "initial policy: a folder or a hub name", tiny="outputs/SFT-brief")
-    dataset: str = setting("dapo", "folder of outputs/data/, or a path", tiny="linear")
+    base: str = setting("outputs/SFT", "initial policy: a folder or a hub name", tiny="outputs/SFT-start")
+    dataset: str = setting("dapo", "folder of outputs/data/, or a path", tiny="linear_sum")
     seed: int = setting(3407, "order of the problems, sampling, initial LoRA weights; that of the thesis")
     reward: str = setting(
         "intuitor",
         "intuitor: the mix of the thesis; self_certainty: the published definition",
         choices=("intuitor", "self_certainty"),
     )
-    learning_rate: float = setting(3e-5, "for LoRA; small models take larger steps", tiny=1e-4)
-    lr_scheduler_type: str = setting("cosine", "learning rate falls to 0, as in the thesis")
+    learning_rate: float = setting(3e-5, "for LoRA; small models take larger steps", tiny=1.5e-4)
+    lr_scheduler_type: str = setting("cosine", "falls to 0, as in the thesis; tiny: does not fall", tiny="constant")
     warmup_steps: float = setting(0.05, "steps of rising learning rate; below 1 a fraction of all steps")
     num_train_epochs: float = setting(1, "passes over the problems")
-    max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=24)
+    max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=60)
     num_generations: int = setting(8, "group size: completions of one problem, compared with each other")
     per_device_train_batch_size: int = setting(8, "completions in memory at once", tiny=64)
     gradient_accumulation_steps: int = setting(4, "batches in one update of 32 completions", tiny=1)

@@ -29,7 +29,7 @@ KINDS = ("math", "choice", "calls", "dialogue")  # of rows; conversations with t
 @dataclass
 class Args(settings.TrainArgs, Config):
     base: str = setting("Qwen/Qwen3-4B-Base", "model to start from: a folder or a hub name", tiny="resources/tiny-base")
-    dataset: str = setting("openmath", "folder of outputs/data/, or a path", tiny="linear")
+    dataset: str = setting("openmath", "folder of outputs/data/, or a path", tiny="linear_sum")
     seed: int = setting(3407, "order of the rows and initial LoRA weights")
     learning_rate: float = setting(2e-4, "usual for LoRA; tiny: chosen on validation, see LOG.md", tiny=5e-4)
     lr_scheduler_type: str = setting("linear", "learning rate falls to 0")

@@ -31,7 +31,7 @@ DATASETS = (*problems.SYSTEMS, *sources.SOURCES)
 
 @dataclass
 class Args(settings.RunArgs):
-    dataset: str = setting("openmath", f"data set to make: {' '.join(DATASETS)}, or a name of your own", tiny="linear")
+    dataset: str = setting("openmath", f"data set to make: {' '.join(DATASETS)}, or a name of your own", tiny="linear_sum")
     source: str = setting("", "your rows: a .jsonl, .csv or .parquet file, a folder of these, or a hub name")
     columns: str = setting("question=question,solution=solution", "its columns; for SFT also working=NAME")
     kind: str = setting("math", "of your rows; choice has also options=NAME", choices=("math", "choice"))

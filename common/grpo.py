@@ -20,8 +20,8 @@ else:
     from trl import GRPOConfig as Config
 
 
-# SFT on 24 rows, the start of the tiny profile
-BRIEF = "--max_steps 6 --learning_rate 1.5e-4 --output outputs/SFT-brief"
+# Options of SFT for the start of the tiny profile
+TINY_START = "--config recipes/tiny/start.yaml --output outputs/SFT-start"
 
 
 @dataclass
@@ -49,8 +49,8 @@ class Args(settings.TrainArgs, Config):
     logging_steps: float = setting(1, "steps between two lines of metrics.jsonl")
     save_steps: float = setting(25, "steps between two checkpoints for --resume", tiny=8)
     save_total_limit: int = setting(2, "checkpoints to keep: the last one for --resume, and the one before it")
-    heldout_every: int = setting(25, "steps between two measurements of held-out accuracy", tiny=4)
-    heldout_rows: int = setting(50, "validation rows for held-out accuracy", tiny=64)
+    heldout_every: int = setting(25, "steps between two measurements of held-out accuracy", tiny=6)
+    heldout_rows: int = setting(50, "validation rows for held-out accuracy", tiny=100)
     patience: int = setting(5, "end a run whose first steps, this many, have no signal; 0 never does", low=0)
 
 
@@ -75,8 +75,8 @@ def prepare(
         runs.fail("--vllm_max_model_length is less than --max_prompt_tokens and --max_completion_length together")
     if not made_by:
         made_by = "python SFT/SFT_train.py"
-        if Path(args.base).name == "SFT-brief":
-            made_by += f" {BRIEF}"
+        if Path(args.base).name == "SFT-start":
+            made_by += f" {TINY_START}"
     base = runs.require_base(args.base, made_by)
     tokenizer, tag_set = load_tokenizer(base, args.tags, default=default_tags)
     train = data.drop_long(train, tokenizer, tag_set, args.max_prompt_tokens)
