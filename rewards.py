@@ -6,7 +6,7 @@ The completions come from JSONL files (outputs/<run>/samples.jsonl, outputs/test
 get a line each; the last one is reported.
 
 Output: one screen, a picture in outputs/rewards/, and with --html a page.
-Command: python rewards.py GRPO_indomain/GRPO-1K.py --checkpoint outputs/SFT-brief --dataset linear
+Command: python rewards.py GRPO_indomain/GRPO-1K.py --checkpoint outputs/SFT-start --dataset linear_sum
 """
 
 import os
@@ -19,7 +19,7 @@ import pandas as pd
 
 from common import prompts, runs, settings
 from common.settings import setting
-from workbench import child, completions, loading, measures, probes, report
+from workbench import completions, loading, measures, probes, report
 
 
 @dataclass
@@ -34,10 +34,8 @@ class Args(settings.ProfileArgs):
     dataset: str = setting("", "data set to sample from: a folder of outputs/data/, or a path")
     problems: int = setting(32, "first problems of the training split to sample", low=1)
     samples: int = setting(8, "completions of each problem", low=2)
-    temperature: float = setting(1.0, "sampling temperature, as in training")
     max_new_tokens: int = setting(1536, "tokens of a completion, as in training", tiny=144)
     batch_size: int = setting(64, "completions in memory at once", tiny=256)
-    seed: int = setting(0, "seed of the samples")
     limit: float = setting(30, "seconds that a reward may take for one call", low=0.1)
     html: str = setting("", "also write a page, which needs no other file")
 
@@ -48,7 +46,7 @@ def main(args):
         runs.fail(f"{args.script or 'no script'}: name a GRPO script, such as GRPO_indomain/GRPO-1K.py")
     if not args.completions and not (args.checkpoint and args.dataset):
         runs.fail("pass --completions FILE.jsonl, or --checkpoint FOLDER and --dataset NAME")
-    rewards = child.Rewards(script, args.reward, args.limit)
+    rewards = loading.Rewards(script, args.reward, args.limit)
     policy = completions.Policy(args) if args.checkpoint else None
     files = args.completions or [policy.sample()]
     reports = [figures_of(file, args, rewards, policy) for file in files]
@@ -65,7 +63,7 @@ def main(args):
         print(f"page: {args.html}")
 
 
-def figures_of(file: str, args: Args, rewards: child.Rewards, policy: completions.Policy | None) -> measures.Figures:
+def figures_of(file: str, args: Args, rewards: loading.Rewards, policy: completions.Policy | None) -> measures.Figures:
     """Call the rewards on the completions of a file and on the probes."""
     weights = args.weights or rewards.weights
     if len(weights) != len(rewards.names):
@@ -109,7 +107,7 @@ def figures_of(file: str, args: Args, rewards: child.Rewards, policy: completion
         verdicts=np.array([measures.verdict(row, row, kind, tags) for row in rows]),
         groups=pd.factorize(pd.Series([row["group"] for row in rows]))[0],
         tags=tags,
-        probes=pd.DataFrame(table).T,
+        probes=pd.DataFrame.from_dict(table, orient="index"),
     )
 
 

@@ -3,12 +3,11 @@
 --starts writes predictions.csv from checkpoints, each in a folder seed<n>, before anything is trained. --runs writes
 outcomes.csv from the runs seed<n>/<name>/ of a folder. Without either, a table and a picture compare the two files.
 
-Command: python resources/predictions.py --starts outputs/seed1/SFT outputs/seed2/SFT
+Command: python resources/predictions.py --starts outputs/seed1/SFT-start outputs/seed2/SFT-start
 Command: python resources/predictions.py --runs outputs
 Command: python resources/predictions.py
 """
 
-import dataclasses
 import re
 import sys
 from dataclasses import dataclass
@@ -21,20 +20,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import rewards
 from common import runs, settings
 from common.settings import setting
-from workbench import child, completions
+from workbench import completions, loading
 
 HERE = Path(__file__).parent
 SCRIPTS = {  # name of a run: its script and --reward
-    "1K": ("GRPO_indomain/GRPO-1K.py", ""),
-    "v2": ("GRPO_indomain/GRPO-1K-v2.py", ""),
-    "v3": ("GRPO_indomain/GRPO-1K-v3.py", ""),
-    "def": ("GRPO_indomain/GRPO-1K-def.py", ""),
-    "Linear": ("GRPO_indomain/GRPO-Linear.py", ""),
-    "Hybrid": ("GRPO_outdomain/GRPO-Hybrid.py", ""),
-    "Intuitor": ("GRPO_outdomain/GRPO-Intuitor.py", "intuitor"),
-    "DualHead": ("GRPO_outdomain/GRPO-DualHead.py", ""),
-    "format": ("GRPO_indomain/GRPO-Control.py", "format"),
-    "random": ("GRPO_indomain/GRPO-Control.py", "random"),
+    "GRPO-1K": ("GRPO_indomain/GRPO-1K.py", ""),
+    "GRPO-1K-v2": ("GRPO_indomain/GRPO-1K-v2.py", ""),
+    "GRPO-1K-v3": ("GRPO_indomain/GRPO-1K-v3.py", ""),
+    "GRPO-1K-def": ("GRPO_indomain/GRPO-1K-def.py", ""),
+    "GRPO-Linear": ("GRPO_indomain/GRPO-Linear.py", ""),
+    "GRPO-Hybrid": ("GRPO_outdomain/GRPO-Hybrid.py", ""),
+    "GRPO-Intuitor": ("GRPO_outdomain/GRPO-Intuitor.py", "intuitor"),
+    "GRPO-DualHead": ("GRPO_outdomain/GRPO-DualHead.py", ""),
+    "GRPO-Control-format": ("GRPO_indomain/GRPO-Control.py", "format"),
+    "GRPO-Control-random": ("GRPO_indomain/GRPO-Control.py", "random"),
 }
 FIRST = 4  # updates whose rollouts are still those of the start
 
@@ -43,7 +42,6 @@ FIRST = 4  # updates whose rollouts are still those of the start
 class Args(settings.ProfileArgs):
     starts: list[str] = setting([], "checkpoints to sample from, each in a folder seed<n>")
     dataset: str = setting("linear_sum", "data set that the runs train on")
-    problems: int = setting(64, "problems to sample, eight completions of each", low=1)
     runs: str = setting("", "folder with the runs, seed<n>/<name>/")
 
 
@@ -51,16 +49,29 @@ def seed_of(path: str | Path) -> int:
     return int(re.search(r"seed(\d+)", str(path))[1])
 
 
+class Policy(completions.Policy):
+    """Measures the confidence in the same completions once for all rewards."""
+
+    def __init__(self, args):
+        super().__init__(args)
+        self.known = {}
+
+    def columns(self, texts, conversations, tag_set):
+        key = tuple(texts)
+        if key not in self.known:
+            self.known[key] = super().columns(texts, conversations, tag_set)
+        return self.known[key]
+
+
 def predict(args) -> list[dict]:
     """A row for each reward and start."""
-    policies = {}
+    rows, policies, files = [], {}, {}
     for start in args.starts:
-        own = rewards.Args(profile=args.profile, checkpoint=start, dataset=args.dataset, problems=args.problems)
-        policies[start] = completions.Policy(dataclasses.replace(own, max_new_tokens=144, batch_size=256))
-    files = {start: policy.sample() for start, policy in policies.items()}
-    rows = []
+        words = ["--profile", "tiny", "--checkpoint", start, "--dataset", args.dataset]
+        policies[start] = Policy(settings.parse(rewards.Args, "", argv=words))
+        files[start] = policies[start].sample()
     for name, (script, choice) in SCRIPTS.items():
-        process = child.Rewards(runs.resolve(script), choice, 30.0)
+        process = loading.Rewards(runs.resolve(script), choice, 60.0)
         for start, policy in policies.items():
             figures = rewards.figures_of(files[start], policy.args, process, policy)
             rows.append({"run": name, "seed": seed_of(start)} | row_of(figures))
@@ -102,6 +113,64 @@ def outcomes(args) -> list[dict]:
     return rows
 
 
+def compare() -> pd.DataFrame:
+    """A row for each reward with a run: what is said and what was seen, as means over the seeds that have both."""
+    said, seen = pd.read_csv(HERE / "predictions.csv"), pd.read_csv(HERE / "outcomes.csv")
+    both = said.merge(seen, on=["run", "seed"], suffixes=("", "_seen"))
+    follows = (both.answer_low > 0).astype(int) - (both.answer_high < 0)
+    both["follows"] = follows.where(both.no_signal < 0.9, 0)  # hardly any signal: nothing is said to be learned
+    both["push"] = (1 - both.no_signal) * both.answer.fillna(0)
+    both["gain"] = both.flexible_end - both.flexible_start
+    by_run = both.groupby("run", sort=False)
+    table = by_run.mean(numeric_only=True)
+    table["seeds"] = by_run.size()
+    table["largest"] = by_run.largest.agg(lambda names: names.mode().iloc[0] if names.notna().any() else "")
+    table["said"] = [direction(part.follows, 0) for _, part in by_run]
+    table["seen"] = [direction(part.gain, 0.05) for _, part in by_run]
+    return table
+
+
+def direction(values: pd.Series, least: float) -> str:
+    """rises or falls, where the mean is at least so far from 0 and four of five seeds agree; else neither."""
+    for sign, word in ((1, "rises"), (-1, "falls")):
+        if sign * values.mean() > least and (sign * values > 0).mean() >= 0.8:
+            return word
+    return "neither"
+
+
+def markdown(table: pd.DataFrame) -> str:
+    lines = ["| reward | most of the signal | no signal: said, seen | follows the answer | accuracy: said | seen |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
+    for run, row in table.iterrows():
+        cells = [run, f"{row.largest} {100 * row.largest_fraction:.0f} %" if row.largest else "none"]
+        cells.append(f"{100 * row.no_signal:.0f}, {100 * row.no_signal_seen:.0f} %")
+        cells.append(f"{row.answer:+.2f}" if pd.notna(row.answer) else "")
+        hit = "" if row.said == row.seen else ", **miss**"
+        cells += [row.said, f"{100 * row.flexible_start:.0f} to {100 * row.flexible_end:.0f} %, {row.seen}{hit}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def draw(table: pd.DataFrame) -> None:
+    """Left: groups without signal, said and seen; right: how much the signal follows the answer, and the gain."""
+    from resources.report import plots
+
+    figure, (left, right) = plots.grid(2, 2, 3.8)
+    left.plot([0, 100], [0, 100], color="0.7", lw=1)
+    for axis, x, y in ((left, table.no_signal, table.no_signal_seen), (right, table.push, table.gain)):
+        scale = 100 if axis is left else 1
+        axis.plot(scale * x, 100 * y, "o", color=plots.PALETTE[0])
+        for run in table.index:
+            axis.annotate(run, (scale * x[run], 100 * y[run]), xytext=(4, 3), textcoords="offset points")
+        axis.grid(alpha=0.3)
+    labels = {"xlabel": "said, from samples of the start", "ylabel": f"seen, updates 1 to {FIRST}"}
+    left.set(title="groups without signal, %", **labels)
+    right.axhline(0, color="0.7", lw=1)
+    right.set(title="accuracy", xlabel="said: signal x its correlation with the answer", ylabel="seen: gain, points")
+    plots.note(figure, f"Means over {table.seeds.min()} to {table.seeds.max()} seeds; x + y, held-out, greedy.")
+    plots.save(figure, HERE / "Predictions.png")
+
+
 def main(args):
     if args.starts:
         pd.DataFrame(predict(args)).to_csv(HERE / "predictions.csv", index=False, float_format="%.4f")
@@ -109,6 +178,12 @@ def main(args):
     if args.runs:
         pd.DataFrame(outcomes(args)).to_csv(HERE / "outcomes.csv", index=False, float_format="%.4f")
         print("wrote resources/outcomes.csv")
+    if not args.starts and not args.runs:
+        table = compare()
+        draw(table)
+        print(markdown(table))
+        ranks = table[["push", "gain"]].rank().corr().iloc[0, 1]
+        print(f"\nrank correlation of what is said and what is gained: {ranks:+.2f} over {len(table)} rewards")
 
 
 if __name__ == "__main__":

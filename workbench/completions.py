@@ -70,7 +70,7 @@ class Policy:
         split = data.read_split(args.dataset, "train", ("math", "choice", "calls"))
         rows = [row for row in split.rows[: args.problems] for _ in range(args.samples)]
         conversations = [split.kind.prompt(row, prompts.TAG_SETS[self.tag_set]) for row in rows]
-        sampling = {"temperature": args.temperature, "seed": args.seed, "progress": "completions"}
+        sampling = {"temperature": 1.0, "progress": "completions"}
         completions = generation.generate(
             self.model, self.tokenizer, conversations, args.max_new_tokens, args.batch_size, **sampling
         )

@@ -44,9 +44,10 @@ class Figures:
         self.signal = signal(pd.DataFrame(self.values * self.weights, columns=self.names), self.groups)
         columns = features(self.texts, self.verdicts, self.tags)
         self.correlations = correlations(self.total, columns, self.groups)
-        # The median correct completion; without one, the probe with the correct answer.
         correct = self.of("correct")
-        self.threshold = float(np.median(correct)) if len(correct) else self.probes["sum"]["correct answer"]
+        if correct.empty:
+            correct = self.probes["sum"][["correct answer"]]
+        self.threshold = correct.median()  # of the completions; without a correct one, that of the probe
 
     def of(self, verdict: str) -> pd.Series:
         """The sums of the completions with a verdict."""

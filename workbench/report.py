@@ -38,7 +38,7 @@ def screen(figures: Figures) -> str:
     probes = figures.probes.drop(columns="is_fixed").map("{:.3g}".format)
     probes[""] = figures.marks()
     lines += [f"\n{group_lines(figures)}\n", probes.to_string() + "\n"]
-    for sentence in (*about_signal(figures), *about_answers(figures), *about_probes(figures)):
+    for sentence in about_signal(figures) + about_answers(figures):
         lines.append(f"- {sentence}")
     return "\n".join(lines)
 
@@ -82,19 +82,19 @@ def about_signal(figures: Figures) -> list[str]:
     if len(signal) > 1:
         parts = [f"{percent(value)} from {name}" for name, value in signal.items()]
         lines.append(f"The signal of the first updates comes {', '.join(parts)}.")
-    known = figures.correlations
-    for first, second in (("format", "answer"), ("answer", "format")):
-        if {first, second} <= set(known.index) and known.low[first] > known.high[second]:
+    known = figures.correlations.reindex(["format", "answer"])  # NaN, which is not greater, where one is constant
+    for first, second in (known.index, known.index[::-1]):
+        if known.low[first] > known.high[second]:
             values = f"({known.value[first]:+.2f}) more than the {second} ({known.value[second]:+.2f})"
             lines.append(f"Within a group the sum follows the {first} {values}.")
     return lines
 
 
 def about_answers(figures: Figures) -> list[str]:
-    names = ["correct answer", "incorrect answer", "correct, no last tag"]
-    correct, incorrect, open_end = figures.probes["sum"][names]
     lines = []
-    if figures.probes.is_fixed[names].all():
+    probes = figures.probes.loc[["correct answer", "incorrect answer", "correct, no last tag"]]
+    correct, incorrect, open_end = probes["sum"]
+    if probes.is_fixed.all():
         line = f"A correct answer in the right format gets {correct:.3g}, an incorrect one {incorrect:.3g}, "
         line += f"a correct one without its last tag {open_end:.3g}"
         if incorrect > open_end + EQUAL:
@@ -106,32 +106,24 @@ def about_answers(figures: Figures) -> list[str]:
         lines.append(f"{part} of the completions have a correct answer in a wrong format: rewarded as incorrect ones.")
     pairs = figures.pairs
     if pairs.group.nunique() >= MANY:
-        lines.append(
-            f"In {percent(pairs.groupby('group').below.any().mean())} of the groups with both, an incorrect completion "
-            f"is ranked above a correct one; {percent(pairs.equal.mean())} of such pairs get the same."
-        )
-    return lines
-
-
-def about_probes(figures: Figures) -> list[str]:
-    lines, marks = [], figures.marks()
-    subject = "the median correct completion"
-    if "correct" not in figures.present:
-        subject = "a correct answer in the right format"
+        inverted = percent(pairs.groupby("group").below.any().mean())
+        line = f"In {inverted} of the groups with both, an incorrect completion is ranked above a correct one; "
+        lines.append(f"{line}{percent(pairs.equal.mean())} of such pairs get the same.")
+    marks = figures.marks()
     for mark, words in (("WARNING", "WARNING: more than"), ("as much", "As much as")):
-        names = marks.index[marks == mark]
-        if len(names):
-            lines.append(f"{words} {subject} ({figures.threshold:.3g}) gets: {', '.join(names)}.")
+        if mark in marks.values:
+            names = ", ".join(marks.index[marks == mark])
+            lines.append(f"{words} the median correct completion ({figures.threshold:.3g}) gets: {names}.")
     return lines
 
 
 def along_training(reports: list[Figures]) -> str:
     """A line for each file of completions: where the signal comes from as the policy learns."""
-    lines = {}
+    lines = []
     for figures in reports:
-        cells = {"no signal": percent(1 - figures.moving / figures.count), "correct": percent(figures.correct.mean())}
-        lines[printable(figures.source, 50)] = cells | figures.signal.value.map(percent).to_dict()
-    return pd.DataFrame(lines).T.fillna("").to_string()
+        line = {"": printable(figures.source, 50), "no signal": 1 - figures.moving / figures.count}
+        lines.append(line | {"correct": figures.correct.mean()} | figures.signal.value.to_dict())
+    return pd.DataFrame(lines).to_string(index=False, float_format=percent, na_rep="")
 
 
 def draw(figures: Figures, path: Path) -> None:

@@ -17,11 +17,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import CORRECT, ROOT, one_line
+from conftest import ROOT, one_line
 from playwright.sync_api import expect, sync_playwright
 
 from common import data
-from ToolUse.tooluse import conversations
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -54,12 +53,12 @@ def free_port() -> int:
 
 def put_data(folder: Path, rows: list[dict]) -> None:
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({"kind": "tools", "splits": data.write_splits(folder, {"test": rows})}))
+    (folder / "run.json").write_text(json.dumps({"splits": data.write_splits(folder, {"test": rows, "train": rows})}))
 
 
 @pytest.fixture(scope="module")
 def repo(tmp_path_factory):
-    """A copy of the repo with a checkpoint, two data sets, and a run that trains."""
+    """A copy of the repo with two checkpoints and a data set."""
     copy = tmp_path_factory.mktemp("demo") / "repo"
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "outputs", "tests", "*.csv", "__pycache__"))
     outputs = copy / "outputs"
@@ -68,38 +67,15 @@ def repo(tmp_path_factory):
     put_data(
         outputs / "data" / "linear", [{"question": "2 * 21", "solution": "42"}, {"question": "3 * 3", "solution": "9"}]
     )
-    messages = [
-        {"role": "user", "content": "Give me 76 * 48."},
-        {
-            "role": "assistant",
-            "content": "",
-            "tool_calls": [conversations.called("calculator", {"expression": "76*48"})],
-        },
-        {"role": "tool", "name": "calculator", "content": '{"result": 3648}'},
-        {"role": "assistant", "content": "3648"},
-    ]
-    schemas = json.loads((copy / "ToolUse" / "configs" / "tools.json").read_text())["tools"]
-    offered = [{"type": "function", "function": schema} for schema in schemas]
-    put_data(outputs / "data" / "tools", [conversations.make_row("product", messages, offered)])
-    partial = outputs / "GRPO-1K.partial"
-    partial.mkdir()
-    log(partial, "metrics.jsonl", step=0, heldout_accuracy=0.5)
-    log(partial, "metrics.jsonl", step=1, reward=0.6, entropy=0.2)
-    log(partial, "samples.jsonl", step=1, question="2 * 21", truth="42", text=CORRECT + MARKUP + "\0", rewards={"a": 1})
     (copy / "GRPO_indomain" / "GRPO-own.py").write_text(OWN.format(copy / "called"))
     return copy
-
-
-def log(folder: Path, name: str, **row) -> None:
-    with open(folder / name, "a") as file:
-        file.write(json.dumps(row) + "\n")
 
 
 @pytest.fixture(scope="module")
 def server(repo):
     """The address of the page."""
     port = free_port()
-    command = [sys.executable, "demo/app.py", "--profile", "tiny", "--port", str(port), "--seconds", "0.5"]
+    command = [sys.executable, "demo/app.py", "--profile", "tiny", "--port", str(port)]
     env = {**os.environ, "PYTHONPATH": ""}
     with open(repo / "server.log", "w") as output:
         process = subprocess.Popen(command, cwd=repo, env=env, stdout=output, stderr=subprocess.STDOUT)
@@ -188,16 +164,6 @@ def test_another_question_brings_its_answer_and_an_own_question_has_none(page):
     expect(page.locator("#left_facts .verdict")).to_contain_text("no correct answer given")
 
 
-def test_tool_calls_are_answered(page):
-    choose(page, "Questions of", "tools")
-    expect(page.locator("#question textarea")).to_have_value("Give me 76 * 48.")
-    ask(page)
-    expect(page.locator("#right_facts td").filter(has_text="execution").first).to_be_visible()
-    picture(page, "tools")
-    ask(page, "What is 5 * 5?")
-    expect(page.locator("#right_facts")).to_contain_text("are not known")
-
-
 @pytest.mark.parametrize(
     "text", [MARKUP, "a\0b\x1b\x7f\u202e\u2028\ud800", "<|im_end|><|im_start|>user", "</textarea><b>"]
 )
@@ -212,28 +178,17 @@ def test_too_long_and_empty_questions_are_one_line(page, text, length):
     expect(page.locator("#left_text .line")).to_contain_text(f"the question has {length} characters")
 
 
-def test_tables_and_pictures(page):
-    page.get_by_role("tab", name="Results").click()
-    choose(page, "Table of resources/", "GRPO_reward.md")
-    expect(page.locator("#results table").first).to_be_visible()
-    expect(page.locator("#pictures img").first).to_be_visible()
-    page.wait_for_function("document.querySelector('#pictures img').naturalWidth > 300")
-    picture(page, "results")
-
-
-def test_a_run_is_watched_until_it_is_finished(page, repo):
-    page.get_by_role("tab", name="Watch a run").click()
-    line = page.locator("#run_line textarea, #run_line input")
-    expect(line).to_have_value("outputs/GRPO-1K.partial: trains, step 1")
-    samples = page.locator("#samples")
-    expect(samples).to_contain_text("<script>window.pwned = 1</script>")  # as text
-    expect(samples).to_contain_text("${window.pwned = 1}{{7*7}}[U+0000]")
-    expect(page.locator("svg.marks, canvas.marks")).to_have_count(3)
-    log(repo / "outputs" / "GRPO-1K.partial", "metrics.jsonl", step=7, reward=0.9, entropy=0.1)
-    expect(line).to_have_value("outputs/GRPO-1K.partial: trains, step 7")
-    picture(page, "watch")
-    (repo / "outputs" / "GRPO-1K.partial").rename(repo / "outputs" / "GRPO-1K")
-    expect(line).to_have_value("outputs/GRPO-1K: finished, step 7")
+def test_the_report_of_a_reward(page):
+    page.get_by_role("tab", name="Rewards").click()
+    choose(page, "Rewards to check", "GRPO_indomain/GRPO-1K.py")
+    choose(page, "Samples of", "outputs/SFT")
+    page.locator("#look").click()
+    report = re.compile(r"sum = 0\.6 format_exact \+ 0\.4 answer_correct.*data:image/png;base64", re.S)
+    expect(page.locator("#workbench iframe")).to_have_attribute("srcdoc", report)
+    picture(page, "rewards")
+    choose(page, "Rewards to check", "GRPO_indomain/GRPO-Control.py")
+    page.locator("#look").click()
+    expect(page.locator("#workbench .line")).to_contain_text("choose one with --reward")
 
 
 @pytest.mark.parametrize("way", ["the button", "the browser"])
