@@ -45,7 +45,7 @@ def test_a_command_is_one_that_its_script_takes(command):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_fits_its_scripts(recipe):
-    for script in [SFT] if recipe.endswith("sft.yaml") else [GRPO, "GRPO_indomain/GRPO-GSM8K.py"]:
+    for script in [SFT] if recipe.endswith(("sft.yaml", "start.yaml")) else [GRPO, "GRPO_indomain/GRPO-GSM8K.py"]:
         argv = ["--profile", "tiny", "--config", str(ROOT / recipe)]
         args = settings.parse(load_script(script).Args, "", argv=argv)
         for name, value in settings.read_config(str(ROOT / recipe)).items():
