@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from common import calls, generation, kinds, models, prompts, runs, settings
 from common.settings import setting
 from ToolUse.tool_executor import TOOLS, ToolExecutor
-from ToolUse.tooluse import conversations
+from ToolUse.tooluse import conversations, episodes
 
 with contextlib.suppress(ImportError):  # not on every system
     import readline  # noqa: F401  arrow keys in input()
@@ -63,11 +63,6 @@ def ask() -> str:
         return ""
 
 
-def result_of(executor: ToolExecutor, name: str, arguments: dict) -> str:
-    result = json.dumps(executor.execute(name, arguments), ensure_ascii=False)
-    return result.encode(errors="replace").decode()
-
-
 def answer(head: list[dict], turns: list[list[dict]], complete, executor: ToolExecutor | None, args) -> None:
     """Complete the last turn, [question, completion, results, completion, ...], and print it.
 
@@ -92,7 +87,7 @@ def answer(head: list[dict], turns: list[list[dict]], complete, executor: ToolEx
         if not objects:
             return
         pairs = [pair for call in objects for pair in call.items()]
-        message = calls.tool_message([result_of(executor, *pair) for pair in pairs])
+        message = calls.tool_message([episodes.result_text(executor.execute(*pair)) for pair in pairs])
         print(visible(message["content"]))
         turns[-1].append(message)
     print(f"[no answer within {args.max_turn_steps} completions]")

@@ -3,12 +3,13 @@
 A source is loaded from the hub, or from a local folder with the same fields. A row that cannot be used is left out.
 """
 
+import functools
 import random
 import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from common import answers, runs
+from common import answers, models, runs
 
 THINK_TAG = re.compile(r"</?think>")
 CALCULATOR_NOTE = re.compile(r"<<[^<>]*>>")
@@ -71,21 +72,12 @@ SOURCES = {
 
 
 def hub_splits(hub: str, config: str | None, advice: str):
-    """The splits of a data set of the hub, or of its copy in the cache where the hub does not answer.
-
-    One short question first: without a network the client of the hub would try for a minute.
-    """
+    """The splits of a data set of the hub, or of its copy in the cache where the hub does not answer."""
     import datasets
-    import httpx
     import huggingface_hub
 
-    try:
-        huggingface_hub.HfApi().dataset_info(hub, timeout=10)
-    except (httpx.TransportError, huggingface_hub.errors.OfflineModeIsEnabled):
-        huggingface_hub.constants.HF_HUB_OFFLINE = True
-        datasets.config.HF_HUB_OFFLINE = True
-    except (httpx.HTTPError, ValueError):
-        pass  # loading says more about it
+    models.ask_hub(functools.partial(huggingface_hub.HfApi().dataset_info, hub))
+    datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE
     return load(hub, advice, config)
 
 

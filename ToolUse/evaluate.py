@@ -10,7 +10,6 @@ the other files of tools_evaluate.py, in outputs/evaluation/<name of the checkpo
 Command: python ToolUse/evaluate.py --model-path outputs/dpo_results --config ToolUse/configs/dpo_config.json
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from tool_executor import ToolExecutor
 from train import parser, shared_words
 
 from common import evaluation, runs, settings
-from ToolUse.tooluse import episodes, sections
+from ToolUse.tooluse import sections
 
 
 def main():
@@ -39,7 +38,7 @@ def main():
         runs.fail(f"{args.model_path} records no data set; name one in --config: data.dataset")
     shared = shared_words(config, args.profile)
     words = ["--checkpoints", args.model_path, "--dataset", dataset, f"--results={output / 'results.csv'}", *shared]
-    words += sections.words(config.options["evaluation"], args.config)
+    words += settings.words_of(config.options["evaluation"], args.config)
     test_args = settings.parse(tools_evaluate.Args, "", argv=words)
     case_args = settings.parse(run_examples.Args, "", argv=[f"--checkpoint={args.model_path}", *shared])
     executor = ToolExecutor(config.tools, config.functions)
@@ -49,43 +48,22 @@ def main():
     metrics = metrics_of(output / "results.csv", config.metrics)
     results = {"model": args.model_path, "dataset": dataset, "metrics": metrics}
     if cases:
-        results["cases"] = count(cases, executor, case_args)
+        results["cases"] = run_examples.check(cases, executor, case_args)
     runs.write_json(output / "evaluation_results.json", results)
     print(f"saved {runs.shown(output / 'evaluation_results.json')}")
 
 
 def metrics_of(path: Path, names: list[str]) -> dict[str, dict]:
     """The figures of a results.csv, the mean and its interval, by the names of Tiny Tool Use."""
-    measures = {"accuracy": ""} | {name: f":{sections.METRICS[name]}" for name in names}
+    rows = evaluation.read_rows(path)
+    by_measure = {row["dataset"].partition(":")[2]: row for row in rows if row["decoding"] == "greedy"}
     metrics = {}
-    for row in evaluation.read_rows(path):
-        for name, ending in measures.items():
-            measure = "".join(row["dataset"].partition(":")[1:])
-            if measure == ending and row["decoding"] == "greedy":
-                metrics[name] = {key: float(row[key]) for key in ("accuracy", "ci_low", "ci_high")}
-                metrics[name]["n"] = int(row["n"])
+    for name in ("accuracy", *names):
+        row = by_measure.get(sections.METRICS.get(name, ""))
+        if row:
+            metrics[name] = {key: float(row[key]) for key in ("accuracy", "ci_low", "ci_high")}
+            metrics[name]["n"] = int(row["n"])
     return metrics
-
-
-def count(cases: list[dict], executor: ToolExecutor, args) -> list[dict]:
-    """For each case whether the tools called are those expected, and how many of the expected parameters are."""
-    counted = []
-    rows = [run_examples.to_row(case, executor) for case in cases]
-    for case, verdict in zip(cases, run_examples.player(args, executor)(rows)):
-        arguments_of_tool = {}
-        for name, call in json.loads(verdict["solution"] or "[]"):
-            if name == case["expected_tool"]:
-                arguments_of_tool = call
-        expected = episodes.normal(case["expected_params"])
-        called = episodes.normal(arguments_of_tool)
-        correct = [name for name in expected if name in called and called[name] == expected[name]]
-        line = {"prompt": case["prompt"], "tool": verdict["measures"]["tool"]}
-        counted.append(line | {"parameters_correct": len(correct), "parameters": len(expected)})
-    tools = [line for line in counted if line["tool"]]
-    correct = sum(line["parameters_correct"] for line in counted)
-    expected = sum(line["parameters"] for line in counted)
-    print(f"cases: tool {len(tools)} of {len(cases)}, parameters {correct} of {expected}")
-    return counted
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Show how a checkpoint answers questions with tools: question, calls, results, answer.
+"""Show how a checkpoint answers test cases with tools: question, calls, results, answer; and how many it gets right.
 
-The test cases of configs/test_cases.json, each {"prompt", "expected_tool", "expected_params"}, with a summary;
-expected_tool null: no call is wanted. For your own questions: python chat.py.
+A case is {"prompt", "expected_tool", "expected_params"}; expected_tool null: no call is wanted. For your own questions:
+python chat.py.
 
 Input: a checkpoint. Output: on the screen.
 Command: python ToolUse/run_examples.py --checkpoint outputs/DPO_tools
@@ -65,7 +65,7 @@ def fault_of(case, executor: ToolExecutor) -> str | None:
 def to_row(case: dict, executor: ToolExecutor) -> dict:
     """A test case as a row: the wanted call, if any, without a correct answer."""
     messages = [{"role": "user", "content": case["prompt"]}]
-    if case.get("expected_tool"):
+    if case["expected_tool"]:
         call = conversations.called(case["expected_tool"], case["expected_params"])
         messages.append({"role": "assistant", "content": "", "tool_calls": [call]})
     messages.append({"role": "assistant", "content": "?"})
@@ -73,44 +73,52 @@ def to_row(case: dict, executor: ToolExecutor) -> dict:
     return conversations.unfold(conversations.make_row("case", messages, tools))
 
 
-def player(args, executor: ToolExecutor):
-    """From rows to verdicts, with the checkpoint."""
+def play(cases: list[dict], executor: ToolExecutor, args) -> list[dict]:
+    """The verdict on a conversation of the checkpoint about each case."""
     folder = runs.require_base(args.checkpoint, "python ToolUse/DPO_tools.py")
     tokenizer, _ = conversations.load_tokenizer(folder)
     model = models.load_for_generation(folder)
-    complete = functools.partial(
-        generation.generate, model, tokenizer, max_new_tokens=args.max_new_tokens, batch_size=16
-    )
+    how = {"max_new_tokens": args.max_new_tokens, "batch_size": 16}
+    complete = functools.partial(generation.generate, model, tokenizer, **how)
     complete = generation.within(complete, tokenizer, generation.context_length(folder, args) - args.max_new_tokens)
-    return lambda rows: episodes.play(rows, complete, executor.execute, args.max_turn_steps)
+    rows = [to_row(case, executor) for case in cases]
+    return episodes.play(rows, complete, executor.execute, args.max_turn_steps)
 
 
-def show(row: dict, verdict: dict) -> None:
-    print(f"question: {row['question']}\n{verdict['text']}")
-    if verdict["too_long"]:
-        print("no room for another completion; raise --prompt_room, or lower --max_new_tokens")
+def check(cases: list[dict], executor: ToolExecutor, args) -> list[dict]:
+    """Of each case whether the tool is correct, and how many parameters are; prints the conversations and the sums."""
+    counts = {name: [] for name in ("tool", "arguments", "format", "execution")}
+    lines = []
+    for case, verdict in zip(cases, play(cases, executor, args)):
+        print(f"question: {case['prompt']}\n{verdict['text']}")
+        if verdict["too_long"]:
+            print("no room for another completion; raise --prompt_room, or lower --max_new_tokens")
+        print(f"expected: {json.dumps({'tool': case['expected_tool'], 'params': case['expected_params']})}")
+        measures = verdict["measures"]
+        for name, values in counts.items():
+            if measures[name] is not None:
+                values.append(measures[name])
+        failed = [name for name in counts if measures[name] is False]
+        print(f"failed: {', '.join(failed)}\n" if failed else "passed\n")
+        called = {}
+        for name, arguments in json.loads(verdict["solution"] or "[]"):
+            if name == case["expected_tool"]:
+                called = episodes.normal(arguments)
+        expected = episodes.normal(case["expected_params"])
+        correct = [name for name in expected if name in called and called[name] == expected[name]]
+        line = {"prompt": case["prompt"], "tool": measures["tool"]}
+        lines.append(line | {"parameters_correct": len(correct), "parameters": len(expected)})
+    for name, values in counts.items():
+        print(f"{name:10} {sum(values)} of {len(values)}   {episodes.MEASURES[name]}")
+    correct = sum(line["parameters_correct"] for line in lines)
+    print(f"parameters {correct} of {sum(line['parameters'] for line in lines)}")
+    return lines
 
 
 def main(args):
     models.check_device(args)
     executor = ToolExecutor(args.tools, args.functions)
-    cases = read_cases(args.cases, executor)
-    play = player(args, executor)
-    rows = [to_row(case, executor) for case in cases]
-    counts = {name: [] for name in ("tool", "arguments", "format", "execution")}
-    for case, row, verdict in zip(cases, rows, play(rows)):
-        show(row, verdict)
-        failed = []
-        for name, values in counts.items():
-            value = verdict["measures"][name]
-            if value is not None:
-                values.append(value)
-            if value is False:
-                failed.append(name)
-        expected = json.dumps({"tool": case["expected_tool"], "params": case["expected_params"]})
-        print(f"expected: {expected}\n{'failed: ' + ', '.join(failed) if failed else 'passed'}\n")
-    for name, values in counts.items():
-        print(f"{name:10} {sum(values)} of {len(values)}   {episodes.MEASURES[name]}")
+    check(read_cases(args.cases, executor), executor, args)
 
 
 if __name__ == "__main__":

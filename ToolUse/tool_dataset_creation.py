@@ -40,7 +40,6 @@ class Args(settings.RunArgs):
     train_rows: int = setting(2000, "rows for DPO, other ones than for SFT", tiny=400, low=0)
     validation_rows: int = setting(200, "rows for held-out accuracy and for choosing settings", tiny=100, low=0)
     test_rows: int = setting(500, "rows for the result tables, used once", tiny=200, low=0)
-    reasoning: bool = setting(False, "keep the thoughts of public data, in <think> tags before a completion")
     base: str = setting("Qwen/Qwen3-4B-Base", "teacher: the model that proposes calls", tiny="outputs/SFT_tools")
     texts: str = setting("", "teacher: file with a text a line [questions and answers of the templates, without calls]")
     texts_rows: int = setting(2000, "teacher: texts to annotate", tiny=300, low=1)
@@ -62,9 +61,17 @@ def template_questions(args, executor: ToolExecutor, split: str, rows: int, unav
     """Different questions of a split."""
     drop = args.questions == Args.questions  # of the tools that have templates here, some may not be wanted
     templates = questions.read_templates(args.questions, executor.schemas, drop)
-    return problems.draw(
-        questions.question, split, rows, args.seed, templates=templates, executor=executor, unavailable=unavailable
-    )
+    draws = 0
+
+    def draw(rng: random.Random, split: str) -> dict:
+        nonlocal draws
+        draws += 1
+        return questions.question(rng, split, templates, executor, unavailable)
+
+    drawn = problems.draw(draw, split, rows, args.seed)
+    if draws > 3 * rows:
+        print(f"{split}: {draws} draws for {rows} different questions; more wordings or values would vary them more")
+    return drawn
 
 
 def template_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
@@ -84,7 +91,7 @@ def public_splits(args, sizes: dict[str, int]) -> dict[str, list[dict]]:
 
     Rows that offer the same tools share a split, since they often ask the same thing in other words.
     """
-    rows, faults = layouts.load(args.source, getattr(args, args.source), args.reasoning)
+    rows, faults = layouts.load(args.source, getattr(args, args.source))
     left_out = ", ".join(f"{count} ({fault})" for fault, count in faults.items())
     print(f"{args.source}: {len(rows)} rows; left out: {left_out or 'none'}")
     groups = {}
@@ -124,6 +131,7 @@ def plain_texts(args, executor: ToolExecutor) -> list[str]:
 
 def teacher_splits(args, sizes: dict[str, int]) -> tuple[dict[str, list[dict]], dict]:
     """Texts with a call that a model proposed and that made them likelier, a tenth of them for validation."""
+    models.check_device(args)
     executor = ToolExecutor(args.tools, args.functions)
     rng = random.Random(args.seed)
     texts = plain_texts(args, executor)
@@ -145,7 +153,6 @@ def teacher_splits(args, sizes: dict[str, int]) -> tuple[dict[str, list[dict]], 
 
 def main(args):
     runs.check_output(args)
-    models.check_device(args)
     sizes = {name: getattr(args, f"{name}_rows") for name in ("sft", "train", "validation", "test")}
     counts = {}
     if args.source == "teacher":

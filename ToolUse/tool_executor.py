@@ -89,26 +89,24 @@ class ToolExecutor:
         self.schemas = {}
         self.functions = {}
         self.faults = {}
-        if not functions:
-            functions = FUNCTIONS
-        elif isinstance(functions, str):
+        if isinstance(functions, str) and functions:
             functions = read_functions(functions)
+        functions = functions or FUNCTIONS
         from_list = isinstance(tools, list)
         for number, schema in enumerate(tools if from_list else schemas.read_tools(tools), 1):
             if isinstance(schema, dict) and isinstance(schema.get("function"), dict):
                 schema = schema["function"]  # as chat templates and the API of OpenAI have it
-            fault = schemas.fault_of(schema)
             name = schema.get("name") if isinstance(schema, dict) else None
             if isinstance(name, str):
-                if name in self.schemas:
-                    fault = "another tool has its name; rename one"
-                self.add(schema, self.method(name) or functions.get(name), fault)
-                fault = self.faults.get(name)
+                fault = "another tool has its name; rename one" if name in self.schemas else None
+                fault = self.add(schema, self.method(name) or functions.get(name), fault)
+            else:
+                fault = schemas.fault_of(schema)
             if fault and not from_list:
                 runs.fail(f"{runs.shown(tools)}, tool {number} ({str(name)[:50]}): {fault}")
 
-    def add(self, schema: dict, function: Callable | None, fault: str | None = None) -> None:
-        """Add a tool, or put it in place of one with the same name."""
+    def add(self, schema: dict, function: Callable | None, fault: str | None = None) -> str | None:
+        """Add a tool, or put it in place of one with the same name; returns what is wrong with it, or None."""
         name = schema["name"]
         fault = fault or schemas.fault_of(schema)
         if not function and not fault:
@@ -116,6 +114,7 @@ class ToolExecutor:
         self.schemas[name] = schema
         self.functions[name] = function
         self.faults[name] = fault
+        return fault
 
     def method(self, name: str) -> Callable | None:
         """What a subclass does for a tool: its method _name(self, parameters)."""

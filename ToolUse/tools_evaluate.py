@@ -10,7 +10,6 @@ conversation in outputs/tests/*.jsonl.
 Command: python ToolUse/tools_evaluate.py --checkpoints resources/tiny-base outputs/SFT_tools outputs/DPO_tools
 """
 
-import functools
 import gc
 import sys
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from common.settings import setting
 from ToolUse.tooluse import conversations, episodes
 
 ALL = "all"
+GREEDY = evaluation.Plan("greedy", 1, {})
 
 
 @dataclass
@@ -37,12 +37,7 @@ class Args(settings.ProfileArgs):
     tags: str = setting("thesis", "tag set of a base that carries none; no tag is asked for here")
     base: str = setting("Qwen/Qwen3-4B-Base", "first of the default checkpoints", tiny="resources/tiny-base")
     rows: int = setting(0, "first rows of each data set; 0 takes all")
-    greedy: bool = setting(True, "one greedy conversation for each question")
-    samples: int = setting(0, "sampled conversations for each question; 0 for none")
-    temperature: float = setting(0.7, "temperature of the samples")
-    top_p: float = setting(0.8, "nucleus of the samples")
-    top_k: int = setting(20, "likeliest tokens that samples are drawn from; 0 is no limit")
-    seed: int = setting(0, "seed of the samples")
+    seed: int = setting(0, "of the row of a base, which was not trained with any")
     max_new_tokens: int = setting(512, "tokens of a completion", tiny=80)
     max_turn_steps: int = setting(8, "completions of a conversation", tiny=4, low=1)
     prompt_room: int = setting(8192, "tokens of the longest prompt", low=1)
@@ -55,9 +50,6 @@ class Args(settings.ProfileArgs):
 
 def main(args):
     models.check_device(args)
-    plans = evaluation.plans(args)
-    if not plans:
-        runs.fail("nothing to test: --greedy is off and --samples is 0")
     executor = ToolExecutor(args.tools, args.functions)
     folders, _ = evaluation.checkpoints_of(args)
     loaded = [conversations.load_tokenizer(folder) for folder in folders]
@@ -66,13 +58,12 @@ def main(args):
         facts = evaluation.checkpoint_facts(folder, args)
         answer = None
         for one in sets:
-            for plan in plans:
-                key = evaluation.key_of(facts, one.dataset, args.split, plan)
-                if args.resume and evaluation.is_tested(key, folder, args):
-                    print(f"{facts['script']} on {one.dataset}, {plan.decoding}: already tested, skipped")
-                    continue
-                answer = answer or generator(folder, tokenizer, args)
-                test(answer, key, one, tag_set, plan, executor, args)
+            key = evaluation.key_of(facts, one.dataset, args.split, GREEDY)
+            if args.resume and evaluation.is_tested(key, folder, args):
+                print(f"{facts['script']} on {one.dataset}: already tested, skipped")
+                continue
+            answer = answer or generator(folder, tokenizer, args)
+            test(answer, key, one, tag_set, executor, args)
         del answer  # frees the model's memory for the next one
         gc.collect()
 
@@ -97,37 +88,33 @@ def generator(folder: str, tokenizer, args):
     return generation.within(generation.generator(folder, tokenizer, args), tokenizer, room)
 
 
-def test(answer, key: dict, one: evaluation.TestSet, tag_set: str, plan, executor: ToolExecutor, args) -> None:
+def test(answer, key: dict, one: evaluation.TestSet, tag_set: str, executor: ToolExecutor, args) -> None:
     """Play every question, save the rows of all measures, print them."""
-    repeated = [row for row in one.rows for _ in range(plan.samples)]
 
-    def play(prompts, **how):
-        complete = functools.partial(answer, **how)
-        return episodes.play(repeated, complete, executor.execute, args.max_turn_steps)
+    def play(prompts):
+        return episodes.play(one.rows, answer, executor.execute, args.max_turn_steps)
 
-    row = evaluation.test(play, key, one, tag_set, plan, args)
+    row = evaluation.test(play, key, one, tag_set, GREEDY, args)
     lines = runs.read_jsonl(evaluation.completions_file(key, args))
-    saved, parts = [row], []
-    for measure in episodes.MEASURES:
+    saved = [row]
+    parts = []
+    for measure, meaning in episodes.MEASURES.items():
         lines_of_measure = []
         for line in lines:
             if line["measures"][measure] is not None:
                 lines_of_measure.append(line | {"correct": line["measures"][measure]})
         if not lines_of_measure:
             continue
-        figures = evaluation.summary(lines_of_measure, len(lines_of_measure) // plan.samples)
-        print(f"  {measure:10} {percent(figures)}   {episodes.MEASURES[measure]}")
-        counts = evaluation.counts_of(lines_of_measure, plan.samples)
+        figures = evaluation.summary(lines_of_measure, len(lines_of_measure))
+        counts = evaluation.counts_of(lines_of_measure, 1)
         saved.append({**row, **figures, "dataset": f"{key['dataset']}:{measure}", "counts": counts})
-        parts.append(part(key, measure, ALL, figures))
+        parts.append(part(key, measure, ALL, figures, meaning))
         for tool in dict.fromkeys(line["tool"] for line in lines_of_measure):
             of_tool = [line for line in lines_of_measure if line["tool"] == tool]
-            parts.append(part(key, measure, tool, evaluation.summary(of_tool, len(of_tool) // plan.samples)))
+            parts.append(part(key, measure, tool, evaluation.summary(of_tool, len(of_tool))))
     for failure, meaning in episodes.FAILURES.items():
         failures = [line | {"correct": line["failure"] == failure} for line in lines]
-        figures = evaluation.summary(failures, len(one.rows))
-        parts.append(part(key, failure, ALL, figures))
-        print(f"  {failure:14} {percent(figures)}   {meaning}")
+        parts.append(part(key, failure, ALL, evaluation.summary(failures, len(lines)), meaning))
     cut = [line for line in lines if line["too_long"]]
     if cut:
         print(f"  {len(cut)} of {len(lines)} conversations ended without an answer: no room left, see --prompt_room")
@@ -136,14 +123,12 @@ def test(answer, key: dict, one: evaluation.TestSet, tag_set: str, plan, executo
     evaluation.save_rows(saved, path)
 
 
-def part(key: dict, measure: str, tool: str, figures: dict) -> dict:
-    """A row of toolcalls.csv."""
+def part(key: dict, measure: str, tool: str, figures: dict, meaning: str = "") -> dict:
+    """A row of toolcalls.csv; printed where its meaning is given."""
+    if meaning:
+        print("  {:14} {accuracy:6.1%} [{ci_low:.1%}, {ci_high:.1%}] of {n}   {}".format(measure, meaning, **figures))
     rate = {"n": figures["n"], "rate": figures["accuracy"], "ci_low": figures["ci_low"], "ci_high": figures["ci_high"]}
     return {**key, "measure": measure, "tool": tool, **rate}
-
-
-def percent(figures: dict) -> str:
-    return "{accuracy:6.1%} [{ci_low:.1%}, {ci_high:.1%}] of {n}".format(**figures)
 
 
 if __name__ == "__main__":

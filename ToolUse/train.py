@@ -67,13 +67,13 @@ def main():
     makes_data = "dataset" not in training
     training.setdefault("dataset", output.name)
     script = sections.METHODS[config.method]
-    train_words = [*sections.words(training, args.config), *shared, f"--output={output}"]
+    train_words = [*settings.words_of(training, args.config), *shared, f"--output={output}"]
     for flag in ("resume", "overwrite"):
         if getattr(args, flag):
             train_words.append(f"--{flag}")
     if config.method == "teacher_mode" and "base" in training:
         creation.setdefault("base", training["base"])
-    data_words = [*sections.words(creation, args.config), *shared, f"--output={data.dataset_folder(output.name)}"]
+    data_words = [*settings.words_of(creation, args.config), *shared, f"--output={data.dataset_folder(output.name)}"]
     data_words.append("--overwrite" if args.overwrite else "--resume")
     for name, words in (("tool_dataset_creation", data_words), (script, train_words)):
         settings.parse(importlib.import_module(name).Args, "", argv=words)  # before anything is made

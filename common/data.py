@@ -10,6 +10,8 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+from tqdm import tqdm
+
 from common import kinds, prompts, runs
 
 SPLITS = ("train", "validation", "test")
@@ -139,7 +141,7 @@ def token_lengths(rows: list[dict], kind: kinds.Kind, tokenizer, tag_set: str, c
     """Tokens of each row: of its prompt and the tokens that ask for a completion, or of prompt and completion."""
     tags = prompts.TAG_SETS[tag_set]
     texts = []
-    for row in rows:
+    for row in tqdm(rows, desc="counting tokens", unit=" rows", delay=2, disable=None):
         messages = kind.prompt(row, tags)
         if completions:
             messages = messages + kind.completion(row, tags)

@@ -1,11 +1,13 @@
 """Models and tokenizers: loading, checking and saving them."""
 
 import contextlib
+import functools
 import importlib.metadata
 import importlib.util
 import os
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from common import lora, prompts, runs
@@ -15,6 +17,24 @@ DOCUMENT_ENDS = ("<|endoftext|>", "<|end_of_text|>", "<eos>", "</s>")
 TOWER = re.compile(r".*(vision|visual|audio|multi_modal).*")  # modules of a model that also takes images or sound
 DRIVER = 580  # the oldest of NVIDIA's drivers for CUDA 13.0, which torch and vLLM are built with
 KEPT = 0.9  # where merged weights hold a smaller fraction of an update, a line says so
+LARGEST = 1e5  # of a weight that was trained: a larger one is ruined, though still finite
+
+
+def ask_hub(question: Callable) -> None:
+    """Use the copies in the cache where the hub does not answer: its client would try again for a minute.
+
+    question: a short one to the hub, which takes a timeout.
+    """
+    import httpx
+    import huggingface_hub
+
+    try:
+        question(timeout=10)
+    except (httpx.TransportError, huggingface_hub.errors.OfflineModeIsEnabled):
+        print("the hub does not answer; looking for a copy in its cache")
+        huggingface_hub.constants.HF_HUB_OFFLINE = True
+    except (httpx.HTTPError, ValueError):
+        pass  # loading says more about it
 
 
 def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = None, option: str = "--base"):
@@ -23,8 +43,12 @@ def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = 
     tag_set: the set to train on; None takes the one that the checkpoint names, else the default. Ends the script when
     there is none, when decoding loses a tag (special token, unknown character), or when the template pre-fills one.
     """
-    from transformers import AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
+    if not Path(base).exists():
+        from huggingface_hub import HfApi
+
+        ask_hub(functools.partial(HfApi().model_info, base))
     try:
         tokenizer = AutoTokenizer.from_pretrained(base)
     except Exception as error:
@@ -46,6 +70,14 @@ def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = 
     if tokenizer.pad_token is None:
         reserved = [token for token in prompts.special_tokens(tokenizer) if RESERVED.search(token)]
         tokenizer.pad_token = min(reserved, key=lambda token: "pad" not in token, default=tokenizer.eos_token)
+    with contextlib.suppress(OSError, ValueError, KeyError, AttributeError):  # a folder with a tokenizer alone
+        size = AutoConfig.from_pretrained(base).get_text_config().vocab_size
+        largest = max(tokenizer.get_vocab().values())
+        if largest >= size:
+            runs.fail(
+                f"the tokenizer of {runs.shown(base)} has token {largest}, its model only {size} tokens; "
+                "put the tokenizer and the weights of one model together"
+            )
     tags = prompts.TAG_SETS[tag_set]
     text = "".join(tags)
     if tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids, skip_special_tokens=True) != text:
@@ -153,7 +185,7 @@ def _load(base: str, **how):
         if adapter:
             lora.add(model, lora.read(adapter))
         return model
-    except (OSError, SafetensorError, ValueError, ImportError) as error:
+    except (OSError, SafetensorError, ValueError, ImportError, RuntimeError) as error:
         also = f" on {runs.shown(root)}" if root != base else ""
         runs.fail(f"cannot load the weights of {runs.shown(base)}{also} ({error}); make or download them again")
 
@@ -208,6 +240,8 @@ def check_finite(model) -> None:
     for name, weight in model.named_parameters():
         if weight.requires_grad and not weight.isfinite().all():
             runs.fail(f"training diverged: {name} is not finite any more; lower --learning_rate, then --overwrite")
+        if weight.requires_grad and weight.abs().max() > LARGEST:
+            runs.fail(f"training diverged: {name} has grown above {LARGEST:g}; lower --learning_rate, then --overwrite")
 
 
 def save_model(trainer, tokenizer, folder: Path, base: str, tag_set: str | None = None) -> dict:

@@ -260,15 +260,22 @@ def config_words(argv: list[str], names: Collection[str]) -> list[str]:
     path = parser.parse_known_args(argv)[0].config
     if not path:
         return []
-    words = []
-    for name, value in read_config(path).items():
+    values = read_config(path)
+    for name in values:
         if name not in names or name == "config":
             runs.fail(f"--config {path}: unknown key {name}{nearest(str(name), names)} (--help lists the settings)")
-        values = value if isinstance(value, list) else [value]
-        for one in values:
+    return words_of(values, path)
+
+
+def words_of(values: dict, path: str) -> list[str]:
+    """Settings of a file as the words of a command line; ends the script for one that has no such value."""
+    words = []
+    for name, value in values.items():
+        parts = value if isinstance(value, list) else [value]
+        for one in parts:
             if not isinstance(one, str | int | float) or str(one).startswith("--"):
                 runs.fail(f"--config {path}: {name} is no text, number, true or false, or list of these")
-        texts = [shown(one) for one in values]
+        texts = [shown(one) for one in parts]
         if isinstance(value, list):
             words += [f"--{name}", *texts]
         else:
@@ -276,8 +283,8 @@ def config_words(argv: list[str], names: Collection[str]) -> list[str]:
     return words
 
 
-def read_config(path: str) -> dict:
-    """{setting: value} of a file; its path is relative to the working directory, the repo, or the script's folder."""
+def content_of(path: str) -> dict:
+    """What a file holds; its path is relative to the working directory, the repo, or the script's folder."""
     import yaml
 
     file = runs.resolve(path)
@@ -290,8 +297,13 @@ def read_config(path: str) -> dict:
         runs.fail(f"--config {path} cannot be read as YAML or JSON ({error})")
     if not isinstance(content, dict):
         runs.fail(f"--config {path} is no object of settings and their values")
+    return content
+
+
+def read_config(path: str) -> dict:
+    """{setting: value} of a file, whose settings may stand in groups."""
     values = {}
-    for key, value in content.items():
+    for key, value in content_of(path).items():
         group = value if isinstance(value, dict) else {key: value}
         for name in group:
             if name in values:

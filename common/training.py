@@ -60,6 +60,7 @@ def train(run: runs.Run, trainer, score: Callable | None = None, watch: Callable
     models.train_in_float32(trainer.model)
     trainer.args.logging_nan_inf_filter = False  # it would hide a loss that is not a number, and the run would go on
     _train(trainer, run.partial, run.args.resume)
+    say_ruined(trainer.state.log_history)
     output = Path(run.args.output)
     with runs.whole_model(trainer):
         if runs.IS_MAIN:
@@ -97,6 +98,16 @@ def _train(trainer, partial: Path, resume: bool) -> None:
         trainer.train(resume_from_checkpoint=str(checkpoint))
     else:
         trainer._load_from_checkpoint(str(last))
+
+
+def say_ruined(log: list[dict]) -> None:
+    """Say it where the loss of SFT or DPO ends far above its start; the loss of GRPO is near 0 whatever happens."""
+    losses = [line["loss"] for line in log if "loss" in line]
+    if losses and losses[-1] > 2 * losses[0] + 1:
+        print(
+            f"the loss rose from {losses[0]:.3g} to {losses[-1]:.3g}: this training has done harm; lower "
+            "--learning_rate, then --overwrite"
+        )
 
 
 def write_manifest(checkpoint: Path) -> None:

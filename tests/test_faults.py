@@ -4,22 +4,26 @@ one folder, divergence, interruptions. Each ends in one line, and nothing is los
 
 import contextlib
 import ctypes
+import io
 import json
 import os
 import resource
 import shutil
 import signal
 import subprocess
+import sys
 import traceback
 from pathlib import Path
 
 import fuzz
 import pytest
 from conftest import BASE, FEW, SFT, call, one_line
+from tqdm import tqdm
 
-from common import data, evaluation, runs, training
+from common import data, evaluation, kinds, models, runs, training
 from SFT import sources
 from tiny import problems
+from ToolUse.tooluse import layouts
 
 CREATE, TEST = "SFT/dataset_creation.py", "GRPO_indomain/GRPO_test.py"
 
@@ -36,6 +40,39 @@ def test_more_problems_than_exist_are_refused(capsys, monkeypatch):
     monkeypatch.setattr(problems, "REPEATS", 1000)
     with fuzz.alarm(60), refused(capsys, "1000 different problems for test", "more than 40 exist", "fewer rows"):
         problems.draw(problems.linear, "test", 1000, 1, level=(1, 2))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_takes_long_shows_a_bar(tmp_path, monkeypatch):
+    """Drawing of problems, reading of tool calls, and counting of tokens, on a terminal."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    for module in (problems, data):
+        monkeypatch.setattr(module, "tqdm", lambda *words, delay, **how: tqdm(*words, **how))  # at once
+    problems.draw(problems.linear, "test", 3, 1)
+    (tmp_path / "rows.jsonl").write_text("null\n" * 9)
+    layouts.load("messages", str(tmp_path))
+    tokenizer, tag_set = models.load_tokenizer(str(BASE))
+    data.token_lengths([GOOD], kinds.MATH, tokenizer, tag_set, completions=False)
+    for bar in ("test: 100%", "messages: 9 rows", "counting tokens: 100%"):
+        assert bar in sys.stderr.getvalue()
+
+
+def test_a_hub_that_does_not_answer_is_said_at_once(monkeypatch, capsys):
+    import httpx
+    import huggingface_hub
+
+    def question(timeout):
+        raise httpx.ConnectError("no network")
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    models.ask_hub(question)
+    assert huggingface_hub.constants.HF_HUB_OFFLINE and "does not answer" in capsys.readouterr().out
+    with refused(capsys, "cannot load the tokenizer of nobody/nothing", "--base"):
+        models.load_tokenizer("nobody/nothing")
 
 
 # Data
@@ -123,6 +160,17 @@ def test_truncated_weights_are_refused(size, linear_data, tmp_path):
         file.truncate(size)
     done = call(SFT, "--dataset", linear_data, "--base", base, "--output", tmp_path / "SFT", *FEW[SFT])
     one_line(done, "cannot load the weights", str(base))
+    assert not (tmp_path / "SFT").exists()
+
+
+@pytest.mark.parametrize("size", [1000, 2000])
+def test_a_vocabulary_that_does_not_fit_the_weights_is_refused(size, linear_data, tmp_path):
+    """Fewer tokens than the tokenizer has, and more than the weights have."""
+    base = shutil.copytree(BASE, tmp_path / "base")
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"vocab_size": size}))
+    done = call(SFT, "--dataset", linear_data, "--base", base, "--output", tmp_path / "SFT", *FEW[SFT])
+    one_line(done, str(base), "has token 1023" if size < 1024 else "cannot load the weights")
     assert not (tmp_path / "SFT").exists()
 
 
@@ -243,6 +291,21 @@ def test_divergence_is_not_saved(saving, linear_data, tmp_path):
     assert not (tmp_path / "SFT").exists()
     saved = [weight for path in tmp_path.rglob("*.safetensors") for weight in load_file(path).values()]
     assert all(weight.isfinite().all() for weight in saved)
+
+
+@pytest.mark.slow
+def test_weights_that_grew_beyond_use_are_not_saved(linear_data, tmp_path):
+    """They are finite, and so may the loss be."""
+    words = ["--dataset", linear_data, "--output", tmp_path / "SFT", *FEW[SFT], "--learning_rate", 1e9]
+    one_line(call(SFT, *words), "training diverged", "lower --learning_rate")
+    assert not (tmp_path / "SFT").exists()
+
+
+def test_a_loss_that_ends_far_above_its_start_is_said(capsys):
+    for losses, said in (([2.0, 1.0], False), ([0.5, 1.2], False), ([0.0, 0.1], False), ([1.0, 5.0], True)):
+        training.say_ruined([{"loss": loss} for loss in losses] + [{"eval_loss": 9.0}])
+        assert ("the loss rose" in capsys.readouterr().out) == said
+    training.say_ruined([])
 
 
 # Disk and permissions

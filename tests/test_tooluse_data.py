@@ -37,8 +37,7 @@ def test_toolbench_layout():
     assert row["messages"][-1]["content"] == "It is blue." and [
         t["function"]["name"] for t in json.loads(row["tools"])
     ] == ["find"]
-    kept = layouts.convert("toolbench", toolbench(("a", ACTION)), reasoning=True)
-    assert kept["messages"][-1]["content"].startswith("<think>\nt\n</think>")
+    assert layouts.convert("toolbench", toolbench(("a", ACTION)))["messages"][-1]["content"] == ""
 
 
 @pytest.mark.parametrize(
@@ -151,9 +150,9 @@ def recipe(folder, content) -> str:
 
 
 def test_a_recipe_gives_values_and_the_command_line_overrides_them(tmp_path):
-    path = recipe(tmp_path, {"sizes": {"sft_rows": 7, "test_rows": 3}, "reasoning": True, "unavailable": 0})
+    path = recipe(tmp_path, {"sizes": {"sft_rows": 7, "test_rows": 3}, "source": "glaive", "unavailable": 0})
     args = parse("--config", path, "--test_rows", 5)
-    assert (args.sft_rows, args.test_rows, args.reasoning, args.unavailable, args.config) == (7, 5, True, 0.0, path)
+    assert (args.sft_rows, args.test_rows, args.source, args.unavailable, args.config) == (7, 5, "glaive", 0.0, path)
     assert parse(f"--config={path}").sft_rows == 7 and parse().sft_rows == 400
 
 

@@ -122,7 +122,7 @@ def test_a_user_adds_a_tool(tmp_path):
 @pytest.fixture
 def tools(monkeypatch):
     """tools(function): the result of a tool with that function."""
-    monkeypatch.setattr(script, "SECONDS", 0.3)
+    monkeypatch.setattr(script, "SECONDS", 1.0)
     own = ToolExecutor()
 
     def result(function, name="own"):
@@ -145,7 +145,7 @@ def test_a_function_may_raise_hang_exit_or_print(tools):
         return {"result": 1}
 
     for function, said in (
-        (endless, "no result within 0.3 seconds"),
+        (endless, "no result within 1 seconds"),
         (raises, "own: xxx"),
         (lambda: exit(3), "own: 3"),
         (lambda: os._exit(0), "no result"),

@@ -74,25 +74,23 @@ def test_a_killed_run_ends_with_the_same_weights(tools_data, sft_tools, dpo_tool
 
 
 def test_evaluation_writes_every_measure_and_the_tables_show_them(tools_data, sft_tools, dpo_tools, tmp_path):
-    words = ["--dataset", tools_data, "--checkpoints", BASE, sft_tools, dpo_tools, "--samples", 2]
+    words = ["--dataset", tools_data, "--checkpoints", BASE, sft_tools, dpo_tools]
     words += ["--max_new_tokens", 24, "--max_turn_steps", 2, "--results", tmp_path / "results.csv"]
     done = call(EVALUATE, *words)
     assert done.returncode == 0, done.stderr
     rows = evaluation.read_rows(tmp_path / "results.csv")
     names = {"tools", *(f"tools:{measure}" for measure in episodes.MEASURES)}
-    assert {row["dataset"] for row in rows} == names and len(rows) == 3 * 2 * len(names)
+    assert {row["dataset"] for row in rows} == names and len(rows) == 3 * len(names)
     for row in rows:
         assert float(row["ci_low"]) <= float(row["accuracy"]) <= float(row["ci_high"]) and int(row["n"]) <= 4
     parts = evaluation.read_rows(tmp_path / "toolcalls.csv", evaluation.PART_KEY)
     assert {row["measure"] for row in parts} == {*episodes.MEASURES, *episodes.FAILURES}
     for script in {row["script"] for row in parts}:
-        of_script = [row for row in parts if row["script"] == script and row["decoding"] == "greedy"]
+        of_script = [row for row in parts if row["script"] == script]
         failed = sum(float(row["rate"]) for row in of_script if row["measure"] in episodes.FAILURES)
-        accuracy = [
-            row for row in rows if (row["script"], row["dataset"], row["decoding"]) == (script, "tools", "greedy")
-        ]
+        accuracy = [row for row in rows if (row["script"], row["dataset"]) == (script, "tools")]
         assert failed == pytest.approx(1 - float(accuracy[0]["accuracy"]), abs=0.001)
-    assert call(EVALUATE, *words, "--resume").stdout.count("already tested") == 6
+    assert call(EVALUATE, *words, "--resume").stdout.count("already tested") == 3
 
     tables = load_script("resources/make_tables.py")
     words = ["--profile", "tiny", "--folder", tmp_path, "--outputs", tmp_path / "none", "--resamples", 20]

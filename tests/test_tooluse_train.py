@@ -74,7 +74,7 @@ def test_bad_command_lines_are_one_line(tmp_path):
     one_line(call(TRAIN, "--config", tmp_path / "none.json", "--outdir", "x"), "cannot be read")
     one_line(call(TRAIN, "--config", "x"), "--outdir")
     (tmp_path / "list.json").write_text("[]")
-    one_line(call(TRAIN, "--config", tmp_path / "list.json", "--outdir", "x"), "no object of sections")
+    one_line(call(TRAIN, "--config", tmp_path / "list.json", "--outdir", "x"), "no object of")
     one_line(call(EVALUATE, "--model-path", tmp_path, "--config", config(tmp_path)), "records no data set")
     for script in (TRAIN, EVALUATE):
         done = call(script, "--help")

@@ -10,6 +10,8 @@ import random
 import re
 from collections.abc import Callable
 
+from tqdm import tqdm
+
 from common import runs
 from common.data import split_of
 
@@ -227,16 +229,19 @@ def draw(make: Callable, split: str, n: int, seed: int, **options) -> list[dict]
     rng = random.Random(f"{seed}-{split}")
     drawn = {}  # by question
     repeats = 0
+    bar = tqdm(total=n, desc=split, unit=" rows", delay=2, disable=None)
     while len(drawn) < n:
         problem = make(rng, split, **options)
         if problem["question"] not in drawn:
             drawn[problem["question"]] = problem
             repeats = 0
+            bar.update()
             continue
         repeats += 1
         if repeats == REPEATS:
             runs.fail(
                 f"{n} different problems for {split} were asked for, but hardly more than {len(drawn)} exist; "
-                "choose fewer rows, or a harder --level"
+                "choose fewer rows, a harder --level, or templates with more wordings and values"
             )
+    bar.close()
     return list(drawn.values())

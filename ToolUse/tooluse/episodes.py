@@ -30,7 +30,6 @@ FAILURES = {
     "wrong_answer": "correct calls, but an empty answer, or one that does not state their results",
 }
 NONE = "none"  # in place of a tool, for questions that want no call
-MAX_DEPTH = 20  # of the arguments of a call; deeper ones cannot be compared
 
 
 def normal(value):
@@ -46,21 +45,6 @@ def normal(value):
     return value
 
 
-def parts_of(value) -> list:
-    """The values in a list or an object; none in anything else."""
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
-
-
-def too_deep(value) -> bool:
-    """Whether lists and objects are nested deeper than MAX_DEPTH."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [part for outer in level for part in parts_of(outer)]
-    return any(isinstance(part, dict | list) for part in level)
-
-
 def call_key(name: str, arguments: dict) -> str:
     """What identifies a call."""
     return json.dumps([name, normal(arguments)], sort_keys=True)
@@ -68,11 +52,17 @@ def call_key(name: str, arguments: dict) -> str:
 
 def leaves(value) -> list[str]:
     """The numbers and texts in a result, as text."""
-    if isinstance(value, dict | list):
-        return [leaf for part in parts_of(value) for leaf in leaves(part)]
-    if value is None or value == "" or isinstance(value, bool):
-        return []
-    return [str(value)]
+    texts = []
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+        elif part not in (None, "") and not isinstance(part, bool):
+            texts.append(str(part))
+    return texts
 
 
 def states(text: str, value: str) -> bool:
@@ -86,6 +76,11 @@ def parse(result: str):
         return json.loads(result)
     except (ValueError, RecursionError):
         return result
+
+
+def result_text(result: dict) -> str:
+    """A result as JSON text; an escape in JSON may stand for half a character, which no file can hold."""
+    return json.dumps(result, ensure_ascii=False).encode(errors="replace").decode()
 
 
 def is_error(result: str) -> bool:
@@ -118,8 +113,10 @@ class Episode:
         self.messages = list(row["prompt"])
         self.news = []
         self.going = True
+        self.wanted = wanted_calls(row)
         self.recorded = recorded_results(row["messages"])
         self.calls = []
+        self.keys = []  # of the calls, call_key()
         self.results = []
         self.answers = []
         self.kinds = []
@@ -138,17 +135,21 @@ class Episode:
             self.going = False
             return
         objects, kind = calls.decode(completion["text"])
-        if too_deep(objects):
-            objects, kind = [], "bad_call"
+        pairs = [pair for call in objects for pair in call.items()]
+        try:
+            keys = [call_key(*pair) for pair in pairs]
+        except RecursionError:  # arguments that are nested so deep cannot be compared
+            pairs = []
+            kind = "bad_call"
         self.kinds.append(kind)
         self.tokens += completion["tokens"]
         self.truncated = self.truncated or completion["truncated"]
         text = completion["text"].rpartition("</think>")[2].lstrip("\n")
         self.news = []
-        pairs = [pair for call in objects for pair in call.items()]
-        if objects:
-            results = [self.result(*pair) for pair in pairs]
+        if pairs:
+            results = [self.result(key, *pair) for key, pair in zip(keys, pairs)]
             self.calls += pairs
+            self.keys += keys
             self.results += results
             self.news = [calls.tool_message(results)]
         else:
@@ -160,12 +161,9 @@ class Episode:
         if len(self.kinds) >= max_steps:
             self.going = False
 
-    def result(self, name: str, arguments: dict) -> str:
+    def result(self, key: str, name: str, arguments: dict) -> str:
         """The result of a call as JSON text: the recorded one, else that of the executor."""
-        result = self.recorded.get(call_key(name, arguments))
-        if not result:
-            result = json.dumps(self.execute(name, arguments), ensure_ascii=False)
-        return result.encode(errors="replace").decode()  # an escape in JSON may stand for half a character
+        return self.recorded.get(key) or result_text(self.execute(name, arguments))
 
     def stated(self) -> list[str]:
         """The values of the recorded results that the correct answers state."""
@@ -176,17 +174,11 @@ class Episode:
 
     def measures(self) -> dict[str, bool | None]:
         """Each of MEASURES."""
-        wanted = wanted_calls(self.row)
-        values = {
-            "tool": sorted(name for name, _ in self.calls) == sorted(name for name, _ in wanted),
-            "arguments": None,
-            "format": set(self.kinds) <= {"call", "no_call"},
-            "execution": None,
-            "response": None,
-        }
-        if wanted:
-            keys = sorted(call_key(*call) for call in self.calls)
-            values["arguments"] = keys == sorted(call_key(*call) for call in wanted)
+        values = dict.fromkeys(MEASURES)
+        values["tool"] = sorted(name for name, _ in self.calls) == sorted(name for name, _ in self.wanted)
+        values["format"] = set(self.kinds) <= {"call", "no_call"}
+        if self.wanted:
+            values["arguments"] = sorted(self.keys) == sorted(call_key(*call) for call in self.wanted)
             values["execution"] = bool(self.calls) and not any(map(is_error, self.results))
         stated = self.stated()
         if stated:
@@ -199,11 +191,11 @@ class Episode:
         if not measures["format"]:
             return "bad_json"
         if not measures["tool"]:
-            missing = Counter(name for name, _ in wanted_calls(self.row))
-            needless = Counter(name for name, _ in self.calls)
-            if missing - needless and needless - missing:
+            wanted = Counter(name for name, _ in self.wanted)
+            called = Counter(name for name, _ in self.calls)
+            if wanted - called and called - wanted:
                 return "wrong_tool"
-            return "no_call" if missing - needless else "needless_call"
+            return "no_call" if wanted - called else "needless_call"
         if measures["arguments"] is False:
             return "wrong_argument"
         ends_with_call = bool(self.row["messages"][-1].get("tool_calls"))
@@ -217,7 +209,6 @@ class Episode:
         measures = self.measures()
         failure = self.failure(measures)
         messages = self.messages[len(self.row["prompt"]) :]
-        wanted = wanted_calls(self.row)
         return {
             "text": "\n".join(f"{message['role']}: {message['content']}" for message in messages),
             "tokens": self.tokens,
@@ -228,7 +219,7 @@ class Episode:
             "well_formed": measures["format"],
             "measures": measures,
             "failure": failure,
-            "tool": wanted[0][0] if wanted else NONE,
+            "tool": self.wanted[0][0] if self.wanted else NONE,
         }
 
 

@@ -18,30 +18,29 @@ class Completion(NamedTuple):
     before: list[dict]  # the messages before it
     text: str
 
+    def follows_results(self) -> bool:
+        return self.before[-1]["content"].startswith("<tool_response>")
+
+    def tools(self) -> list[dict]:
+        """The schemas of the tools that its row offers."""
+        return [tool["function"] for tool in json.loads(self.row["tools"])]
+
 
 class Pool:
     """What failures are made of: the tools, arguments and answers of all rows, and a random generator."""
 
-    def __init__(self, rows: list[dict], seed: int):
+    def __init__(self, completions: list[Completion], seed: int):
         self.rng = random.Random(seed)
         self.tools = {}
         self.values = {}
         self.answers = []
-        for row in rows:
-            self.tools |= {schema["name"]: schema for schema in schemas_of(row)}
-            for message in row["messages"]:
-                if message["role"] == "assistant" and message["content"]:
-                    self.answers.append(message["content"])
-            for step in json.loads(row["solution"]):
-                for name, arguments in step:
-                    for key, value in arguments.items():
-                        self.values.setdefault((name, key), []).append(value)
-
-    def words(self, text: str) -> str:
-        """One to three words in a row of a text."""
-        words = text.strip(" .?!").split() or [""]
-        start = self.rng.randrange(len(words))
-        return " ".join(words[start : start + self.rng.randint(1, 3)])
+        for completion in completions:
+            self.tools |= {schema["name"]: schema for schema in completion.tools()}
+            if completion.text and not completion.calls:
+                self.answers.append(completion.text)
+            for name, arguments in completion.calls:
+                for key, value in arguments.items():
+                    self.values.setdefault((name, key), []).append(value)
 
     def call_of(self, name: str, text: str) -> tuple[str, dict]:
         """A call of a tool with a text as its required arguments."""
@@ -50,18 +49,13 @@ class Pool:
         return name, dict.fromkeys(required, text)
 
 
-def schemas_of(row: dict) -> list[dict]:
-    """The schemas of the tools that a row offers."""
-    return [tool["function"] for tool in json.loads(row["tools"])]
-
-
 # Failures. Each gets a completion of the data set and the pool, and gives a text, or None where it is impossible.
 
 
 def wrong_tool(completion: Completion, pool: Pool) -> str | None:
     """Another tool, an offered one where there is any, with the same text as its argument."""
     name, arguments = pool.rng.choice(completion.calls)
-    others = [schema["name"] for schema in schemas_of(completion.row) if schema["name"] != name]
+    others = [schema["name"] for schema in completion.tools() if schema["name"] != name]
     others = others or [other for other in pool.tools if other != name]
     if not others:
         return None
@@ -98,26 +92,22 @@ def bad_json(completion: Completion, pool: Pool) -> str | None:
     """A call that no parser reads: a bracket, a quote or the closing tag is missing, or another syntax."""
     text = calls.call_text(completion.calls)
     last = text.rindex("}")
-    return pool.rng.choice(
-        [
-            text[:last] + text[last + 1 :],
-            text.replace('": ', ": ", 1),
-            text.replace('"', "'"),
-            text.removesuffix(calls.CLOSE),
-            calls.python_text(completion.calls),
-        ]
-    )
+    variants = [text[:last] + text[last + 1 :], text.replace('": ', ": ", 1), text.replace('"', "'")]
+    variants += [text.removesuffix(calls.CLOSE), calls.python_text(completion.calls)]
+    return pool.rng.choice(variants)
 
 
 def needless_call(completion: Completion, pool: Pool) -> str | None:
     """After results the last completion once more, else a call of an offered tool with words of the question."""
-    if after_results(completion.before):
+    if completion.follows_results():
         return completion.before[-2]["content"]
-    names = [schema["name"] for schema in schemas_of(completion.row)] or list(pool.tools)
+    names = [schema["name"] for schema in completion.tools()] or list(pool.tools)
     if not names:
         return None
     name = pool.rng.choice(names)
-    return calls.call_text([pool.call_of(name, pool.words(completion.row["question"]))])
+    words = completion.row["question"].strip(" .?!").split() or [""]
+    start = pool.rng.randrange(len(words))
+    return calls.call_text([pool.call_of(name, " ".join(words[start : start + pool.rng.randint(1, 3)]))])
 
 
 def no_call(completion: Completion, pool: Pool) -> str | None:
@@ -128,36 +118,21 @@ def no_call(completion: Completion, pool: Pool) -> str | None:
     return pool.rng.choice(pool.answers or [own])
 
 
-REJECTED = {
-    "wrong_tool": wrong_tool,
-    "wrong_argument": wrong_argument,
-    "bad_json": bad_json,
-    "needless_call": needless_call,
-    "no_call": no_call,
-}
+FAILURES = (wrong_tool, wrong_argument, bad_json, needless_call, no_call)
+REJECTED = {failure.__name__: failure for failure in FAILURES}
 KINDS = tuple(REJECTED)
 
 
-def after_results(before: list[dict]) -> bool:
-    return before[-1]["content"].startswith("<tool_response>")
-
-
-def completions_of(rows: list[dict]) -> dict[str, list[Completion]]:
-    """All completions: those with a call, texts, and, late, texts after results."""
-    completions = {"call": [], "text": [], "late": []}
-    for row in rows:
-        # Both lists tell the same conversation; in the plain one the results of a completion are one message.
-        gold = [message for message in row["messages"] if message["role"] == "assistant"]
-        conversation = row["prompt"] + row["completion"]
-        places = [place for place, message in enumerate(conversation) if message["role"] == "assistant"]
-        for place, message in zip(places, gold, strict=True):
-            text = conversation[place]["content"]
-            completion = Completion(conversations.calls_of(message), row, conversation[:place], text)
-            if completion.calls:
-                kind = "call"
-            else:
-                kind = "late" if after_results(completion.before) else "text"
-            completions[kind].append(completion)
+def completions_of(row: dict) -> list[Completion]:
+    """The completions of a row."""
+    # Both lists tell the same conversation; in the plain one the results of a completion are one message.
+    gold = [message for message in row["messages"] if message["role"] == "assistant"]
+    conversation = row["prompt"] + row["completion"]
+    places = [place for place, message in enumerate(conversation) if message["role"] == "assistant"]
+    completions = []
+    for place, message in zip(places, gold, strict=True):
+        before, text = conversation[:place], conversation[place]["content"]
+        completions.append(Completion(conversations.calls_of(message), row, before, text))
     return completions
 
 
@@ -168,22 +143,28 @@ def make_pairs(rows: list[dict], kinds: list[str], most: int, seed: int) -> list
     With more pairs of needless_call than of no_call the policy stops calling. Prints how many there are of each kind,
     and how many were equal or impossible and left out.
     """
-    pool, completions = Pool(rows, seed), completions_of(rows)
-    for part in completions.values():
-        pool.rng.shuffle(part)
+    completions = [completion for row in rows for completion in completions_of(row)]
+    pool = Pool(completions, seed)
+    groups = {"call": [], "text": [], "late": []}  # with a call, texts, and texts after results
+    for completion in completions:
+        name = "late" if completion.follows_results() else "text"
+        groups["call" if completion.calls else name].append(completion)
+    for group in groups.values():
+        pool.rng.shuffle(group)
     of_calls = [kind for kind in kinds if kind != "needless_call"]
-    of_texts = [part for part in ("text", "late") if "needless_call" in kinds and completions[part]]
+    of_texts = [name for name in ("text", "late") if "needless_call" in kinds and groups[name]]
     sizes = [max(1, most // max(1, len(kinds)))]
     if of_calls:
-        sizes.append(len(completions["call"]) // len(of_calls))
-    sizes += [len(completions[part]) * len(of_texts) for part in of_texts]
+        sizes.append(len(groups["call"]) // len(of_calls))
+    sizes += [len(groups[name]) * len(of_texts) for name in of_texts]
     size = min(sizes)
     slots = [("call", kind, size) for kind in of_calls]
-    slots += [(part, "needless_call", math.ceil(size / len(of_texts))) for part in of_texts]
-    pairs, left_out = [], Counter()
-    for part, kind, count in slots:
+    slots += [(name, "needless_call", math.ceil(size / len(of_texts))) for name in of_texts]
+    pairs = []
+    left_out = Counter()
+    for name, kind, count in slots:
         for _ in range(count):
-            completion = completions[part].pop()
+            completion = groups[name].pop()
             rejected = REJECTED[kind](completion, pool)
             if rejected in (None, completion.text):
                 left_out[kind] += 1

@@ -12,12 +12,11 @@ def facts(episode: episodes.Episode) -> dict:
     Calls are keys (episodes.call_key). errors: for each call whether it failed; returned: the values in the results;
     values: those that the correct answer states; failures: one of episodes.FAILURES, or None.
     """
-    wanted = episodes.wanted_calls(episode.row)
     return {
         "tools_called": [name for name, _ in episode.calls],
-        "tools_wanted": [name for name, _ in wanted],
-        "calls": [episodes.call_key(*call) for call in episode.calls],
-        "calls_wanted": [episodes.call_key(*call) for call in wanted],
+        "tools_wanted": [name for name, _ in episode.wanted],
+        "calls": episode.keys,
+        "calls_wanted": [episodes.call_key(*call) for call in episode.wanted],
         "errors": [episodes.is_error(result) for result in episode.results],
         "returned": episodes.leaves([episodes.parse(result) for result in episode.results]),
         "kinds": episode.kinds,

@@ -3,11 +3,8 @@ settings of the stages here. The stages' own names may stand in each section too
 
 import dataclasses
 import importlib
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import yaml
 
 from common import runs, settings
 from ToolUse.tooluse import schemas
@@ -48,7 +45,7 @@ def read(path: str, beside: Path) -> Config:
 
     beside: the output, next to which tools that stand in the file are written as a file of their own.
     """
-    content = content_of(path)
+    content = settings.content_of(path)
     sections = {name: content.pop(name, {}) for name in ("model", "training", "data", "evaluation")}
     for name, section in sections.items():
         if not isinstance(section, dict):
@@ -68,17 +65,6 @@ def read(path: str, beside: Path) -> Config:
     if isinstance(tools, list):
         tools = write_tools(tools, beside, path)
     return Config(method, tools, functions, metrics, options)
-
-
-def content_of(path: str) -> dict:
-    try:
-        text = runs.resolve(path).read_text()
-        content = json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        runs.fail(f"--config {path} cannot be read as YAML or JSON ({error})")
-    if not isinstance(content, dict):
-        runs.fail(f"--config {path} is no object of sections")
-    return content
 
 
 def translate(sections: dict[str, dict], path: str) -> None:
@@ -149,17 +135,3 @@ def write_tools(tools: list, beside: Path, path: str) -> str:
     file.parent.mkdir(parents=True, exist_ok=True)
     runs.write_json(file, {"tools": tools})
     return str(file)
-
-
-def words(options: dict[str, Any], path: str) -> list[str]:
-    """Settings as the words of a command line."""
-    line = []
-    for name, value in options.items():
-        values = value if isinstance(value, list) else [value]
-        if not all(isinstance(one, str | int | float) for one in values):
-            runs.fail(f"--config {path}: {name} is no text, number, true or false, or list of these")
-        if isinstance(value, list):
-            line += [f"--{name}", *map(settings.shown, value)]
-        else:
-            line.append(f"--{name}={settings.shown(value)}")
-    return line
