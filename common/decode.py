@@ -53,17 +53,15 @@ def fits(model) -> bool:
         if kind not in PARTS and not kind.startswith(family):
             return False
     config = model.config
-    windows = getattr(config, "layer_types", None) or []
-    if family == "Mistral" and config.sliding_window is not None:
-        windows = ["sliding_attention"]
-    return (
-        all(weight.device.type == "cpu" and weight.dtype == torch.float32 for weight in model.parameters())
-        and type(model.lm_head) is torch.nn.Linear
-        and type(model.model.embed_tokens) is torch.nn.Embedding
-        and config.rope_parameters["rope_type"] in ROPES
-        and 2 * len(model.model.rotary_emb.inv_freq) == model.model.layers[0].self_attn.head_dim
-        and not (config.attention_dropout or "sliding_attention" in windows)
-    )
+    slides = "sliding_attention" in (getattr(config, "layer_types", None) or [])
+    if family == "Mistral":
+        slides = config.sliding_window is not None
+    if slides or config.attention_dropout or config.rope_parameters["rope_type"] not in ROPES:
+        return False
+    if 2 * len(model.model.rotary_emb.inv_freq) != model.model.layers[0].self_attn.head_dim:
+        return False
+    plain = type(model.lm_head) is torch.nn.Linear and type(model.model.embed_tokens) is torch.nn.Embedding
+    return plain and all(weight.device.type == "cpu" and weight.dtype == torch.float32 for weight in model.parameters())
 
 
 def loras_of(layer) -> list[tuple]:
@@ -154,10 +152,10 @@ class Weights:
         for layer in inner.layers:
             own = layer.self_attn
             mlp = layer.mlp
-            scales = torch.tensor([[self.width**-0.5]] * self.heads + [[1.0]] * self.kv_heads)
+            q_scale = k_scale = torch.ones(self.width)
             if self.normed:
-                scales = [own.q_norm.weight * self.width**-0.5] * self.heads + [own.k_norm.weight] * self.kv_heads
-                scales = torch.stack(scales)
+                q_scale, k_scale = own.q_norm.weight, own.k_norm.weight
+            scales = torch.stack([q_scale * self.width**-0.5] * self.heads + [k_scale] * self.kv_heads)
             qkv = joined([own.q_proj, own.k_proj, own.v_proj], layer.input_layernorm.weight)
             up = joined([mlp.gate_proj, mlp.up_proj], layer.post_attention_layernorm.weight)
             self.layers.append((qkv, scales, joined([own.o_proj]), up, joined([mlp.down_proj])))
@@ -216,8 +214,7 @@ def draw(logits, chance, temperature: float = 0.0, top_p: float = 1.0, top_k: in
     """
     if temperature == 0:
         return logits.argmax(-1), logits.new_zeros(len(logits))
-    if temperature != 1:
-        logits = logits / temperature
+    logits = logits / temperature
     p = logits.softmax(-1)
     candidates = p
     limited = top_k > 0 or top_p < 1

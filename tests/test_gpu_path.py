@@ -296,7 +296,7 @@ def test_a_limit_that_leaves_nothing_names_a_command_that_exists(name, script, c
         prepared(script, folder, monkeypatch, "--max_length" if script == SFT else option, 20)
     said = capsys.readouterr().err
     assert "nothing left" in said and f"{command} --overwrite" in said and said.count("error:") == 1
-    words = said.split(" names: python ")[1].split()
+    words = said.split("shorter rows: python ")[1].split()
     creation = load_script(words[0])
     settings.parse(creation.Args, "", lambda args: folder / "made", words[1:])  # ends with code 2 for an unknown option
 
