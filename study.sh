@@ -75,6 +75,8 @@ seeds=$FIVE
 for name in GRPO-Intuitor GRPO-DualHead; do train $name-long SFT-brief GRPO_outdomain/$name.py $LONG; done
 for reward in random format; do train GRPO-Control-$reward-long SFT-brief $CONTROL --reward $reward $LONG; done
 seeds=$THREE
+train def-no-near SFT-brief GRPO_indomain/GRPO-Ablation.py --change near $LONG
+train def-no-penalties SFT-brief GRPO_indomain/GRPO-Ablation.py --change penalties $LONG
 train def-no-number SFT-brief $DEF --reward_weights 3 1 1 0 $LONG
 train def-no-graded SFT-brief $DEF --reward_weights 3 0 1 1 $LONG
 train 1K-answer-0.8 SFT-brief GRPO_indomain/GRPO-1K.py --reward_weights 0.2 0.8 $LONG
@@ -86,7 +88,7 @@ finish
 stage "rewards from SFT-brief: tests"
 seeds=$EIGHT measure test $IN_TEST --dataset $TEST -- SFT-brief GRPO-{1K,1K-v2,1K-v3,1K-def,Hybrid}-long GRPO-Linear-brief
 seeds=$FIVE measure test-others $IN_TEST --dataset $TEST -- GRPO-{Intuitor,DualHead,Control-random,Control-format}-long
-measure test-ablations $IN_TEST --dataset $TEST -- def-no-{number,graded} 1K-answer-0.8 {1K,v3,def}-half-rate
+measure test-ablations $IN_TEST --dataset $TEST -- def-no-{near,penalties,number,graded} 1K-answer-0.8 {1K,v3,def}-half-rate
 finish
 
 # Yes/no, multiple choice, stories; and GRPO straight from the base, or from the whole of SFT
