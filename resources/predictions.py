@@ -114,19 +114,19 @@ def outcomes(args) -> list[dict]:
 
 
 def compare() -> pd.DataFrame:
-    """A row for each reward with a run: what is said and what was seen, as means over the seeds that have both."""
+    """A row for each reward: what is said and what was seen, as means over the seeds; NaN where none has trained."""
     said, seen = pd.read_csv(HERE / "predictions.csv"), pd.read_csv(HERE / "outcomes.csv")
-    both = said.merge(seen, on=["run", "seed"], suffixes=("", "_seen"))
+    both = said.merge(seen, on=["run", "seed"], how="left", suffixes=("", "_seen"))
     follows = (both.answer_low > 0).astype(int) - (both.answer_high < 0)
     both["follows"] = follows.where(both.no_signal < 0.9, 0)  # hardly any signal: nothing is said to be learned
     both["push"] = (1 - both.no_signal) * both.answer.fillna(0)
     both["gain"] = both.flexible_end - both.flexible_start
     by_run = both.groupby("run", sort=False)
     table = by_run.mean(numeric_only=True)
-    table["seeds"] = by_run.size()
-    table["largest"] = by_run.largest.agg(lambda names: names.mode().iloc[0] if names.notna().any() else "")
+    table["seeds"] = by_run.gain.count()
+    table["largest"] = by_run.largest.first()
     table["said"] = [direction(part.follows, 0) for _, part in by_run]
-    table["seen"] = [direction(part.gain, 0.05) for _, part in by_run]
+    table["seen"] = [direction(part.gain.dropna(), 0.05) for _, part in by_run]
     return table
 
 
@@ -139,14 +139,17 @@ def direction(values: pd.Series, least: float) -> str:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    lines = ["| reward | most of the signal | no signal: said, seen | follows the answer | accuracy: said | seen |"]
+    lines = ["| reward | most of the signal | no signal | follows the answer | accuracy: said | seen |"]
     lines.append("| --- | --- | --- | --- | --- | --- |")
     for run, row in table.iterrows():
-        cells = [run, f"{row.largest} {100 * row.largest_fraction:.0f} %" if row.largest else "none"]
-        cells.append(f"{100 * row.no_signal:.0f}, {100 * row.no_signal_seen:.0f} %")
-        cells.append(f"{row.answer:+.2f}" if pd.notna(row.answer) else "")
-        hit = "" if row.said == row.seen else ", **miss**"
-        cells += [row.said, f"{100 * row.flexible_start:.0f} to {100 * row.flexible_end:.0f} %, {row.seen}{hit}"]
+        cells = [run, f"{row.largest} {100 * row.largest_fraction:.0f} %", f"{100 * row.no_signal:.0f} %"]
+        cells += [f"{row.answer:+.2f}", row.said, "not trained yet"]
+        if row.seeds:
+            hit = "" if row.said == row.seen else "; **a miss**"
+            accuracy = f"{100 * row.flexible_start:.0f} to {100 * row.flexible_end:.0f} %"
+            cells[-1] = f"{row.seen}, {accuracy}{hit}"
+            if row.seeds < table.seeds.max():
+                cells[-1] += f" ({row.seeds} seeds)"
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -155,19 +158,22 @@ def draw(table: pd.DataFrame) -> None:
     """Left: groups without signal, said and seen; right: how much the signal follows the answer, and the gain."""
     from resources.report import plots
 
+    table = table[table.seeds > 0]
     figure, (left, right) = plots.grid(2, 2, 3.8)
     left.plot([0, 100], [0, 100], color="0.7", lw=1)
-    for axis, x, y in ((left, table.no_signal, table.no_signal_seen), (right, table.push, table.gain)):
-        scale = 100 if axis is left else 1
-        axis.plot(scale * x, 100 * y, "o", color=plots.PALETTE[0])
+    panels = ((left, 100 * table.no_signal, table.no_signal_seen), (right, table.push, table.gain))
+    for axis, x, y in panels:
+        axis.plot(x, 100 * y, "o", color=plots.PALETTE[0])
         for run in table.index:
-            axis.annotate(run, (scale * x[run], 100 * y[run]), xytext=(4, 3), textcoords="offset points")
+            name = run.removeprefix("GRPO-")
+            axis.annotate(name, (x[run], 100 * y[run]), xytext=(4, 3), textcoords="offset points")
         axis.grid(alpha=0.3)
     labels = {"xlabel": "said, from samples of the start", "ylabel": f"seen, updates 1 to {FIRST}"}
     left.set(title="groups without signal, %", **labels)
     right.axhline(0, color="0.7", lw=1)
     right.set(title="accuracy", xlabel="said: signal x its correlation with the answer", ylabel="seen: gain, points")
-    plots.note(figure, f"Means over {table.seeds.min()} to {table.seeds.max()} seeds; x + y, held-out, greedy.")
+    note = f"Means over {table.seeds.min():.0f} to {table.seeds.max():.0f} seeds; held-out accuracy, greedy. "
+    plots.note(figure, f"{note}Left: TRL counts eight sums of 0.6 as different, by rounding.")
     plots.save(figure, HERE / "Predictions.png")
 
 
@@ -182,6 +188,7 @@ def main(args):
         table = compare()
         draw(table)
         print(markdown(table))
+        table = table[table.seeds > 0]
         ranks = table[["push", "gain"]].rank().corr().iloc[0, 1]
         print(f"\nrank correlation of what is said and what is gained: {ranks:+.2f} over {len(table)} rewards")
 
