@@ -3,9 +3,6 @@
 The learning curves of finished runs in outputs/ are first gathered into curves.csv, so that the pictures can be drawn
 again, byte for byte, without outputs/. A page without rows is left out, and said so.
 
-GRPO_reward   every reward beside the base, its start and the baselines, with Rewards.png: lead.py
-Out-domain, BFCL, ToolUse, Calibration, pass_at_k   the same table for other questions: pages.py
-
 Input: results.csv, items.csv, calibration.csv, curves.csv in the folder, outputs/**/metrics.jsonl.
 Output: the pages as .md, the pictures as .png, curves.csv.
 Command: python resources/make_tables.py
@@ -49,9 +46,7 @@ def main(args):
     drawn["Calibration"] = pages.draw_calibration(calibration, starts, folder, args.resamples)
     drawn["pass_at_k"] = pages.draw_passes(test_on(args.dataset, "pass@k"), base, folder, args.resamples)
 
-    files = []
-    for names in drawn.values():
-        files += names
+    files = sum(drawn.values(), [])
     missing = [name for name, names in drawn.items() if not names]
     print(f"{runs.shown(folder)}, {base}: drew {', '.join(files) or 'nothing'}")
     if missing:

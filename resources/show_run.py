@@ -29,10 +29,9 @@ class Args(settings.ProfileArgs):
 
 
 LINE = "{:21} {:18} {:>6} {:>12}   {:>9} {:>7} {:>12}"
-HEADS = [
-    ("", "this run", "", "", "committed", "", ""),
-    ("", "flexible", "strict", "minus start", "flexible", "strict", "minus start"),
-]
+HEADS = """\
+                      this run                                 committed
+                      flexible           strict  minus start    flexible  strict  minus start"""
 
 
 def rows_of_run(path: Path, args) -> dict[str, dict]:
@@ -40,10 +39,9 @@ def rows_of_run(path: Path, args) -> dict[str, dict]:
     names = (runs.lineage(args.base)[0], args.dataset, "test", args.decoding)
     rows = {}
     for line, row in enumerate(evaluation.read_rows(path), 2):
-        if evaluation.values_of(row, ("base", "dataset", "split", "decoding")) != names:
-            continue
         is_base = row["script"] in ("base", pages.OWN_PROMPT) and row["seed"] == "0"
-        if is_base or row["seed"] == str(args.seed):
+        is_of_run = is_base or row["seed"] == str(args.seed)
+        if is_of_run and evaluation.values_of(row, ("base", "dataset", "split", "decoding")) == names:
             for column in ("n", "accuracy"):
                 measurements.number(path, line, row, column)
             rows[row["script"]] = row
@@ -52,7 +50,7 @@ def rows_of_run(path: Path, args) -> dict[str, dict]:
 
 def percent(row: dict, column: str) -> str:
     """A fraction as percent; empty where it was not measured."""
-    return pages.number(100 * float(row[column])) if row.get(column) else ""
+    return pages.percent(float(row[column])) if row.get(column) else ""
 
 
 def cells(rows: dict[str, dict], script: str) -> list[str]:
@@ -64,8 +62,7 @@ def cells(rows: dict[str, dict], script: str) -> list[str]:
         edges = f"[{percent(row, 'flexible_low')}, {percent(row, 'flexible_high')}]"
     difference = ""
     if row.get("flexible") and start.get("flexible"):
-        points = 100 * (float(row["flexible"]) - float(start["flexible"]))
-        difference = pages.number(points, sign=True)
+        difference = pages.percent(float(row["flexible"]) - float(start["flexible"]), sign=True)
     return [percent(row, "flexible"), edges, percent(row, "accuracy"), difference]
 
 
@@ -80,10 +77,8 @@ def main(args):
     print(
         f"{runs.lineage(args.base)[0]} on {args.dataset}, {problems} problems, {args.decoding}, seed {args.seed}, in %"
     )
-    for head in HEADS:
-        print(LINE.format(*head).rstrip())
-    order = ["base", pages.OWN_PROMPT, *pages.ORDER[1:], *sorted(run)]
-    for script in dict.fromkeys(order):
+    print(HEADS)
+    for script in dict.fromkeys(["base", pages.OWN_PROMPT, *pages.ORDER, *sorted(run)]):
         if script in run:
             flexible, edges, strict, difference = cells(run, script)
             known = cells(committed, script)

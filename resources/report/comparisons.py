@@ -90,4 +90,4 @@ def pass_at_k(correct: np.ndarray, completions: int, k: int) -> np.ndarray:
     correct: c of each problem; completions: n (Chen et al., Evaluating Large Language Models Trained on Code, 2021).
     """
     total = math.comb(completions, k)
-    return np.array([1 - math.comb(completions - int(count), k) / total for count in correct])
+    return np.array([(total - math.comb(completions - int(count), k)) / total for count in correct])

@@ -19,10 +19,9 @@ def row_of(script: str, test: measurements.Test, curves: dict, seconds: dict, re
     """A row of the lead table. curves, seconds: script -> seed -> step -> held-out accuracy, seconds."""
     column = pages.Column("flexible", test.values("flexible"))
     seeds = column.values[script]
-    strict = comparisons.matrix_of(test.values("strict")[script])
     row = {"reward or baseline": script, "seeds": str(len(seeds))}
-    row["strict"] = pages.number(100 * strict.mean())
-    row["flexible"] = pages.number(100 * comparisons.matrix_of(seeds).mean())
+    row["strict"] = pages.mean(test.values("strict")[script])
+    row["flexible"] = pages.mean(seeds)
     start = test.starts()[script]
     for head, reference in (("minus base", "base"), ("minus start", start)):
         estimate = pages.minus(column, script, reference, resamples)
@@ -35,17 +34,18 @@ def row_of(script: str, test: measurements.Test, curves: dict, seconds: dict, re
         row["collapsed"] = f"{len(comparisons.collapsed(seeds, column.values[start]))} of {len(both)}"
         if script in curves:
             lowest = min(min(curve.values()) for curve in curves[script].values())
-            row["lowest"] = pages.number(100 * lowest, 0)
+            row["lowest"] = pages.percent(lowest)
     if script in seconds:
         minutes = statistics.mean(max(curve.values()) for curve in seconds[script].values()) / 60
-        row["minutes"] = pages.number(minutes)
+        row["minutes"] = f"{minutes:.1f}"
     return row
 
 
 def pairs_text(values: dict[str, dict], resamples: int) -> str:
     """Which rewards differ from each other and from rejection-sampled SFT, and what could not have been seen."""
     column = pages.Column("flexible", values)
-    scripts = [script for script in values if script in ("SFT_rejection", *pages.REWARDS)]
+    others = ["base", pages.OWN_PROMPT, "SFT-start", "SFT", *pages.CONTROLS]
+    scripts = [script for script in values if script not in others]
     scripts.sort(key=lambda script: -comparisons.matrix_of(values[script]).mean())
     above = defaultdict(list)
     equal = []
@@ -91,7 +91,7 @@ def draw(test: measurements.Test, base: str, curve_rows: list[dict], folder: Pat
     rows = [row_of(script, test, curves, seconds, resamples) for script in scripts]
     pairs = pairs_text(values, resamples)
     if pages.OWN_PROMPT in values:
-        solved = pages.number(100 * comparisons.matrix_of(values[pages.OWN_PROMPT]).mean())
+        solved = pages.mean(values[pages.OWN_PROMPT])
         pairs = f"With its own prompt, without our instruction, the base solves {solved} % (flexible).\n\n{pairs}"
     facts = {"base": base, "dataset": test.dataset, "decoding": test.rows[0].decoding, "pairs": pairs}
     facts["problems"] = len(test.rows[0].strict)

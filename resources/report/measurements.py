@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from common import evaluation, runs
+from resources.report import comparisons
 
 CURVE_COLUMNS = {  # column of curves.csv, and its name in metrics.jsonl
     "accuracy": "heldout_accuracy",
@@ -69,9 +70,8 @@ def is_test(row: dict) -> bool:
 
 def read_measurements(folder: Path) -> list[Measurement]:
     """The tests of items.csv, with their starts from results.csv; ends the script where there are none."""
-    starts = {}
-    for row in evaluation.read_rows(folder / "results.csv"):
-        starts[evaluation.values_of(row)] = row.get("start") or ""
+    results = evaluation.read_rows(folder / "results.csv")
+    starts = {evaluation.values_of(row): row.get("start") or "" for row in results}
     path = folder / "items.csv"
     measurements = []
     for line, row in enumerate(evaluation.read_rows(path, (*evaluation.KEY, "correct")), 2):
@@ -105,13 +105,16 @@ class Test(NamedTuple):
         """The score that leads: flexible where it was measured."""
         return "flexible" if any(row.flexible is not None for row in self.rows) else "strict"
 
-    def values(self, score: str = "") -> dict[str, dict[str, np.ndarray]]:
-        """script -> seed -> the fraction of correct completions of each problem; score: else the one that leads."""
+    def values(self, score: str = "", k: int = 1) -> dict[str, dict[str, np.ndarray]]:
+        """script -> seed -> pass@k of each problem, for k = 1 the fraction of its completions that are correct.
+
+        score: by default the one that leads.
+        """
         values = defaultdict(dict)
         for row in self.rows:
             correct = getattr(row, score or self.score())
             if correct is not None:
-                values[row.script][row.seed] = correct / row.samples
+                values[row.script][row.seed] = comparisons.pass_at_k(correct, row.samples, k)
         return values
 
     def starts(self) -> dict[str, str]:

@@ -34,24 +34,25 @@ SCRIPTS = {  # page -> its first rows; other scripts that were tested come after
 
 
 class Column(NamedTuple):
-    """A measure of a table: script -> seed -> one value a problem, and what each script started from."""
+    """A measure of a table: script -> seed -> one fraction a problem, and what each script started from."""
 
     head: str
     values: dict[str, dict[str, np.ndarray]]
     starts: dict[str, str] = {}  # {} for no comparison
-    scale: float = 100
-    digits: int = 1
 
 
-def number(value: float, digits: int = 1, sign: bool = False) -> str:
-    """A rounded number, never as -0.0."""
-    form = f"+.{digits}f" if sign else f".{digits}f"
-    return format(round(value, digits) + 0.0, form)
+def percent(fraction: float, sign: bool = False) -> str:
+    """A fraction as percent, never as -0.0."""
+    return format(round(100 * fraction, 1) + 0.0, "+.1f" if sign else ".1f")
 
 
-def interval(estimate: comparisons.Estimate, scale: float = 100, digits: int = 1) -> str:
-    """A difference with its interval."""
-    mean, low, high = (number(scale * value, digits, sign=True) for value in estimate)
+def mean(seeds: dict[str, np.ndarray]) -> str:
+    return percent(comparisons.matrix_of(seeds).mean())
+
+
+def interval(estimate: comparisons.Estimate) -> str:
+    """A difference with its interval, in percentage points."""
+    mean, low, high = (percent(value, sign=True) for value in estimate)
     return f"{mean} [{low}, {high}]"
 
 
@@ -81,14 +82,14 @@ def table(columns: list[Column], scripts: list[str], resamples: int) -> str:
             if not seeds:
                 continue
             row["seeds"] = row["seeds"] or str(len(seeds))
-            row[column.head] = number(column.scale * comparisons.matrix_of(seeds).mean(), column.digits)
+            row[column.head] = mean(seeds)
             start = column.starts.get(script, "")
             row["start"] = row["start"] or start
             if start and start not in column.values:
                 start = "base"
             estimate = minus(column, script, start, resamples)
             if estimate:
-                row[f"{column.head}, minus start"] = interval(estimate, column.scale, column.digits)
+                row[f"{column.head}, minus start"] = interval(estimate)
         rows.append(row)
     return markdown_table(rows)
 
@@ -119,21 +120,21 @@ def draw(name: str, columns: list[Column], folder: Path, resamples: int, scores:
     for column in columns:
         tested |= column.values
     scripts = in_order(SCRIPTS[name], tested)
-    panels = {column.head: (column.values, column.scale) for column in columns if column.starts}
-    plots.dots(panels, scripts, folder / f"{name}.png")
+    panels = {column.head: column.values for column in columns if column.starts}
+    plots.dots(panels or {columns[-1].head: columns[-1].values}, scripts, folder / f"{name}.png")
     return [write(name, folder, table=table(columns, scripts, resamples), scores=scores), f"{name}.png"]
 
 
 def draw_accuracies(name: str, tests: list[measurements.Test], folder: Path, resamples: int) -> list[str]:
     """A page of SETS; tests: of its data sets."""
     columns = []
-    scores = {}
+    scores = set()
     for test in tests:
         if test.rows:
             starts = {} if ":" in test.dataset else test.starts()  # of parts of a measure the mean alone
             columns.append(Column(test.dataset, test.values(), starts))
-            scores[test.score()] = True
-    return draw(name, columns, folder, resamples, " or ".join(scores))
+            scores.add(test.score())
+    return draw(name, columns, folder, resamples, " or ".join(sorted(scores)))
 
 
 def draw_calibration(calibration: dict, starts: dict[str, dict], folder: Path, resamples: int) -> list[str]:
@@ -142,19 +143,9 @@ def draw_calibration(calibration: dict, starts: dict[str, dict], folder: Path, r
     for dataset in sorted(calibration, key=lambda name: -len(calibration[name]["auroc"]))[:2]:
         of_set = calibration[dataset]
         columns.append(Column(f"{dataset}, solved", of_set["accuracy"]))
-        columns.append(Column(f"{dataset}, confidence", of_set["mean_confidence"], scale=1, digits=3))
-        columns.append(Column(f"{dataset}, AUROC", of_set["auroc"], starts[dataset], scale=1, digits=3))
+        columns.append(Column(f"{dataset}, confidence", of_set["mean_confidence"]))
+        columns.append(Column(f"{dataset}, AUROC", of_set["auroc"], starts[dataset]))
     return draw("Calibration", columns, folder, resamples)
-
-
-def passes(test: measurements.Test, k: int) -> dict[str, dict[str, np.ndarray]]:
-    """script -> seed -> pass@k of each problem, by the score that leads."""
-    values = defaultdict(dict)
-    for row in test.rows:
-        correct = getattr(row, test.score())
-        if correct is not None:
-            values[row.script][row.seed] = comparisons.pass_at_k(correct, row.samples, k)
-    return values
 
 
 def draw_passes(test: measurements.Test, base: str, folder: Path, resamples: int) -> list[str]:
@@ -166,7 +157,7 @@ def draw_passes(test: measurements.Test, base: str, folder: Path, resamples: int
     by_k = {}
     curves = defaultdict(lambda: defaultdict(dict))
     for k in dict.fromkeys([*ks, most]):
-        by_k[k] = passes(test, k)
+        by_k[k] = test.values(k=k)
         for script, seeds in by_k[k].items():
             for seed, problems in seeds.items():
                 curves[script][seed][k] = problems.mean()

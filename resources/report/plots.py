@@ -55,10 +55,10 @@ def offsets(count: int) -> np.ndarray:
     return np.linspace(-0.25, 0.25, count) if count > 1 else np.zeros(1)
 
 
-def seed_dots(axis, values: dict[str, dict], scripts: list[str], scale: float = 100) -> None:
-    """A filled dot for each seed of a script, a tick for their mean; values: script -> seed -> one value a problem."""
+def seed_dots(axis, values: dict[str, dict], scripts: list[str]) -> None:
+    """A filled dot for each seed of a script, a tick for the mean; values: script -> seed -> one fraction a problem."""
     for line, script in enumerate(scripts):
-        means = [scale * problems.mean() for _, problems in sorted(values.get(script, {}).items())]
+        means = [100 * problems.mean() for _, problems in sorted(values.get(script, {}).items())]
         if means:
             axis.plot(means, line + offsets(len(means)), "o", ms=5, color=PALETTE[0], alpha=0.8, mew=0)
             axis.vlines(np.mean(means), line - 0.38, line + 0.38, color="k", lw=1.2)
@@ -90,14 +90,13 @@ def scores(flexible: dict, strict: dict, scripts: list[str], marks: dict[str, fl
     save(figure, path)
 
 
-def dots(panels: dict[str, tuple], scripts: list[str], path: Path) -> None:
-    """The same scripts in panels side by side; panels: title -> (script -> seed -> one value a problem, scale)."""
+def dots(panels: dict[str, dict], scripts: list[str], path: Path) -> None:
+    """The same scripts in panels side by side; panels: title -> script -> seed -> one fraction a problem."""
     figure, axes = grid(len(panels), 3, LINE * (len(scripts) + 2.2), sharex=True, sharey=True)
-    for axis, (title, (values, scale)) in zip(axes, panels.items()):
-        seed_dots(axis, values, scripts, scale)
+    for axis, (title, values) in zip(axes, panels.items()):
+        seed_dots(axis, values, scripts)
         axis.set_title(title)
-        if scale == 100:
-            axis.set_xlim(-3, 103)
+        axis.set_xlim(-3, 103)
     save(figure, path)
 
 
