@@ -152,6 +152,7 @@ def test_pairs_name_what_is_apart_what_is_equal_and_what_could_not_be_seen():
     assert "1 are equal within 10 points" in text and "- equal: GRPO-1K and GRPO-1K-v2 +0.0 [+0.0, +0.0]" in text
     text = lead.pairs_text({"GRPO-1K": low, "GRPO-1K-v2": mixed}, 100).replace("\n", " ")
     assert "The other 1 cannot be told apart: half of the width" in text and "above" not in text
+    assert lead.pairs_text({"GRPO-1K": low, "SFT": high}, 100) == ""
 
 
 def test_other_pages_compare_with_the_start(tmp_path):

@@ -51,6 +51,8 @@ def pairs_text(values: dict[str, dict], resamples: int) -> str:
     equal = []
     half_widths = []
     pairs = list(itertools.combinations(scripts, 2))
+    if not pairs:
+        return ""
     for higher, lower in pairs:
         estimate = pages.minus(column, higher, lower, resamples)
         if estimate is None:
