@@ -125,6 +125,7 @@ def compare() -> pd.DataFrame:
     table = by_run.mean(numeric_only=True)
     table["seeds"] = by_run.gain.count()
     table["largest"] = by_run.largest.first()
+    table["gains"] = [part.gain.dropna().to_numpy() for _, part in by_run]
     table["said"] = [direction(part.follows, 0) for _, part in by_run]
     table["seen"] = [direction(part.gain.dropna(), 0.05) for _, part in by_run]
     return table
@@ -155,25 +156,23 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def draw(table: pd.DataFrame) -> None:
-    """Left: groups without signal, said and seen; right: how much the signal follows the answer, and the gain."""
+    """Left what is said, right what is seen: the mean and each seed."""
     from resources.report import plots
 
-    table = table[table.seeds > 0]
-    figure, (left, right) = plots.grid(2, 2, 3.8)
-    left.plot([0, 100], [0, 100], color="0.7", lw=1)
-    panels = ((left, 100 * table.no_signal, table.no_signal_seen), (right, table.push, table.gain))
-    for axis, x, y in panels:
-        axis.plot(x, 100 * y, "o", color=plots.PALETTE[0])
-        for run in table.index:
-            name = run.removeprefix("GRPO-")
-            axis.annotate(name, (x[run], 100 * y[run]), xytext=(4, 3), textcoords="offset points")
-        axis.grid(alpha=0.3)
-    labels = {"xlabel": "said, from samples of the start", "ylabel": f"seen, updates 1 to {FIRST}"}
-    left.set(title="groups without signal, %", **labels)
-    right.axhline(0, color="0.7", lw=1)
-    right.set(title="accuracy", xlabel="said: signal x its correlation with the answer", ylabel="seen: gain, points")
-    note = f"Means over {table.seeds.min():.0f} to {table.seeds.max():.0f} seeds; held-out accuracy, greedy. "
-    plots.note(figure, f"{note}Left: TRL counts eight sums of 0.6 as different, by rounding.")
+    table = table[table.seeds > 0][::-1]
+    names = [name.removeprefix("GRPO-") for name in table.index]
+    figure, (left, right) = plots.grid(2, 2, 3.6, sharey=True)
+    left.barh(names, table.push, color=plots.PALETTE[0])
+    left.set(title="said", xlabel="correlation of the signal with the answer")
+    right.barh(names, 100 * table.gain, color=plots.PALETTE[2], alpha=0.6)
+    for name, gains in zip(names, table.gains):
+        right.plot(100 * gains, [name] * len(gains), "k|", ms=9)
+    right.set(title="seen", xlabel="gain in held-out accuracy, points")
+    for axis in (left, right):
+        axis.axvline(0, color="k", lw=0.8)
+        axis.grid(axis="x", alpha=0.3)
+    seeds = f"{table.seeds.min()} to {table.seeds.max()} seeds"
+    plots.note(figure, f"x + y, means over {seeds} (right, ticks). Groups without signal count 0 on the left.")
     plots.save(figure, HERE / "Predictions.png")
 
 
@@ -188,9 +187,8 @@ def main(args):
         table = compare()
         draw(table)
         print(markdown(table))
-        table = table[table.seeds > 0]
-        ranks = table[["push", "gain"]].rank().corr().iloc[0, 1]
-        print(f"\nrank correlation of what is said and what is gained: {ranks:+.2f} over {len(table)} rewards")
+        ranks = table[table.seeds > 0][["push", "gain"]].rank().corr().iloc[0, 1]
+        print(f"\nrank correlation of said and gained: {ranks:+.2f} over the rewards that have trained")
 
 
 if __name__ == "__main__":
