@@ -54,4 +54,4 @@ finish
 # Tables and plots in resources/, and this run beside the committed figures
 stage "tables"
 python resources/make_tables.py
-python resources/show_run.py
+python resources/show_run.py --base $BASE

@@ -23,7 +23,7 @@ from resources.report import measurements, pages
 class Args(settings.ProfileArgs):
     seed: int = setting(3407, "seed of the run")
     base: str = setting("Qwen/Qwen3-4B-Base", "base of the run: a hub name or a folder", tiny="resources/tiny-base")
-    dataset: str = setting("dapo", "data set of the test", tiny="linear")
+    dataset: str = setting("dapo", "data set of the test", tiny="linear_sum")
     decoding: str = setting("greedy", "completions that were scored", choices=("greedy", "sampled"))
     folder: str = setting("resources", "folder of results.csv and run.csv")
 
