@@ -146,7 +146,7 @@ def test_every_script_shows_values_or_says_what_it_needs(base):
         numbers = [value for value in found.values() if isinstance(value, float)]
         assert found and (numbers if "BFCL" not in script else not numbers), (script, found)
     assert "functions" in shown_rewards(base, "BFCL/GRPO_BFCL_v1", CORRECT)["valid"]
-    assert shown_rewards(base, "BFCL/GRPO_BFCL_v2", CORRECT)["valid"] == "needs parts, kinds"
+    assert shown_rewards(base, "BFCL/GRPO_BFCL_v2", CORRECT)["valid"] == "needs kinds, parts"
 
 
 def test_confidence_is_that_of_the_policy(base):
