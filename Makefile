@@ -11,7 +11,7 @@
 # make soak       an hour of kills, full disks, hostile text and long runs; the figures are in LOG.md
 # make bench      benchmarks/, after make run: an update beside plain TRL, generation beside transformers
 # make demo       a page in the browser, demo/app.py: two checkpoints side by side, each reward under its completion
-# make notebooks  the two notebooks of demo/ once more, with what they show
+# make notebooks  demo/before_after.ipynb once more, with what it shows
 # make test-browser  the page in a headless browser; needs chromium
 # make base       resources/tiny-base once more (an hour on one core)
 #
@@ -73,7 +73,7 @@ demo: $(VENV)/.ready-demo
 	$(IN_VENV) python demo/app.py
 
 notebooks: $(VENV)/.ready-demo
-	cd demo && env OMP_NUM_THREADS=1 $(IN_VENV) jupyter execute --inplace before_after.ipynb sft_vs_grpo.ipynb
+	cd demo && env OMP_NUM_THREADS=1 $(IN_VENV) jupyter execute --inplace before_after.ipynb
 
 test-browser: $(VENV)/.ready-demo
 	$(IN_VENV) python -m pytest -q tests/browser

@@ -259,6 +259,7 @@ def test_checkpoints_of_tool_calls_get_no_instruction(kind, asked, tmp_path, mon
     monkeypatch.setattr(models, "train_in_float32", lambda model: None)
     monkeypatch.setattr(models, "save_model", lambda *how: given.append(how[-1]) or runs.fail("stop"))
     trainer = SimpleNamespace(model=None, args=SimpleNamespace(), is_deepspeed_enabled=False, is_fsdp_enabled=False)
+    trainer.state = SimpleNamespace(log_history=[])
     args = SimpleNamespace(resume=False, output=tmp_path)
     run = runs.Run(args, "", None, "think", [], None, [], "", kinds.of(kind), tmp_path, None, None)
     with pytest.raises(SystemExit):

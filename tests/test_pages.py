@@ -70,7 +70,7 @@ def study(folder, seeds=range(1, 6), dataset="linear_sum"):
     write(folder / "results.csv", evaluation.COLUMNS, [{**row, "flexible": ""} for row in rows])
     write(folder / "items.csv", evaluation.ITEM_COLUMNS, rows)
     write(folder / "curves.csv", CURVES, curves)
-    write(folder / "calibration.csv", evaluation.CALIBRATION_COLUMNS, calibration)
+    write(folder / "calibration.csv", load_script("GRPO_outdomain/calibration.py").COLUMNS, calibration)
     return folder
 
 

@@ -43,7 +43,7 @@ def test_help_works_from_the_root_and_from_the_folder(script):
 def test_help_shows_the_values_of_both_profiles_and_first_those_of_the_script():
     text = call(GRPO, "--help").stdout
     own, shared = text.split("\nof other scripts too\n")
-    for line in (r"--learning_rate +3e-05 \| 0\.0001 +\S", r"--reward_weights +0\.6 0\.4 +\S", "--temperature "):
+    for line in (r"--learning_rate +3e-05 \| 0\.00015 +\S", r"--reward_weights +0\.6 0\.4 +\S", "--temperature "):
         assert re.search(line, own)
     for line in (r"--bf16 +true \| false +\S", "--use_vllm ", "--heldout_every ", "--output ", "--config "):
         assert re.search(line, shared)
@@ -88,8 +88,8 @@ def test_every_script_takes_a_file_of_settings_and_names_an_unknown_key(script, 
 def test_an_edited_value_is_used_by_its_profile_and_the_command_line_wins(tmp_path):
     edited = tmp_path / "GRPO-edited.py"
     text = (ROOT / GRPO).read_text()
-    assert text.count("3e-5") == text.count("tiny=1e-4") == 1
-    edited.write_text(text.replace("3e-5", "5e-5").replace("tiny=1e-4", "tiny=7e-4"))
+    assert text.count("3e-5") == text.count("tiny=1.5e-4") == 1
+    edited.write_text(text.replace("3e-5", "5e-5").replace("tiny=1.5e-4", "tiny=7e-4"))
 
     def learning_rate(*words):
         return settings.parse(load_script(str(edited)).Args, "", argv=list(words)).learning_rate

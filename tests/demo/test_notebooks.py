@@ -7,10 +7,11 @@ import pytest
 from conftest import ROOT
 from nbclient import NotebookClient
 
-COPIED = ("common", "tiny", "workbench", "BFCL/bfcl", "SFT", "GRPO_indomain", "resources/report", "resources/tiny-base")
+COPIED = ("common", "tiny", "workbench", "BFCL/bfcl", "SFT", "GRPO_indomain", "GRPO_outdomain", "recipes")
+COPIED += ("resources/report", "resources/tiny-base")
 
 
-@pytest.mark.parametrize("name", ["before_after", "sft_vs_grpo"])
+@pytest.mark.parametrize("name", ["before_after"])
 def test_a_notebook_runs_from_a_clean_kernel(name, tmp_path, monkeypatch):
     for folder in COPIED:
         shutil.copytree(ROOT / folder, tmp_path / folder)
