@@ -36,7 +36,7 @@ def test_the_real_notebook_has_at_most_15_cells():
 
 @pytest.mark.slow
 def test_the_notebook_runs_from_start_to_end(tmp_path):
-    """Without a kernel, which is not among the requirements, and for two updates; in a copy, as it writes to outputs/."""
+    """Without a kernel, which no requirement brings, and for two updates; in a copy, as it writes to outputs/."""
     for name in COPIED:
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "rewards.py", tmp_path)
