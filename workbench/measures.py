@@ -129,7 +129,7 @@ def repetition(text: str) -> float:
 
 def features(texts: Sequence[str], verdicts: np.ndarray, tags: prompts.Tags) -> pd.DataFrame:
     """What a policy could learn first, for each completion."""
-    texts = pd.Series(texts)
+    texts = pd.Series(texts, dtype=object)  # not Arrow, which takes no lone surrogate
     columns = {
         "format": np.isin(verdicts, ("correct", "incorrect")),
         "answer": np.char.startswith(verdicts, "correct"),
