@@ -90,7 +90,7 @@ def figures_of(file: str, args: Args, rewards: loading.Rewards, policy: completi
         prompt = "\n".join(message["content"] for message in kind.prompt(row, tags))
         variants.append(probes.texts(row["solution"], other, prompt, tags))
     table = {}
-    for name, variant in pd.DataFrame(variants).items():
+    for name, variant in pd.DataFrame(variants, dtype=object).items():
         of_probe, seconds = call([row for row, _ in pairs], list(variant))
         of_probe = np.nan_to_num(of_probe)
         sums = of_probe @ weights
@@ -105,7 +105,7 @@ def figures_of(file: str, args: Args, rewards: loading.Rewards, policy: completi
         values=np.nan_to_num(values),  # None counts 0, as in TRL's sum
         texts=texts,
         verdicts=np.array([measures.verdict(row, row, kind, tags) for row in rows]),
-        groups=pd.factorize(pd.Series([row["group"] for row in rows]))[0],
+        groups=pd.Series([row["group"] for row in rows], dtype=object).factorize()[0],
         tags=tags,
         probes=pd.DataFrame.from_dict(table, orient="index"),
     )
