@@ -129,11 +129,7 @@ def repetition(text: str) -> float:
 
 def features(texts: Sequence[str], verdicts: np.ndarray, tags: prompts.Tags) -> pd.DataFrame:
     """What a policy could learn first, for each completion."""
-<<<<<<< HEAD
     texts = pd.Series(texts, dtype=object)  # pandas' own type of text refuses lone surrogates
-=======
-    texts = pd.Series(texts, dtype=object)  # not Arrow, which takes no lone surrogate
->>>>>>> workbench
     columns = {
         "format": np.isin(verdicts, ("correct", "incorrect")),
         "answer": np.char.startswith(verdicts, "correct"),
