@@ -122,7 +122,7 @@ def test_pages_are_short(invented, tmp_path):
         most = len(pages.ORDER) if path.name == "GRPO_reward.md" else pages.ROWS
         assert len(text.split("\n")) <= 80 and len(text.replace("|", " ").split()) <= 700
         assert sum(line.startswith("|") for line in text.split("\n")) <= 2 + most
-    assert len(list(folder.glob("*.png"))) <= 8 + 2 * (not invented)  # beside the data: demo.png, flow.png
+    assert len(list(folder.glob("*.png"))) <= (8 if invented else 9)  # beside the data: flow.png
 
 
 def test_the_lead_page(tmp_path):
