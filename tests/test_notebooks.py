@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 NOTEBOOK = ROOT / "demo" / "before_after.ipynb"
-COPIED = ("common", "tiny", "workbench", "BFCL/bfcl", "SFT", "GRPO_indomain", "GRPO_outdomain", "recipes")
+COPIED = ("common", "tiny", "workbench", "BFCL/bfcl", "SFT", "GRPO_indomain", "GRPO_outdomain")
 COPIED += ("resources/report", "resources/tiny-base")
 
 
@@ -36,12 +36,13 @@ def test_the_real_notebook_has_at_most_15_cells():
 
 @pytest.mark.slow
 def test_the_notebook_runs_from_start_to_end(tmp_path):
-    """Without a kernel, which no requirement brings, and for two updates; in a copy, as it writes to outputs/."""
+    """Without a kernel, which no requirement brings, and for a few updates; in a copy, as it writes to outputs/."""
     for name in COPIED:
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "rewards.py", tmp_path)
     code = "\n".join("".join(cell["source"]) for cell in cells(NOTEBOOK))
-    code = code.replace("from IPython.display import Image", "Image = open").replace('"40"', '"2"')
+    code = code.replace("from IPython.display import Image", "Image = open")
+    code = code.replace('"--config", "recipes/tiny/start.yaml"', '"--max_steps", "8"').replace('"40"', '"2"')
     env = os.environ | {"MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
