@@ -7,7 +7,6 @@ Input: outputs/tests/*-linear_sum-test-greedy.jsonl. Output: a table on the scre
 Command: python resources/last_step.py
 """
 
-import json
 import re
 import statistics
 import sys
@@ -54,7 +53,7 @@ def main(args):
         runs.fail(f"{args.folder} has no completions of linear_sum; first run: bash run.sh")
     fractions = defaultdict(list)
     for path in paths:
-        completions = [json.loads(line) for line in path.read_text().splitlines()]
+        completions = runs.read_jsonl(path)
         both = [steps(completion) for completion in completions]
         correct = statistics.mean(solved for solved, _ in both)
         added = statistics.mean(own for _, own in both)
