@@ -140,19 +140,21 @@ def direction(values: pd.Series, least: float) -> str:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    lines = ["| reward | most of the signal | no signal | follows the answer | accuracy: said | seen |"]
-    lines.append("| --- | --- | --- | --- | --- | --- |")
+    from resources.report import pages
+
+    rows = []
     for run, row in table.iterrows():
-        cells = [run, f"{row.largest} {100 * row.largest_fraction:.0f} %", f"{100 * row.no_signal:.0f} %"]
-        cells += [f"{row.answer:+.2f}", row.said, "not trained yet"]
+        seen = "not trained yet"
         if row.seeds:
             hit = "" if row.said == row.seen else "; **a miss**"
             accuracy = f"{100 * row.flexible_start:.0f} to {100 * row.flexible_end:.0f} %"
-            cells[-1] = f"{row.seen}, {accuracy}{hit}"
+            seen = f"{row.seen}, {accuracy}{hit}"
             if row.seeds < table.seeds.max():
-                cells[-1] += f" ({row.seeds} seeds)"
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+                seen += f" ({row.seeds} seeds)"
+        cells = {"reward": run, "most of the signal": f"{row.largest} {100 * row.largest_fraction:.0f} %"}
+        cells |= {"no signal": f"{100 * row.no_signal:.0f} %", "follows the answer": f"{row.answer:+.2f}"}
+        rows.append(cells | {"accuracy: said": row.said, "seen": seen})
+    return pages.markdown_table(rows)
 
 
 def draw(table: pd.DataFrame) -> None:
