@@ -1,4 +1,4 @@
-"""What the tasks of this folder share: our rows as data of lm-evaluation-harness, and our checkers as its metrics.
+"""What the tasks of this folder share: our rows as data of lm-evaluation-harness, and our scores as its metrics.
 
 A task asks the question alone. The instruction that asks for the tags comes from the chat template of a trained
 checkpoint; a base gets it with --system_instruction, or stands without it, where flexible is the score that counts.
@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from common import answers, data, prompts
+from common import data, kinds, prompts
 
 
 def load(dataset: str, folder: str = "", tags: str = "", **model) -> dict:
@@ -35,12 +35,6 @@ def tag_set(checkpoint: str) -> str:
 
 def process_results(doc: dict, results: list[str]) -> dict:
     """strict: whether the answer between the tags is correct; flexible: whether it is, wherever it stands."""
-    (completion,) = results
-    tags = prompts.TAG_SETS[doc["tags"]]
-    truth = doc["solution"]
-    solution = answers.extract_solution(completion, tags)
-    answer = answers.extract_flexible(completion, truth, tags)
-    return {
-        "strict": float(answers.is_correct(solution, truth)),
-        "flexible": float(answers.is_correct(answer, truth)),
-    }
+    (text,) = results
+    scored = kinds.MATH.score({"text": text}, doc, prompts.TAG_SETS[doc["tags"]])
+    return {"strict": float(scored["correct"]), "flexible": float(scored["flexible"])}
