@@ -15,7 +15,7 @@ if [ $PROFILE = gpu ]; then
 else
   BASE=resources/tiny-base DATA=linear_sum TEST=linear_sum SFT_DATA=linear_sum VLLM= START=SFT-start
 fi
-TRAIN="--profile $PROFILE --resume" TESTS="GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST --resume"
+TRAIN="--profile $PROFILE --resume" TESTS="GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST --samples 0 --resume"
 
 # Questions, reasoning and answers in disjoint splits: outputs/data/. openmath leaves out test rows of dapo, so it is last
 stage "data"
@@ -43,7 +43,7 @@ start rejection python SFT/SFT_rejection.py $TRAIN --base outputs/$START "$@"
 start test-base python $TESTS --checkpoints $BASE
 finish
 
-# Accuracy on problems that no stage has seen: rows of resources/results.csv
+# Accuracy on problems that no stage has seen, greedy alone, which the tables show: rows of resources/results.csv
 stage "tests"
 CHECKPOINTS=outputs/SFT
 if [ $START != SFT ]; then CHECKPOINTS="outputs/SFT outputs/$START"; fi

@@ -24,7 +24,6 @@ class Args(settings.ProfileArgs):
     seed: int = setting(3407, "seed of the run")
     base: str = setting("Qwen/Qwen3-4B-Base", "base of the run: a hub name or a folder", tiny="resources/tiny-base")
     dataset: str = setting("dapo", "data set of the test", tiny="linear_sum")
-    decoding: str = setting("greedy", "completions that were scored", choices=("greedy", "sampled"))
     folder: str = setting("resources", "folder of results.csv and run.csv")
 
 
@@ -36,7 +35,7 @@ HEADS = """\
 
 def rows_of_run(path: Path, args) -> dict[str, dict]:
     """script -> row of a csv file with the columns of results.csv; greedy completions of a base have the seed 0."""
-    names = (runs.lineage(args.base)[0], args.dataset, "test", args.decoding)
+    names = (runs.lineage(args.base)[0], args.dataset, "test", "greedy")
     rows = {}
     for line, row in enumerate(evaluation.read_rows(path), 2):
         is_base = row["script"] in ("base", pages.OWN_PROMPT) and row["seed"] == "0"
@@ -74,9 +73,7 @@ def main(args):
         runs.fail(f"{runs.shown(folder / 'results.csv')} has {missing}; first run: make run")
     committed = rows_of_run(folder / "run.csv", args)
     problems = " or ".join(sorted({row["n"] for row in run.values()}))
-    print(
-        f"{runs.lineage(args.base)[0]} on {args.dataset}, {problems} problems, {args.decoding}, seed {args.seed}, in %"
-    )
+    print(f"{runs.lineage(args.base)[0]} on {args.dataset}, {problems} problems, greedy, seed {args.seed}, in %")
     print(HEADS)
     for script in dict.fromkeys(["base", pages.OWN_PROMPT, *pages.ORDER, *sorted(run)]):
         if script in run:
