@@ -6,7 +6,6 @@ Rewards.png shows how each got there: held-out accuracy over the updates, a thin
 import itertools
 import statistics
 import textwrap
-from collections import defaultdict
 from pathlib import Path
 
 from resources.report import comparisons, measurements, pages, plots
@@ -42,44 +41,38 @@ def row_of(script: str, test: measurements.Test, curves: dict, seconds: dict, re
 
 
 def pairs_text(values: dict[str, dict], resamples: int) -> str:
-    """Which rewards differ from each other and from rejection-sampled SFT, and what could not have been seen."""
+    """How many pairs of rewards, rejection-sampled SFT among them, differ, are equal, or cannot be told apart."""
     column = pages.Column("flexible", values)
     others = ["base", pages.OWN_PROMPT, "SFT-start", "SFT", *pages.CONTROLS]
     scripts = [script for script in values if script not in others]
     scripts.sort(key=lambda script: -comparisons.matrix_of(values[script]).mean())
-    above = defaultdict(list)
+    lower_ones = []  # of the pairs that differ
     equal = []
     half_widths = []
-    pairs = list(itertools.combinations(scripts, 2))
-    if not pairs:
-        return ""
-    for higher, lower in pairs:
+    for higher, lower in itertools.combinations(scripts, 2):
         estimate = pages.minus(column, higher, lower, resamples)
         if estimate is None:
             continue
         if -EQUAL <= estimate.low and estimate.high <= EQUAL:
             equal.append(f"{higher} and {lower} {pages.interval(estimate)}")
         elif estimate.low > 0:
-            above[higher].append(f"{lower} {pages.interval(estimate)}")
+            lower_ones.append(lower)
         else:
             half_widths.append(50 * (estimate.high - estimate.low))
-    apart = sum(map(len, above.values()))
-    text = (
-        f"Of the {len(pairs)} pairs of rewards, rejection-sampled SFT among them, {apart} differ by an interval apart"
-    )
-    text += (
-        f" from 0 (by chance {len(pairs) / 20:.1f} would), and {len(equal)} are equal within {100 * EQUAL:.0f} points."
-    )
+    count = len(lower_ones) + len(equal) + len(half_widths)
+    if not count:
+        return ""
+    text = f"Of the {count} pairs of rewards, rejection-sampled SFT among them, {len(lower_ones)} differ by an interval"
+    text += f" apart from 0 (by chance {count / 20:.1f} would)."
+    if lower_ones:
+        text += f" The lower one is always among {', '.join(sorted(set(lower_ones)))}."
+    if equal:
+        text += f" Equal within {100 * EQUAL:.0f} points are {'; '.join(equal)}."
     if half_widths:
         text += f" The other {len(half_widths)} cannot be told apart: half of the width of their intervals is"
         text += f" {min(half_widths):.1f} to {max(half_widths):.1f} points, and smaller differences could not have been"
         text += " seen."
-    lines = [textwrap.fill(text, 120), ""]
-    for higher, lower in above.items():
-        lines.append(f"- {higher} above: {', '.join(lower)}")
-    if equal:
-        lines.append(f"- equal: {', '.join(equal)}")
-    return "\n".join(lines).strip()
+    return textwrap.fill(text, 120)
 
 
 def draw(test: measurements.Test, base: str, curve_rows: list[dict], folder: Path, resamples: int) -> list[str]:
