@@ -97,6 +97,7 @@ def dots(panels: dict[str, dict], scripts: list[str], path: Path) -> None:
         seed_dots(axis, values, scripts)
         axis.set_title(title)
         axis.set_xlim(-3, 103)
+    figure.supxlabel("%; a dot is a seed, a black line the mean", fontsize=9)
     save(figure, path)
 
 
