@@ -42,7 +42,7 @@ class Args(grpo.Args):
     lr_scheduler_type: str = setting("constant", "learning rate")
     warmup_steps: float = setting(0.05, "steps of rising learning rate; below 1 a fraction of all steps")
     num_train_epochs: float = setting(1, "passes over the questions")
-    max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=24)
+    max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=96)
     num_generations: int = setting(8, "group size: conversations of one question, compared with each other")
     per_device_train_batch_size: int = setting(4, "conversations in memory at once", tiny=64)
     gradient_accumulation_steps: int = setting(8, "batches in one update", tiny=1)
