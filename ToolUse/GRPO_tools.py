@@ -1,7 +1,7 @@
 """GRPO on conversations with tools of your own: the policy calls them, sees their results, and answers.
 
-reward = 0.1 * clean_format + 0.2 * right_tool + 0.25 * right_arguments + 0.1 * executed + 0.25 * states_result
-       + 0.1 * no_needless_call
+reward = 0.1 * clean_format + 0.1 * right_tool + 0.2 * right_arguments + 0.1 * executed + 0.1 * states_result
+       + 0.1 * no_needless_call + 0.3 * no_failure
 Each lies in 0 to 1; all of them are 1 for a perfect conversation, and where there is nothing to check. Calls are
 executed while the policy generates (--tools: the schemas, --functions: a Python file with a function for each), each in
 a process that is ended when it takes too long. What the user and the tools say is masked in the loss.
@@ -35,14 +35,14 @@ class Args(grpo.Args):
     functions: str = setting("", "Python file with the tools' functions by name [those of ToolUse/tool_executor.py]")
     seed: int = setting(3407, "order of the questions, sampling, initial LoRA weights")
     reward_weights: list[float] = setting(
-        [0.1, 0.2, 0.25, 0.1, 0.25, 0.1],
-        "of clean_format, right_tool, right_arguments, executed, states_result, no_needless_call",
+        [0.1, 0.1, 0.2, 0.1, 0.1, 0.1, 0.3],
+        "of clean_format, right_tool, right_arguments, executed, states_result, no_needless_call, no_failure",
     )
     learning_rate: float = setting(1e-5, "for LoRA; small models take larger steps", tiny=1e-4)
     lr_scheduler_type: str = setting("constant", "learning rate")
     warmup_steps: float = setting(0.05, "steps of rising learning rate; below 1 a fraction of all steps")
     num_train_epochs: float = setting(1, "passes over the questions")
-    max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=24)
+    max_steps: int = setting(-1, "updates; -1: as many as the epochs have", tiny=96)
     num_generations: int = setting(8, "group size: conversations of one question, compared with each other")
     per_device_train_batch_size: int = setting(4, "conversations in memory at once", tiny=64)
     gradient_accumulation_steps: int = setting(8, "batches in one update", tiny=1)
@@ -102,11 +102,19 @@ def states_result(completions, returned, answers, values, **columns):
 
 
 def no_needless_call(completions, calls, calls_wanted, **columns):
-    """0 for a call where none is wanted, else 1."""
-    return [float(bool(wanted) or not made) for made, wanted in zip(calls, calls_wanted)]
+    """Calls wanted by calls made, at most 1: 0 for a call where none is wanted."""
+    rewards = []
+    for made, wanted in zip(calls, calls_wanted):
+        rewards.append(min(1.0, len(wanted) / len(made)) if made else 1.0)
+    return rewards
 
 
-REWARDS = [clean_format, right_tool, right_arguments, executed, states_result, no_needless_call]
+def no_failure(completions, failures, **columns):
+    """1 for a conversation that the evaluation counts as correct, else 0."""
+    return [float(failure is None) for failure in failures]
+
+
+REWARDS = [clean_format, right_tool, right_arguments, executed, states_result, no_needless_call, no_failure]
 
 
 def main(args):

@@ -47,7 +47,7 @@ def test_a_perfect_conversation_has_every_reward():
 def test_each_failure_lowers_its_reward():
     calculator = {"expression": "1 + 1"}
     silent = rewards_of(SUM, RIGHT[1])
-    assert [silent[name] for name in NAMES] == [1, 0, 0, 0, 0, 1]  # the number alone, without a call, is no result
+    assert [silent[name] for name in NAMES] == [1, 0, 0, 0, 0, 1, 0]  # the number alone, without a call, is no result
     other = rewards_of(SUM, call_text([("calculator", calculator)]), "The result is 2.")
     assert other["right_tool"] == 1 and other["right_arguments"] == other["states_result"] == 0
     wrong = rewards_of(SUM, call_text([("weather", {"city": "Bergen"})]), "It is cold.")
@@ -55,11 +55,12 @@ def test_each_failure_lowers_its_reward():
     failed = rewards_of(SUM, call_text([("calculator", {"expression": "1/0"})]), "The result is 0.")
     assert failed["executed"] == 0 and failed["right_tool"] == 1
     untold = rewards_of(SUM, RIGHT[0], "Done.")
-    assert untold == dict.fromkeys(NAMES, 1.0) | {"states_result": 0.0}
+    assert untold == dict.fromkeys(NAMES, 1.0) | {"states_result": 0.0, "no_failure": 0.0}
     twice = rewards_of(SUM, RIGHT[0], *RIGHT)
     assert twice["right_tool"] == twice["right_arguments"] == pytest.approx(2 / 3)
+    assert twice["no_needless_call"] == 0.5 and twice["no_failure"] == 0
     around = rewards_of(SUM, f"Well: {RIGHT[0]}", RIGHT[1])
-    assert around == dict.fromkeys(NAMES, 1.0) | {"clean_format": 0.5}
+    assert around == dict.fromkeys(NAMES, 1.0) | {"clean_format": 0.5, "no_failure": 0.0}
     needless = rewards_of(GREETING, call_text([("calculator", calculator)]), "Hello!")
     assert needless["no_needless_call"] == needless["right_tool"] == needless["right_arguments"] == 0
     assert rewards_of(GREETING, "")["states_result"] == 0
