@@ -110,32 +110,6 @@ class RunArgs(ProfileArgs):
     resume: bool = setting(False, "continue an interrupted run from its last checkpoint; leave a finished one as it is")
     overwrite: bool = setting(False, "replace an existing output")
 
-    def __post_init__(self):
-        if runs.PROCESSES > 1 and hasattr(self, "per_device_train_batch_size"):
-            import torch
-
-            self.divide_batch()
-            if not torch.cuda.is_available():
-                self.use_cpu = True  # else each process would train on its own
-                os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"  # an optimizer of its "cpu:0" cannot be loaded
-            self.ddp_find_unused_parameters = False  # no forward pass leaves a weight out
-        if hasattr(super(), "__post_init__"):  # that of the trainer's config
-            super().__post_init__()
-
-    def divide_batch(self) -> None:
-        """Divide a process's batch among all of them: an update keeps its number of examples.
-
-        Takes from gradient_accumulation_steps first, which saves time, then from per_device_train_batch_size.
-        """
-        steps = self.gradient_accumulation_steps
-        size = self.per_device_train_batch_size
-        from_steps = math.gcd(steps, runs.PROCESSES)
-        from_size = runs.PROCESSES // from_steps
-        if size % from_size:
-            runs.fail(f"{steps} batches of {size} cannot be divided among {runs.PROCESSES} processes; start fewer")
-        self.gradient_accumulation_steps = steps // from_steps
-        self.per_device_train_batch_size = size // from_size
-
 
 @dataclass
 class TrainArgs(RunArgs):
@@ -172,16 +146,9 @@ def settings_of(args_class) -> dict[str, Reason]:
 
 
 def run(main: Callable, args_class, description: str, output: Callable | None = None) -> None:
-    """Parse the command line, then main(args). A failed write, Ctrl-C and SIGTERM end the script in one line.
-
-    Of several processes the main one goes first: the others begin when it has checked everything in runs.start().
-    """
+    """Parse the command line, then main(args). A failed write, Ctrl-C and SIGTERM end the script in one line."""
+    runs.check_one_process()
     args = parse(args_class, description, output)
-    if runs.PROCESSES > 1 and not hasattr(args, "per_device_train_batch_size"):
-        runs.fail("this script runs in one process; start it without accelerate launch")
-    if not runs.IS_MAIN:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        runs.wait()
     repeat = runs.command_line()
     if hasattr(args, "resume") and not args.resume:
         repeat += " --resume"
@@ -195,7 +162,7 @@ def run(main: Callable, args_class, description: str, output: Callable | None = 
     except KeyboardInterrupt:
         runs.fail(f"interrupted; continue with: {repeat}", code=130)
     except SystemExit as end:
-        if end.code == 128 + signal.SIGTERM and runs.IS_MAIN:
+        if end.code == 128 + signal.SIGTERM:
             runs.fail(f"terminated; continue with: {repeat}", code=end.code)
         raise
     except Exception as error:

@@ -46,7 +46,6 @@ TOUCHED = {  # name: (class, file of ours)
     "_logs": (grpo_trainer, "common/trainer.py"),
     "_entropy_bonus_enabled": (grpo_trainer, "common/trainer.py"),
     "_last_loaded_step": (grpo_trainer, "common/generation.py"),
-    "_dist": (vllm_generation, "common/lora.py"),
     "_iter_named_params": (vllm_generation, "common/lora.py"),
     "_load_from_checkpoint": (hf_trainer, "common/training.py"),
     "_forward_hooks": (torch_module, "common/decode.py"),

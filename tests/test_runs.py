@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import BASE, FEW, GRPO, ROOT, SFT, call, load_script, one_line
@@ -19,6 +20,7 @@ from SFT import sources
 
 CREATE = "SFT/dataset_creation.py"
 TEST = "GRPO_indomain/GRPO_test.py"
+EVERY_WEIGHT = SimpleNamespace(lora_r=0, bf16=False, load_in_4bit=False)
 
 
 def weights(folder: Path) -> str:
@@ -103,6 +105,24 @@ def test_settings_are_recorded_as_they_are_given(linear_data, tmp_path, monkeypa
         script.main(args)
     recorded = json.loads((runs.partial_of(output) / "settings.json").read_text())
     assert runs.changed(recorded, runs.settings_of(again)) is None
+    assert runs.changed({"num_processes": 1} | recorded, runs.settings_of(again)) is None  # of an older run
+
+
+def test_several_processes_are_refused_before_anything_else(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for script in (CREATE, SFT, GRPO, TEST):
+        one_line(call(script, "--output", tmp_path / "out"), "WORLD_SIZE is 2", "start them with python", "verl")
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    runs.check_one_process()
+
+
+@pytest.mark.parametrize("load", [models.load_for_generation, lambda base: models.load_model(base, EVERY_WEIGHT)])
+def test_whoever_loads_a_model_keeps_freed_memory(monkeypatch, load):
+    calls = []
+    monkeypatch.setattr(runs, "keep_memory", lambda: calls.append(True))
+    load(str(BASE))
+    assert calls == [True]
 
 
 @pytest.mark.slow
