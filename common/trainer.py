@@ -9,12 +9,9 @@
 Most of the methods are private; tests/test_private_names.py fails first where a new version of TRL lacks one.
 """
 
-import functools
-
 import torch
 import trl
 from transformers import set_seed
-from trl.trainer.utils import FusedCausalLMOutput
 
 from common import decode, lora
 
@@ -47,8 +44,8 @@ class GRPOTrainer(trl.GRPOTrainer):
         self.no_signal = 0.0  # fraction of the groups of that batch
         self.skips_no_signal = self.args.skip_no_signal and self._is_sum_over_completions()
         self.decodes = self._can_decode()
-        if self.decodes and not self.args.gradient_checkpointing and not self.args.mask_truncated_completions:
-            self._share_prompts()
+        unsupported = self.args.gradient_checkpointing or self.args.mask_truncated_completions
+        self.shares_prompts = self.decodes and not unsupported
         if self.use_vllm:
             # TRL seeds vLLM with the number of the process, 0, and building vLLM has reset all generators.
             set_seed(self.args.seed)
@@ -70,24 +67,24 @@ class GRPOTrainer(trl.GRPOTrainer):
             return False
         return decode.fits(self.model)
 
-    def _share_prompts(self) -> None:
-        """Make the model's forward pass decode.log_probs() where TRL asks it for log-probabilities.
+    def _get_per_token_logps_and_entropies(
+        self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, **others
+    ):
+        """(log-probabilities, entropies, None) of the completions, from decode.log_probs() where that fits.
 
-        It cannot be an override of _get_per_token_logps_and_entropies: of several processes, each averages the
-        gradients of what DistributedDataParallel's forward has called, and that calls the model's. TRL replaces the
-        forward pass in the same way (add_fused_lm_head).
+        batch_size: completions in one forward pass [all]. The reference model, a second one, keeps TRL's way.
         """
-        model, forward = self.model, self.model.forward
-
-        @functools.wraps(forward)
-        def shared(*given, fused_lm_head=False, **inputs):
-            if not fused_lm_head:
-                return forward(*given, **inputs)
-            first = int(inputs["labels"].ne(-100).any(0).int().argmax())  # column of the completions
-            values = decode.log_probs(model, inputs["input_ids"], inputs["attention_mask"], first, self.temperature)
-            return FusedCausalLMOutput(log_probs=values[0], entropy=values[1])
-
-        model.forward = shared
+        if not self.shares_prompts or model is not self.model:
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, **others
+            )
+        start = input_ids.shape[1] - logits_to_keep
+        size = batch_size or len(input_ids)
+        parts = []
+        for ids, mask in zip(input_ids.split(size), attention_mask.split(size)):
+            parts.append(decode.log_probs(model, ids, mask, start, self.temperature))
+        log_p, entropy = map(torch.cat, zip(*parts))
+        return log_p, entropy, None
 
     def _generate_single_turn(self, prompt_ids, *given, **named):
         """(completions, None): lists of token ids, one for each prompt."""
