@@ -30,14 +30,6 @@ CURVES = {
 }
 
 
-def count_updates() -> None:
-    """Make trackio's step the number of updates; the trainer's callback lets it count its lines instead."""
-    import trackio
-
-    log = trackio.log
-    trackio.log = lambda metrics, step=None: log(metrics, step=metrics.get("train/global_step", step))
-
-
 class Watch(TrainerCallback):
     """Shows and records a run.
 
@@ -57,8 +49,6 @@ class Watch(TrainerCallback):
         self.bar = None
         self.last: dict[str, str] = {}  # the metrics on the bar
         self.has_signal = False
-        if "trackio" in trainer.args.report_to:
-            count_updates()
         trainer.remove_callback(ProgressCallback)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(self)

@@ -207,7 +207,7 @@ def open_folder(args, partial: Path) -> None:
 
 
 NOT_COMPARED = {"config", "resume", "overwrite", "output", "output_dir", "logging_dir"}  # config: its values are
-NOT_COMPARED |= {"report_to", "run_name", "project", "push_to_hub", "hub_model_id", "hub_private_repo"}
+NOT_COMPARED |= {"report_to", "run_name", "push_to_hub", "hub_model_id", "hub_private_repo"}
 NOT_COMPARED |= {"num_processes"}  # older runs have recorded it, when training could use several
 
 

@@ -33,8 +33,7 @@ if not sys.stderr.isatty():
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of libraries would fill a log file
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns at import of a kernel that is not needed here
 
-# What the libraries of --report_to write stays beside the runs; they read this when they are imported.
-os.environ.setdefault("TRACKIO_DIR", str(runs.OUTPUTS / "trackio"))
+# What wandb writes stays beside the runs; it reads this when it is imported.
 os.environ.setdefault("WANDB_DIR", str(runs.OUTPUTS))
 
 HELP = bool({"-h", "--help"} & set(sys.argv[1:]))  # then a trainer's config, whose import takes seconds, is left out
@@ -116,7 +115,7 @@ class TrainArgs(RunArgs):
     """The settings of every stage with a trainer; also options of its config."""
 
     report_to: list[str] = setting(
-        [], "live curves: trackio, tensorboard, wandb [none]", choices=("none", "trackio", "tensorboard", "wandb")
+        [], "live curves: tensorboard, wandb [none]", choices=("none", "tensorboard", "wandb")
     )
     push_to_hub: bool = setting(False, "push the finished output to the hub; log in before with: hf auth login")
     hub_model_id: str = setting("", "repository on the hub [name of the output folder]")

@@ -332,7 +332,7 @@ def test_a_curve_goes_on_with_its_run_and_a_new_run_has_a_new_one(tmp_path):
     script, output = load_script(GRPO), tmp_path / "run"
 
     def begun(*words) -> str:
-        args = settings.parse(script.Args, "", argv=["--output", str(output), "--report_to", "trackio", *words])
+        args = settings.parse(script.Args, "", argv=["--output", str(output), "--report_to", "tensorboard", *words])
         runs.start(args)
         while runs._locks:
             runs._locks.pop().release()
@@ -351,6 +351,6 @@ def test_a_library_of_report_to_that_is_missing_is_one_line(linear_data, tmp_pat
 
     monkeypatch.setattr(models.importlib.metadata, "version", missing)
     words = ["--dataset", linear_data, "--base", BASE, "--output", tmp_path / "out"]
-    one_line(call(GRPO, *words, "--report_to", "trackio"), "trackio", "pip install -r requirements/demo.txt")
-    one_line(call(GRPO, *words, "--report_to", "mlflow"), "choose none, trackio")
+    one_line(call(GRPO, *words, "--report_to", "tensorboard"), "tensorboard", "pip install -r requirements/demo.txt")
+    one_line(call(GRPO, *words, "--report_to", "mlflow"), "choose none, tensorboard, wandb")
     assert not list(tmp_path.glob("out*"))
