@@ -5,7 +5,7 @@
 # make test-harness  lm-evaluation-harness and our tests give the same scores; in .venv-lmeval
 # make test-real  demo/real_model.ipynb for two updates, with a pretrained model: BASE=FOLDER GSM8K=FOLDER make test-real
 # make rehearse   the GPU's path on a CPU build of vLLM, in .venv-vllm (4 GB); the figures are in LOG.md
-# make curves     the page of trackio with the runs of --report_to trackio, on 127.0.0.1
+# make curves     the page of tensorboard with the runs of --report_to tensorboard, on 127.0.0.1
 # make test-demo  the tests of live curves and of the notebooks in a clean kernel
 # make lint       ruff: check and format
 # make soak       an hour of kills, full disks, hostile text and long runs; the figures are in LOG.md
@@ -53,7 +53,7 @@ test-real: $(VENV)/.ready-demo
 	$(IN_VENV) python -m pytest -q tests/real
 
 curves: $(VENV)/.ready-demo
-	TRACKIO_DIR="$(abspath outputs/trackio)" $(IN_VENV) trackio show --host 127.0.0.1
+	$(IN_VENV) tensorboard --logdir outputs --host 127.0.0.1
 
 test-demo: $(VENV)/.ready-demo
 	$(IN_VENV) python -m pytest -q tests/demo

@@ -4,7 +4,7 @@
 # Ten to fifteen minutes on two cores without a GPU, installation included.
 # A finished stage is left as it is, so after an interruption the same command goes on.
 # Command: make run, which sets .venv up first; or, in an environment of your own, bash run.sh
-# Command: bash run.sh --report_to trackio    its options go to every training script
+# Command: bash run.sh --report_to tensorboard    its options go to every training script
 set -euo pipefail
 cd "$(dirname "$0")"
 source common/parallel.sh # stage, start, run, finish; PROFILE is gpu where there is one, else tiny

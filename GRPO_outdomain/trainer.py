@@ -9,7 +9,7 @@ class GRPOTrainer(trainer.GRPOTrainer):
 
     def __init__(self, *given, **named):
         super().__init__(*given, **named)
-        certainty.check_model(self.policy)
+        certainty.check_model(self.model)
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         tags = [example["tags"] for example in inputs]
@@ -22,7 +22,7 @@ class GRPOTrainer(trainer.GRPOTrainer):
 
         tags: the name of the tag set that each prompt asks for.
         """
-        model = self.policy
+        model = self.model
         if [one.ids for one in self.batch_completions] == completion_ids:
             states = [one.states for one in self.batch_completions]
             figures = certainty.state_figures(model, states, completion_ids)

@@ -66,13 +66,13 @@ class Args(settings.TrainArgs, Config):
 
 
 def draw(base: str, tokenizer, conversations: list[list[dict]], args) -> list[dict]:
-    """A completion of each conversation by the base; several processes share the work."""
+    """A completion of each conversation by the base."""
     generate = generation.generator(base, tokenizer, args)
     sampling = {"temperature": args.temperature, "top_p": args.top_p, "top_k": args.top_k, "seed": args.seed}
-    completions = generate(runs.my_rows(conversations), **sampling)
+    completions = generate(conversations, **sampling)
     del generate  # frees the memory of its model for training
     gc.collect()
-    return runs.gathered(completions, len(conversations))
+    return completions
 
 
 def select(scored: list[dict], samples: int, keep: int) -> list[dict]:
@@ -117,8 +117,7 @@ def read_or_sample(run: runs.Run) -> dict:
         except ValueError:
             runs.fail(f"{runs.shown(path)} is damaged; delete {runs.shown(run.partial)} to start again")
     content = sample(run)
-    if runs.IS_MAIN:
-        runs.write_json(path, content)
+    runs.write_json(path, content)
     return content
 
 

@@ -118,8 +118,7 @@ def generate_as_trained(trainer, tokenizer, conversations: Sequence[list[dict]],
     import numpy
 
     if not getattr(trainer, "use_vllm", False):
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        return generate(model, tokenizer, conversations, max_new_tokens, batch_size=128)
+        return generate(trainer.model, tokenizer, conversations, max_new_tokens, batch_size=128)
     engine = trainer.vllm_generation
     if trainer.state.global_step != trainer._last_loaded_step:  # as the trainer does
         engine.sync_weights()

@@ -113,18 +113,15 @@ def merged(model) -> Iterator:
 
 
 def keep_base(engine) -> None:
-    """Make TRL's VLLMGeneration read merged(), where it would merge a LoRA in place and take it out again.
-
-    Not with FSDP, whose shards only TRL gathers: there a 16-bit base still moves.
-    """
+    """Make TRL's VLLMGeneration read merged(), where it would merge a LoRA in place and take it out again."""
     import torch
     from peft import PeftModel
 
     def named_params():
-        with engine._dist.gather_params(list(engine.model.parameters())), torch.no_grad():
+        with torch.no_grad():
             yield from merged(engine.model)
 
-    if isinstance(engine.model, PeftModel) and not engine._dist.is_fsdp:
+    if isinstance(engine.model, PeftModel):
         engine._iter_named_params = named_params
 
 

@@ -6,7 +6,6 @@ slowly. On a CPU the free memory decides, as that of the card does on a GPU.
 """
 
 import math
-import os
 import sys
 from typing import NamedTuple
 
@@ -274,7 +273,7 @@ def fit(base: str, args, each: int = 1) -> dict:
 
     each: sequences that an example is made of, 2 for a pair. Ends the script where nothing fits on a GPU, with options
     that would, unless the command line names such options; then they are tried. Leaves the settings as they are for a
-    small model on a CPU, and where the model is divided among GPUs (FSDP, ZeRO).
+    small model on a CPU.
     """
     import torch
     from transformers import AutoConfig
@@ -292,16 +291,13 @@ def fit(base: str, args, each: int = 1) -> dict:
     except AttributeError as error:
         print(f"memory: no plan for a {config.model_type}, whose config has no {error}")
         return unplanned
-    if {"ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"} & set(os.environ):
-        return unplanned
     if torch.cuda.is_available() and not args.use_cpu:
         free, total = torch.cuda.mem_get_info()
-        budget = free if runs.PROCESSES == 1 else 0.95 * total  # the same for all GPUs
-        return apply(shape, args, budget, total, each)
+        return apply(shape, args, free, total, each)
     if shape.linear() + shape.embeddings() < SMALL or getattr(args, "use_vllm", False):
         return unplanned
     machine = psutil.virtual_memory()
-    return unplanned | apply(shape, args, machine.available / runs.PROCESSES, machine.total, each, "CPU")
+    return unplanned | apply(shape, args, machine.available, machine.total, each, "CPU")
 
 
 def apply(shape: Shape, args, free: float, total: float, each: int = 1, device: str = "GPU") -> dict:

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import importlib.metadata
 import importlib.util
-import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -98,8 +97,8 @@ def check_device(args) -> None:
         if importlib.util.find_spec("vllm") is None:
             runs.fail("vLLM is not installed; pip install -r requirements/cuda.txt, or pass --use_vllm false")
     check_curves(getattr(args, "report_to", None) or [])
-    if torch.cuda.device_count() > 1 and "WORLD_SIZE" not in os.environ:
-        runs.fail("more than one GPU: choose one with CUDA_VISIBLE_DEVICES=0, or train on all with accelerate launch")
+    if torch.cuda.device_count() > 1:
+        runs.fail("more than one GPU: choose one with CUDA_VISIBLE_DEVICES=0")
     if getattr(args, "load_in_4bit", False):
         if getattr(args, "use_vllm", False):
             runs.fail("vLLM cannot load a 4-bit base; add --use_vllm false to --load_in_4bit")
@@ -128,7 +127,7 @@ def check_curves(libraries: list[str]) -> None:
             importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             runs.fail(f"--report_to {name} needs the package {name}; pip install -r requirements/demo.txt")
-    if "wandb" in libraries and runs.IS_MAIN:
+    if "wandb" in libraries:
         import wandb
 
         if wandb.setup().settings.mode == "online" and not wandb.login(prompt=False):
@@ -254,7 +253,7 @@ def save_model(trainer, tokenizer, folder: Path, base: str, tag_set: str | None 
     import torch
     from transformers import GenerationConfig
 
-    model, facts = trainer.accelerator.unwrap_model(trainer.model), {}
+    model, facts = trainer.model, {}
     check_finite(model)
     if hasattr(model, "merge_and_unload"):
         update, total, root = lora.trained(model), lora.total(model), lora.source(base)[0]

@@ -30,14 +30,6 @@ CURVES = {
 }
 
 
-def count_updates() -> None:
-    """Make trackio's step the number of updates; the trainer's callback lets it count its lines instead."""
-    import trackio
-
-    log = trackio.log
-    trackio.log = lambda metrics, step=None: log(metrics, step=metrics.get("train/global_step", step))
-
-
 class Watch(TrainerCallback):
     """Shows and records a run.
 
@@ -57,8 +49,6 @@ class Watch(TrainerCallback):
         self.bar = None
         self.last: dict[str, str] = {}  # the metrics on the bar
         self.has_signal = False
-        if "trackio" in trainer.args.report_to:
-            count_updates()
         trainer.remove_callback(ProgressCallback)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(self)
@@ -73,8 +63,7 @@ class Watch(TrainerCallback):
             initial=state.global_step,
             desc=self.name,
             dynamic_ncols=True,
-            # None: no bar if the output is not a terminal; measure() prints its lines anyway.
-            disable=None if runs.IS_MAIN else True,
+            disable=None,  # no bar if the output is not a terminal; measure() prints its lines anyway
         )
         if state.global_step == 0:
             self.measure(state)
@@ -99,9 +88,7 @@ class Watch(TrainerCallback):
         self.bar.close()
 
     def on_save(self, args, state, control, **kwargs):
-        runs.wait()  # until each has saved its random state
-        if runs.IS_MAIN:
-            training.write_manifest(self.run.partial / f"checkpoint-{state.global_step}")
+        training.write_manifest(self.run.partial / f"checkpoint-{state.global_step}")
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         numbers = {name: value for name, value in (logs or {}).items() if isinstance(value, (int, float))}
@@ -128,8 +115,7 @@ class Watch(TrainerCallback):
         self.append("metrics.jsonl", {"step": state.global_step, "seconds": self.seconds()} | figures)
 
     def append(self, log: str, line: dict) -> None:
-        if runs.IS_MAIN:
-            runs.append_json(self.run.partial / log, line)
+        runs.append_json(self.run.partial / log, line)
 
     def results(self) -> dict:
         """The facts for run.json: wall time in seconds, peak memory in GiB, the last value of every metric."""
@@ -148,9 +134,7 @@ class Watch(TrainerCallback):
 
     def measure(self, state) -> dict:
         """Record, print and return held-out accuracy, greedy, flexible and strict, and the rest of a summary."""
-        with runs.whole_model(self.trainer):
-            scored = self.answer(runs.my_rows(self.run.heldout))
-        scored = runs.gathered(scored, len(self.run.heldout))
+        scored = self.answer(self.run.heldout)
         figures = evaluation.summary(scored, len(scored))
         self.write(state, {f"heldout_{name}": round(value, 4) for name, value in figures.items()})
         curves = {f"eval_{CURVES[name]}": value for name, value in figures.items() if name in CURVES}

@@ -1,10 +1,7 @@
-"""Output folders, run records and processes: how a stage starts, stops, resumes and saves its output.
+"""Output folders and run records: how a stage starts, stops, resumes and saves its output.
 
 An output folder appears whole or not at all. A running stage writes everything to `<output>.partial/`: checkpoints,
 metrics.jsonl, samples.jsonl. At the end run.json is written last, and the folder is renamed.
-
-Training may run in several processes, one for each GPU, as `accelerate launch` starts them. The main process alone
-checks, makes folders, logs and prints; all of them generate and train, each its part of a batch.
 """
 
 import contextlib
@@ -26,11 +23,6 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUTS = ROOT / "outputs"
 SAMPLES = "kept.json"  # in the folder of a run that trains on samples of its own start
-
-# Set by accelerate's launcher.
-PROCESSES = int(os.environ.get("WORLD_SIZE", 1))
-RANK = int(os.environ.get("RANK", 0))
-IS_MAIN = RANK == 0
 
 
 class Run(NamedTuple):
@@ -54,8 +46,7 @@ class Run(NamedTuple):
 def fail(message: str, code: int = 2):
     """End the script with one line on stderr that says what to do, and an exit code; the line is a note of the exit."""
     line = " ".join(str(message).split())
-    process = "" if IS_MAIN else f" (process {RANK})"
-    print(f"error{process}: {line}", file=sys.stderr)
+    print(f"error: {line}", file=sys.stderr)
     end = SystemExit(code)
     end.add_note(line)
     raise end
@@ -120,6 +111,16 @@ def partial_of(output: str | Path) -> Path:
     return Path(f"{output}.partial")
 
 
+def check_one_process() -> None:
+    """End the script where a launcher, such as accelerate's or torchrun, has started it in several processes."""
+    processes = int(os.environ.get("WORLD_SIZE") or 1)
+    if processes > 1:
+        fail(
+            f"WORLD_SIZE is {processes}, and these scripts run in one process: start them with python; "
+            "for several GPUs take verl or TRL's own scripts"
+        )
+
+
 def check_output(args) -> None:
     """End the script when the output exists and --overwrite is not given.
 
@@ -167,18 +168,16 @@ def lock(partial: Path) -> None:
 def start(args, planned: dict | None = None) -> Path:
     """The working folder, `<output>.partial`; also sets args.output_dir to it.
 
-    Ends the script as check_output() does, and where an interrupted run would be lost or had other settings. The main
-    process does all this; then the others start. planned: settings to change afterwards, which are not recorded: what
-    fits on the GPU of a first start need not on that of the next.
+    Ends the script as check_output() does, and where an interrupted run would be lost or had other settings. planned:
+    settings to change afterwards, which are not recorded: what fits on the GPU of a first start need not on that of
+    the next.
     """
     partial = partial_of(args.output)
     args.output_dir = str(partial)
-    if IS_MAIN:
-        check_output(args)
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        lock(partial)
-        open_folder(args, partial)
-        wait()
+    check_output(args)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    lock(partial)
+    open_folder(args, partial)
     for name, value in (planned or {}).items():
         setattr(args, name, value)
     return partial
@@ -208,7 +207,8 @@ def open_folder(args, partial: Path) -> None:
 
 
 NOT_COMPARED = {"config", "resume", "overwrite", "output", "output_dir", "logging_dir"}  # config: its values are
-NOT_COMPARED |= {"report_to", "run_name", "project", "push_to_hub", "hub_model_id", "hub_private_repo"}
+NOT_COMPARED |= {"report_to", "run_name", "push_to_hub", "hub_model_id", "hub_private_repo"}
+NOT_COMPARED |= {"num_processes"}  # older runs have recorded it, when training could use several
 
 
 def changed(recorded: dict, settings: dict) -> str | None:
@@ -221,7 +221,7 @@ def changed(recorded: dict, settings: dict) -> str | None:
 
 def settings_of(args) -> dict:
     """The fields of the arguments that fit into JSON."""
-    settings = {"num_processes": PROCESSES}
+    settings = {}
     for field in dataclasses.fields(args):
         value = getattr(args, field.name)
         if value is None or isinstance(value, bool | int | float | str | list | dict):
@@ -280,10 +280,7 @@ def record(args, **facts) -> dict:
 
 def command_line() -> str:
     """The command as typed at the root of the repo."""
-    words = [shown(Path(sys.argv[0]).resolve()), *map(shown, sys.argv[1:])]
-    if PROCESSES > 1:
-        return shlex.join(["accelerate", "launch", "--num_processes", str(PROCESSES), *words])
-    return shlex.join(["python", *words])
+    return shlex.join(["python", shown(Path(sys.argv[0]).resolve()), *map(shown, sys.argv[1:])])
 
 
 def commit() -> str:
@@ -357,52 +354,6 @@ def finish(args, base: str | None = None, **facts) -> None:
         shutil.rmtree(folder)
     (output / "settings.json").unlink(missing_ok=True)
     print(f"saved {shown(output)}")
-
-
-def wait() -> None:
-    """Go on when every process has come here; ends this one where another has ended."""
-    if PROCESSES == 1:
-        return
-    import torch
-
-    try:
-        torch.distributed.barrier()
-    except RuntimeError:  # that one has said why, and its exit code counts
-        raise SystemExit(0) from None
-
-
-def my_rows(rows: list) -> list:
-    """The rows for this process, as many as for every other: the last one may be there several times."""
-    missing = -len(rows) % PROCESSES
-    return (rows + rows[-1:] * missing)[RANK::PROCESSES]
-
-
-def gathered(results: list, count: int) -> list:
-    """What all processes made of my_rows(rows), for all of them, in the order of the `count` rows."""
-    if PROCESSES == 1:
-        return results
-    import torch
-
-    parts = [None] * PROCESSES
-    torch.distributed.all_gather_object(parts, results)
-    return [parts[number % PROCESSES][number // PROCESSES] for number in range(count)]
-
-
-@contextlib.contextmanager
-def whole_model(trainer):
-    """All weights in every process, where FSDP or ZeRO-3 divides them; inside, they may only be read."""
-    if trainer.is_deepspeed_enabled:
-        from deepspeed.zero import GatheredParameters
-
-        gathering = GatheredParameters(list(trainer.model.parameters()))
-    elif trainer.is_fsdp_enabled:
-        from torch.distributed.fsdp import FullyShardedDataParallel
-
-        gathering = FullyShardedDataParallel.summon_full_params(trainer.model_wrapped, writeback=False)
-    else:
-        gathering = contextlib.nullcontext()
-    with gathering:
-        yield
 
 
 def keep_memory() -> None:

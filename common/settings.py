@@ -33,8 +33,7 @@ if not sys.stderr.isatty():
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of libraries would fill a log file
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns at import of a kernel that is not needed here
 
-# What the libraries of --report_to write stays beside the runs; they read this when they are imported.
-os.environ.setdefault("TRACKIO_DIR", str(runs.OUTPUTS / "trackio"))
+# What wandb writes stays beside the runs; it reads this when it is imported.
 os.environ.setdefault("WANDB_DIR", str(runs.OUTPUTS))
 
 HELP = bool({"-h", "--help"} & set(sys.argv[1:]))  # then a trainer's config, whose import takes seconds, is left out
@@ -110,39 +109,13 @@ class RunArgs(ProfileArgs):
     resume: bool = setting(False, "continue an interrupted run from its last checkpoint; leave a finished one as it is")
     overwrite: bool = setting(False, "replace an existing output")
 
-    def __post_init__(self):
-        if runs.PROCESSES > 1 and hasattr(self, "per_device_train_batch_size"):
-            import torch
-
-            self.divide_batch()
-            if not torch.cuda.is_available():
-                self.use_cpu = True  # else each process would train on its own
-                os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"  # an optimizer of its "cpu:0" cannot be loaded
-            self.ddp_find_unused_parameters = False  # no forward pass leaves a weight out
-        if hasattr(super(), "__post_init__"):  # that of the trainer's config
-            super().__post_init__()
-
-    def divide_batch(self) -> None:
-        """Divide a process's batch among all of them: an update keeps its number of examples.
-
-        Takes from gradient_accumulation_steps first, which saves time, then from per_device_train_batch_size.
-        """
-        steps = self.gradient_accumulation_steps
-        size = self.per_device_train_batch_size
-        from_steps = math.gcd(steps, runs.PROCESSES)
-        from_size = runs.PROCESSES // from_steps
-        if size % from_size:
-            runs.fail(f"{steps} batches of {size} cannot be divided among {runs.PROCESSES} processes; start fewer")
-        self.gradient_accumulation_steps = steps // from_steps
-        self.per_device_train_batch_size = size // from_size
-
 
 @dataclass
 class TrainArgs(RunArgs):
     """The settings of every stage with a trainer; also options of its config."""
 
     report_to: list[str] = setting(
-        [], "live curves: trackio, tensorboard, wandb [none]", choices=("none", "trackio", "tensorboard", "wandb")
+        [], "live curves: tensorboard, wandb [none]", choices=("none", "tensorboard", "wandb")
     )
     push_to_hub: bool = setting(False, "push the finished output to the hub; log in before with: hf auth login")
     hub_model_id: str = setting("", "repository on the hub [name of the output folder]")
@@ -172,16 +145,9 @@ def settings_of(args_class) -> dict[str, Reason]:
 
 
 def run(main: Callable, args_class, description: str, output: Callable | None = None) -> None:
-    """Parse the command line, then main(args). A failed write, Ctrl-C and SIGTERM end the script in one line.
-
-    Of several processes the main one goes first: the others begin when it has checked everything in runs.start().
-    """
+    """Parse the command line, then main(args). A failed write, Ctrl-C and SIGTERM end the script in one line."""
+    runs.check_one_process()
     args = parse(args_class, description, output)
-    if runs.PROCESSES > 1 and not hasattr(args, "per_device_train_batch_size"):
-        runs.fail("this script runs in one process; start it without accelerate launch")
-    if not runs.IS_MAIN:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        runs.wait()
     repeat = runs.command_line()
     if hasattr(args, "resume") and not args.resume:
         repeat += " --resume"
@@ -195,7 +161,7 @@ def run(main: Callable, args_class, description: str, output: Callable | None = 
     except KeyboardInterrupt:
         runs.fail(f"interrupted; continue with: {repeat}", code=130)
     except SystemExit as end:
-        if end.code == 128 + signal.SIGTERM and runs.IS_MAIN:
+        if end.code == 128 + signal.SIGTERM:
             runs.fail(f"terminated; continue with: {repeat}", code=end.code)
         raise
     except Exception as error:

@@ -9,12 +9,9 @@
 Most of the methods are private; tests/test_private_names.py fails first where a new version of TRL lacks one.
 """
 
-import functools
-
 import torch
 import trl
 from transformers import set_seed
-from trl.trainer.utils import FusedCausalLMOutput
 
 from common import decode, lora
 
@@ -35,7 +32,7 @@ def fraction_without_signal(rewards, weights, group_size: int) -> float:
 class GRPOTrainer(trl.GRPOTrainer):
     """Takes the arguments of TRL's trainer; `args` is a grpo.Args, and the data set has the columns of to_prompts().
 
-    batch_rows: the column `row` of the prompts in the last generation batch of this process.
+    batch_rows: the column `row` of the prompts in the last generation batch.
     batch_completions: what decode.decode() gave for that batch, with the states before the output layer; empty with
     another engine, and once the batch has its rewards.
     """
@@ -47,17 +44,12 @@ class GRPOTrainer(trl.GRPOTrainer):
         self.no_signal = 0.0  # fraction of the groups of that batch
         self.skips_no_signal = self.args.skip_no_signal and self._is_sum_over_completions()
         self.decodes = self._can_decode()
-        if self.decodes and not self.args.gradient_checkpointing and not self.args.mask_truncated_completions:
-            self._share_prompts()
+        unsupported = self.args.gradient_checkpointing or self.args.mask_truncated_completions
+        self.shares_prompts = self.decodes and not unsupported
         if self.use_vllm:
-            # TRL seeds vLLM with the number of the process, and building vLLM has reset all generators.
-            set_seed(self.args.seed + self.accelerator.process_index)
+            # TRL seeds vLLM with the number of the process, 0, and building vLLM has reset all generators.
+            set_seed(self.args.seed)
             lora.keep_base(self.vllm_generation)
-
-    @property
-    def policy(self):
-        """The model that is trained, without the wrappers of several runs."""
-        return self.accelerator.unwrap_model(self.model)
 
     def _is_sum_over_completions(self) -> bool:
         """Whether the loss is a sum over completions in which one without advantage counts 0."""
@@ -69,30 +61,30 @@ class GRPOTrainer(trl.GRPOTrainer):
     def _can_decode(self) -> bool:
         """Whether decode.decode() samples as the settings say, from a model that it fits."""
         args = self.args
-        if self.use_vllm or args.bf16 or args.fp16 or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+        if self.use_vllm or args.bf16 or args.fp16:
             return False
         if args.generation_kwargs or args.min_p or args.repetition_penalty != 1.0:
             return False
-        return decode.fits(self.policy)
+        return decode.fits(self.model)
 
-    def _share_prompts(self) -> None:
-        """Make the model's forward pass decode.log_probs() where TRL asks it for log-probabilities.
+    def _get_per_token_logps_and_entropies(
+        self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, **others
+    ):
+        """(log-probabilities, entropies, None) of the completions, from decode.log_probs() where that fits.
 
-        It cannot be an override of _get_per_token_logps_and_entropies: of several processes, each averages the
-        gradients of what DistributedDataParallel's forward has called, and that calls the model's. TRL replaces the
-        forward pass in the same way (add_fused_lm_head).
+        batch_size: completions in one forward pass [all]. The reference model, a second one, keeps TRL's way.
         """
-        model, forward = self.policy, self.policy.forward
-
-        @functools.wraps(forward)
-        def shared(*given, fused_lm_head=False, **inputs):
-            if not fused_lm_head:
-                return forward(*given, **inputs)
-            first = int(inputs["labels"].ne(-100).any(0).int().argmax())  # column of the completions
-            values = decode.log_probs(model, inputs["input_ids"], inputs["attention_mask"], first, self.temperature)
-            return FusedCausalLMOutput(log_probs=values[0], entropy=values[1])
-
-        model.forward = shared
+        if not self.shares_prompts or model is not self.model:
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, **others
+            )
+        start = input_ids.shape[1] - logits_to_keep
+        size = batch_size or len(input_ids)
+        parts = []
+        for ids, mask in zip(input_ids.split(size), attention_mask.split(size)):
+            parts.append(decode.log_probs(model, ids, mask, start, self.temperature))
+        log_p, entropy = map(torch.cat, zip(*parts))
+        return log_p, entropy, None
 
     def _generate_single_turn(self, prompt_ids, *given, **named):
         """(completions, None): lists of token ids, one for each prompt."""
@@ -101,7 +93,7 @@ class GRPOTrainer(trl.GRPOTrainer):
         config = self.generation_config
         sampling = config.temperature, config.top_p, config.top_k
         self.batch_completions = decode.decode(
-            self.policy, prompt_ids, config.max_new_tokens, config.eos_token_id, sampling
+            self.model, prompt_ids, config.max_new_tokens, config.eos_token_id, sampling
         )
         return [completion.ids for completion in self.batch_completions], None
 
@@ -129,17 +121,14 @@ class GRPOTrainer(trl.GRPOTrainer):
         """
         loss = super()._compute_loss(model, self._with_signal(inputs) if self.skips_no_signal else inputs)
         if "entropy" in inputs:
-            total, count = self.accelerator.reduce(inputs["entropy"].sum(0), "sum").tolist()
+            total, count = inputs["entropy"].sum(0).tolist()
             self._metrics["train"]["entropy"][-1] = total / count
         return loss
 
     def _with_signal(self, inputs: dict) -> dict:
-        """The completions of a batch whose advantage is not 0.
-
-        As many in every process, and at least one: a loss of nothing has no gradient.
-        """
+        """The completions of a batch whose advantage is not 0; at least one, as a loss of nothing has no gradient."""
         signal = inputs["advantages"].abs() >= ROUNDING
-        count = max(1, int(self.accelerator.gather(signal.sum()).max()))
+        count = max(1, int(signal.sum()))
         places = signal.int().argsort(descending=True, stable=True)[:count]
         batch = dict(inputs)
         for name, value in inputs.items():
@@ -148,7 +137,7 @@ class GRPOTrainer(trl.GRPOTrainer):
         return batch
 
     def rollouts(self) -> list[dict]:
-        """The last generation batch of all processes: row, prompt, completion, rewards and advantage of each."""
+        """The last generation batch: row, prompt, completion, rewards and advantage of each."""
         logs = self._logs
         columns = logs["extra"]["row"], logs["prompt"], logs["completion"], logs["advantages"]
         rollouts = []

@@ -27,7 +27,7 @@ def begin(
 
     dataset: what the trainer gets of the rows of train. sequences: how many an example is made of.
     """
-    repo = hub.repository(args) if args.push_to_hub and runs.IS_MAIN else ""
+    repo = hub.repository(args) if args.push_to_hub else ""
     partial = runs.start(args, memory.fit(base, args, sequences))
     args.push_to_hub = False  # the trainer would push the folder of a run that is not finished
     model = models.load_model(base, args)
@@ -62,30 +62,23 @@ def train(run: runs.Run, trainer, score: Callable | None = None, watch: Callable
     _train(trainer, run.partial, run.args.resume)
     say_ruined(trainer.state.log_history)
     output = Path(run.args.output)
-    with runs.whole_model(trainer):
-        if runs.IS_MAIN:
-            asked = run.tag_set if run.kind.name in kinds.KINDS else None  # other kinds hold their own messages
-            facts |= models.save_model(trainer, run.tokenizer, run.partial, run.base, asked) | progress.results()
-            facts |= {"tags": run.tag_set, "kind": run.kind.name, "fingerprint": run.fingerprint}
-            runs.finish(run.args, base=run.base, **facts)
-            (output / hub.CARD).write_text(hub.card(output))  # in place of the trainer's
-        runs.wait()
-    if run.repo:  # the main process alone has it, and the others do not wait for its upload
+    asked = run.tag_set if run.kind.name in kinds.KINDS else None  # other kinds hold their own messages
+    facts |= models.save_model(trainer, run.tokenizer, run.partial, run.base, asked) | progress.results()
+    facts |= {"tags": run.tag_set, "kind": run.kind.name, "fingerprint": run.fingerprint}
+    runs.finish(run.args, base=run.base, **facts)
+    (output / hub.CARD).write_text(hub.card(output))  # in place of the trainer's
+    if run.repo:
         hub.push(output, run.repo, run.args.hub_revision)
 
 
 def _train(trainer, partial: Path, resume: bool) -> None:
     """Train from the newest checkpoint if there is one; one that was saved at the last step is only loaded."""
-    if not runs.IS_MAIN:
-        runs.wait()  # until the main process has removed what is damaged
     checkpoint, state = None, {"global_step": -1}
     if resume:
         checkpoint = newest(partial)
     if checkpoint:
         state = json.loads((checkpoint / "trainer_state.json").read_text())
-    if runs.IS_MAIN:
-        runs.trim_logs(partial, state["global_step"])
-        runs.wait()
+    runs.trim_logs(partial, state["global_step"])
     if checkpoint is None:
         trainer.train()
         return

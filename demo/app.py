@@ -23,7 +23,7 @@ from demo import content
 
 @dataclass
 class Args(settings.ProfileArgs):
-    port: int = setting(7861, "port on 127.0.0.1; 7860 is that of trackio", low=1, high=65535)
+    port: int = setting(7861, "port on 127.0.0.1; 7860 is gradio's own, often taken", low=1, high=65535)
     left: str = setting("Qwen/Qwen3-4B-Base", "first checkpoint: a folder or a hub name", tiny="resources/tiny-base")
     right: str = setting("", "second checkpoint [outputs/GRPO-1K-def, else an embedded one]")
     rewards: str = setting("GRPO_indomain/GRPO-1K-def.py", "script with the rewards that are shown first")

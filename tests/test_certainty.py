@@ -311,7 +311,7 @@ def test_states_of_other_tokens_are_not_used(other, monkeypatch):
     trainer = GRPOTrainer.__new__(GRPOTrainer)
     trainer.batch_completions = decode.decode(model, asked, 20, list(range(4, 104)), (1.0,))
     trainer.model, trainer.processing_class = model, tokenizer
-    trainer.accelerator = SimpleNamespace(unwrap_model=lambda model: model, autocast=contextlib.nullcontext)
+    trainer.accelerator = SimpleNamespace(autocast=contextlib.nullcontext)
     trainer.args = SimpleNamespace(per_device_train_batch_size=3)
     monkeypatch.setattr(trainer, "_tokenize_prompts", lambda conversations: (prompt_tokens(tokenizer, conversations),))
     ids = [one.ids for one in trainer.batch_completions]

@@ -1,6 +1,5 @@
 """What a row of results.csv and items.csv says: the columns of the thesis, what replaces what, which answers count."""
 
-import contextlib
 import sys
 import types
 
@@ -249,7 +248,6 @@ def test_progress_and_metrics_have_both_scores(tmp_path, monkeypatch):
     )
     texts = ["2+2=4", f"{A}2+2=4{B}{C}4{D}"]
     monkeypatch.setattr(generation, "generate_as_trained", lambda *words: list(map(completion, texts)))
-    monkeypatch.setattr(runs, "whole_model", lambda trainer: contextlib.nullcontext())
     curves, lines = [], []
     watch = progress.Watch(trainer, run, kinds.MATH.score)
     watch.bar = types.SimpleNamespace(disable=True, write=lambda text, file: lines.append(text), set_postfix=id)

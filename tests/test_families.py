@@ -236,8 +236,7 @@ def save_as_finished(tokenizer, tags: str | None, folder: Path) -> None:
     model = torch.nn.Linear(1, 1)
     model.config = SimpleNamespace()
     model.save_pretrained = lambda *how, **named: None
-    trainer = SimpleNamespace(model=model, accelerator=SimpleNamespace(unwrap_model=lambda model: model))
-    models.save_model(trainer, tokenizer, folder, "", tags)
+    models.save_model(SimpleNamespace(model=model), tokenizer, folder, "", tags)
 
 
 def test_a_checkpoint_asked_with_its_own_prompt_gets_no_instruction(tmp_path):
@@ -258,8 +257,7 @@ def test_checkpoints_of_tool_calls_get_no_instruction(kind, asked, tmp_path, mon
     monkeypatch.setattr(training, "_train", lambda *how: None)
     monkeypatch.setattr(models, "train_in_float32", lambda model: None)
     monkeypatch.setattr(models, "save_model", lambda *how: given.append(how[-1]) or runs.fail("stop"))
-    trainer = SimpleNamespace(model=None, args=SimpleNamespace(), is_deepspeed_enabled=False, is_fsdp_enabled=False)
-    trainer.state = SimpleNamespace(log_history=[])
+    trainer = SimpleNamespace(model=None, args=SimpleNamespace(), state=SimpleNamespace(log_history=[]))
     args = SimpleNamespace(resume=False, output=tmp_path)
     run = runs.Run(args, "", None, "think", [], None, [], "", kinds.of(kind), tmp_path, None, None)
     with pytest.raises(SystemExit):

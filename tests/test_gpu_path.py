@@ -84,7 +84,6 @@ def test_rollouts_follow_the_seed(monkeypatch):
         random.seed(0)
         torch.manual_seed(0)
         self.args, self.use_vllm, self.reward_funcs = args, args.use_vllm, []
-        self.accelerator = types.SimpleNamespace(process_index=0)
         self.vllm_generation = types.SimpleNamespace(model=None)
 
     drawn = []
@@ -191,6 +190,16 @@ def test_an_old_driver_is_named(version, said, tmp_path, monkeypatch, capsys):
         and "--use_vllm false" in error
         and (said[0] == "a" or version in error)
     )
+
+
+def test_one_of_several_gpus_has_to_be_chosen(monkeypatch, capsys):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(SystemExit) as end:
+        models.check_device(types.SimpleNamespace())
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and error == "error: more than one GPU: choose one with CUDA_VISIBLE_DEVICES=0\n"
 
 
 def test_options_of_loading_reach_the_model():

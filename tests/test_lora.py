@@ -61,9 +61,8 @@ def walk(model, step: float) -> None:
 
 def saved(model, tokenizer, folder, base):
     """The folder as a run leaves it."""
-    trainer = SimpleNamespace(model=model, accelerator=SimpleNamespace(unwrap_model=lambda model: model))
     folder.mkdir()
-    facts = models.save_model(trainer, tokenizer, folder, str(base))
+    facts = models.save_model(SimpleNamespace(model=model), tokenizer, folder, str(base))
     runs.write_json(folder / "run.json", facts)
     return facts
 

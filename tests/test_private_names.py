@@ -33,6 +33,7 @@ def torch_module():
 
 
 OVERRIDDEN = {  # methods of trl.GRPOTrainer in common/trainer.py: their first parameters
+    "_get_per_token_logps_and_entropies": ["model", "input_ids", "attention_mask", "logits_to_keep", "batch_size"],
     "_generate_single_turn": ["prompt_ids", "images", "multimodal_fields", "num_generations"],
     "_generate_and_score_completions": ["inputs"],
     "_calculate_rewards": ["inputs", "prompts", "completions", "completion_ids_list"],
@@ -46,7 +47,6 @@ TOUCHED = {  # name: (class, file of ours)
     "_logs": (grpo_trainer, "common/trainer.py"),
     "_entropy_bonus_enabled": (grpo_trainer, "common/trainer.py"),
     "_last_loaded_step": (grpo_trainer, "common/generation.py"),
-    "_dist": (vllm_generation, "common/lora.py"),
     "_iter_named_params": (vllm_generation, "common/lora.py"),
     "_load_from_checkpoint": (hf_trainer, "common/training.py"),
     "_forward_hooks": (torch_module, "common/decode.py"),
@@ -74,14 +74,9 @@ def test_a_private_name_that_we_touch_is_there(name):
     assert re.search(rf"\.{name}\b", (ROOT / path).read_text()), f"{path} has no {name} any more; take it off this list"
 
 
-def test_log_probs_are_asked_for_as_the_trainer_answers():
-    """common/trainer.py gives the model a forward pass that TRL calls with these, and reads these fields from."""
-    from trl.trainer.utils import FusedCausalLMOutput
-
+def test_log_probs_are_given_as_the_trainer_gives_them():
     source = inspect.getsource(grpo_trainer()._get_per_token_logps_and_entropies)
-    for text in ("labels=labels, fused_lm_head=True", "outputs.log_probs[:, -logits_to_keep:]", "outputs.entropy[:,"):
-        assert text in source, f"trl.GRPOTrainer asks for log-probabilities without {text}"
-    assert {"log_probs", "entropy"} <= set(FusedCausalLMOutput.__dataclass_fields__)
+    assert "return logps, entropies, aux_loss" in source, "trl.GRPOTrainer gives log-probabilities in another way"
 
 
 def test_no_other_private_name_is_touched():

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import BASE, FEW, GRPO, ROOT, SFT, call, load_script, one_line
@@ -19,6 +20,7 @@ from SFT import sources
 
 CREATE = "SFT/dataset_creation.py"
 TEST = "GRPO_indomain/GRPO_test.py"
+EVERY_WEIGHT = SimpleNamespace(lora_r=0, bf16=False, load_in_4bit=False)
 
 
 def weights(folder: Path) -> str:
@@ -103,6 +105,24 @@ def test_settings_are_recorded_as_they_are_given(linear_data, tmp_path, monkeypa
         script.main(args)
     recorded = json.loads((runs.partial_of(output) / "settings.json").read_text())
     assert runs.changed(recorded, runs.settings_of(again)) is None
+    assert runs.changed({"num_processes": 1} | recorded, runs.settings_of(again)) is None  # of an older run
+
+
+def test_several_processes_are_refused_before_anything_else(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for script in (CREATE, SFT, GRPO, TEST):
+        one_line(call(script, "--output", tmp_path / "out"), "WORLD_SIZE is 2", "start them with python", "verl")
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    runs.check_one_process()
+
+
+@pytest.mark.parametrize("load", [models.load_for_generation, lambda base: models.load_model(base, EVERY_WEIGHT)])
+def test_whoever_loads_a_model_keeps_freed_memory(monkeypatch, load):
+    calls = []
+    monkeypatch.setattr(runs, "keep_memory", lambda: calls.append(True))
+    load(str(BASE))
+    assert calls == [True]
 
 
 @pytest.mark.slow
@@ -312,7 +332,7 @@ def test_a_curve_goes_on_with_its_run_and_a_new_run_has_a_new_one(tmp_path):
     script, output = load_script(GRPO), tmp_path / "run"
 
     def begun(*words) -> str:
-        args = settings.parse(script.Args, "", argv=["--output", str(output), "--report_to", "trackio", *words])
+        args = settings.parse(script.Args, "", argv=["--output", str(output), "--report_to", "tensorboard", *words])
         runs.start(args)
         while runs._locks:
             runs._locks.pop().release()
@@ -331,6 +351,6 @@ def test_a_library_of_report_to_that_is_missing_is_one_line(linear_data, tmp_pat
 
     monkeypatch.setattr(models.importlib.metadata, "version", missing)
     words = ["--dataset", linear_data, "--base", BASE, "--output", tmp_path / "out"]
-    one_line(call(GRPO, *words, "--report_to", "trackio"), "trackio", "pip install -r requirements/demo.txt")
-    one_line(call(GRPO, *words, "--report_to", "mlflow"), "choose none, trackio")
+    one_line(call(GRPO, *words, "--report_to", "tensorboard"), "tensorboard", "pip install -r requirements/demo.txt")
+    one_line(call(GRPO, *words, "--report_to", "mlflow"), "choose none, tensorboard, wandb")
     assert not list(tmp_path.glob("out*"))

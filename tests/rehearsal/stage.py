@@ -111,7 +111,7 @@ def watch_certainty() -> None:
 
     def watched(self, prompts, completion_ids, tags):
         found = certainties(self, prompts, completion_ids, tags)
-        model, was, apart = self.policy, self.policy.training, 0.0
+        model, was, apart = self.model, self.model.training, 0.0
         model.eval()
         with torch.no_grad(), self.accelerator.autocast():
             for asked, ids, row in zip(prompts, completion_ids, found):
