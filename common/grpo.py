@@ -28,13 +28,9 @@ TINY_START = "--config recipes/tiny/start.yaml --output outputs/SFT-start"
 class Args(settings.TrainArgs, Config):
     tags: str = setting("", "tag set, thesis or think [that of the base]")
     max_prompt_tokens: int = setting(512, "rows with a longer prompt are dropped")
-    load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
-    gradient_checkpointing: bool = setting(True, "less memory for more time", tiny=False)
-    bf16: bool = setting(True, "bfloat16 arithmetic; most CPUs emulate it slowly", tiny=False)
     skip_no_signal: bool = setting(
         False, "leave completions without advantage out of the backward pass: the same update in less time", tiny=True
     )
-    dataloader_pin_memory: bool = setting(True, "faster copies to a GPU", tiny=False)
     use_vllm: bool = setting(True, "generate with vLLM in the same process; needs CUDA", tiny=False)
     vllm_mode: str = setting("colocate", "one GPU for both training and generation")
     vllm_max_model_length: int = setting(2048, "tokens of prompt and completion that vLLM has room for", low=1)
@@ -48,7 +44,6 @@ class Args(settings.TrainArgs, Config):
     vllm_importance_sampling_clip_max: float = setting(3.0, "the bound of that ratio", low=1)
     logging_steps: float = setting(1, "steps between two lines of metrics.jsonl")
     save_steps: float = setting(25, "steps between two checkpoints for --resume", tiny=8)
-    save_total_limit: int = setting(2, "checkpoints to keep: the last one for --resume, and the one before it")
     heldout_every: int = setting(25, "steps between two measurements of held-out accuracy", tiny=6)
     heldout_rows: int = setting(50, "validation rows for held-out accuracy", tiny=100)
     patience: int = setting(5, "end a run whose first steps, this many, have no signal; 0 never does", low=0)

@@ -112,13 +112,20 @@ class RunArgs(ProfileArgs):
 
 @dataclass
 class TrainArgs(RunArgs):
-    """The settings of every stage with a trainer; also options of its config."""
+    """What a machine needs of every stage with a trainer; also options of its config."""
 
     report_to: list[str] = setting(
         [], "live curves: tensorboard, wandb [none]", choices=("none", "tensorboard", "wandb")
     )
     push_to_hub: bool = setting(False, "push the finished output to the hub; log in before with: hf auth login")
     hub_model_id: str = setting("", "repository on the hub [name of the output folder]")
+    load_in_4bit: bool = setting(False, "NF4 base: a quarter of the memory, slower, no vLLM")
+    gradient_checkpointing: bool = setting(True, "less memory for more time", tiny=False)
+    bf16: bool = setting(True, "bfloat16 arithmetic; most CPUs emulate it slowly", tiny=False)
+    dataloader_pin_memory: bool = setting(True, "faster copies to a GPU", tiny=False)
+    logging_steps: float = setting(10, "steps between two lines of metrics.jsonl")
+    save_steps: float = setting(0.25, "steps between two checkpoints; below 1 a fraction of all steps", tiny=0.5)
+    save_total_limit: int = setting(2, "checkpoints to keep: the last one for --resume, and the one before it")
 
 
 def default_profile() -> str:
