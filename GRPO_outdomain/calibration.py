@@ -2,16 +2,14 @@
 
 confidence = exp(mean log p) of the solution's tokens at temperature 1, as the rewards of this folder measure it
 AUROC: the chance that of a correct and an incorrect answer the correct one has the higher confidence; 0.5: none tells
-ECE: mean distance between accuracy and confidence over bins, weighted by the completions in them (Guo et al. 2017)
 Completions are sampled at temperature 1; those without a solution have no confidence and are only counted.
 
-Input: checkpoints, outputs/data/<dataset>/. Output: rows of resources/calibration.csv.
+Input: checkpoints, outputs/data/<dataset>/. Output: rows of resources/calibration.csv, completions in outputs/tests/.
 Command: python GRPO_outdomain/calibration.py --dataset linear_x --checkpoints outputs/SFT-x outputs/GRPO-Hybrid-x
 """
 
 import math
 import sys
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +20,7 @@ from common import data, evaluation, generation, kinds, models, prompts, runs, s
 from common.settings import setting
 from GRPO_outdomain import certainty
 
-COLUMNS = (
-    *(*evaluation.KEY, "n", "samples", "answered", "accuracy", "mean_confidence", "auroc", "ece"),
-    *("bin_count", "bin_confidence", "bin_correct", "commit", "command"),
-)
-EDGES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)  # between bins, narrow where confidence mostly lies
+COLUMNS = (*evaluation.KEY, "n", "samples", "answered", "accuracy", "mean_confidence", "auroc", "commit", "command")
 
 
 @dataclass
@@ -57,24 +51,8 @@ def auroc(confidence: Sequence[float], correct: Sequence[bool]) -> float:
     return (total - right * (right + 1) / 2) / pairs if pairs else math.nan
 
 
-def binned(confidence: Sequence[float], correct: Sequence[bool]) -> dict[str, list[float]]:
-    """Of each bin: number of completions, sum of their confidence, number of correct ones."""
-    bins = {name: [0] * (len(EDGES) + 1) for name in ("count", "confidence", "correct")}
-    for value, right in zip(confidence, correct, strict=True):
-        place = bisect_right(EDGES, value)
-        for name, amount in zip(bins, (1, value, int(right))):
-            bins[name][place] += amount
-    return bins
-
-
-def calibration_error(bins: dict[str, list[float]]) -> float:
-    """The expected calibration error, 0 to 1; NaN without completions."""
-    whole = sum(bins["count"])
-    return sum(abs(c - r) for c, r in zip(bins["confidence"], bins["correct"])) / whole if whole else math.nan
-
-
-def measure(folder: str, tokenizer, tag_set: str, rows: list[dict], kind: kinds.Kind, args) -> dict:
-    """The columns of calibration.csv for a checkpoint, apart from the key."""
+def measure(folder: str, tokenizer, tag_set: str, rows: list[dict], kind: kinds.Kind, args) -> list[dict]:
+    """Completions of each row at temperature 1, with `correct`, and `confidence`, None where there is no solution."""
     tags, model = prompts.TAG_SETS[tag_set], models.load_for_generation(folder)
     samples = [row for row in rows for _ in range(args.samples)]
     conversations = [kind.prompt(row, tags) for row in samples]
@@ -84,49 +62,50 @@ def measure(folder: str, tokenizer, tag_set: str, rows: list[dict], kind: kinds.
     # Encoded again: the end token, which has no part in a solution, is lost, and no other token differs in practice.
     ids = generation.token_ids(tokenizer, [completion["text"] for completion in completions])
     certainties = certainty.measure(model, tokenizer, prompt_ids, ids, [tag_set] * len(ids), args.batch_size)
-    confidence, correct, accurate = [], [], 0
+    lines = []
     for completion, row, measured in zip(completions, samples, certainties, strict=True):
-        is_correct = kind.score(completion, row, tags)["correct"]
-        accurate += is_correct
-        if measured.solution is not None:
-            confidence.append(measured.solution)
-            correct.append(is_correct)
-    bins = binned(confidence, correct)
+        scored = kind.score(completion, row, tags)
+        lines.append({"question": row["question"], "truth": row["solution"], **scored, "confidence": measured.solution})
+    return lines
+
+
+def figures_of(lines: list[dict]) -> dict:
+    """The columns of calibration.csv that are read off completions."""
+    answered = [line for line in lines if line["confidence"] is not None]
+    confidence = [line["confidence"] for line in answered]
+    correct = [line["correct"] for line in answered]
     return {
-        "n": len(rows),
-        "samples": args.samples,
-        "answered": len(confidence) / len(samples),
-        "accuracy": accurate / len(samples),
-        "mean_confidence": sum(confidence) / len(confidence) if confidence else math.nan,
+        "answered": len(answered) / len(lines),
+        "accuracy": evaluation.mean_of(lines, "correct"),
+        "mean_confidence": evaluation.mean_of(answered, "confidence") if answered else math.nan,
         "auroc": auroc(confidence, correct),
-        "ece": calibration_error(bins),
-        **{f"bin_{name}": " ".join(f"{value:g}" for value in values) for name, values in bins.items()},
     }
 
 
 def main(args):
     models.check_device(args)
-    path = runs.ROOT / "resources" / "calibration.csv"
+    table = runs.ROOT / "resources" / "calibration.csv"
     if args.results:
-        path = runs.resolve(args.results).absolute()
+        table = evaluation.results_path(args)
     folders, loaded = evaluation.checkpoints_of(args)
     folder = data.dataset_folder(args.dataset)
     split = data.read_split(args.dataset, args.split, ("math", "choice"))
     rows = split.rows[: args.rows or None]
-    known = set(map(evaluation.values_of, evaluation.read_rows(path))) if args.resume else ()
     for name, (tokenizer, tag_set) in zip(folders, loaded):
         plan = evaluation.Plan("T 1", args.samples, {})
         key = evaluation.key_of(evaluation.checkpoint_facts(name, args), folder.name, args.split, plan)
-        if evaluation.values_of(key) in known:
+        if args.resume and evaluation.is_tested(key, name, args, table):
             print(f"{key['script']} on {folder.name}: already measured, skipped")
             continue
-        found = measure(name, tokenizer, tag_set, rows, split.kind, args)
-        row = {**key, **found, "commit": runs.commit(), "command": runs.command_line()}
-        evaluation.put_rows([row], path, COLUMNS)
+        lines = measure(name, tokenizer, tag_set, rows, split.kind, args)
+        evaluation.save_completions(lines, key, args)
+        figures = figures_of(lines)
+        row = {**key, "n": len(rows), "samples": args.samples, **figures}
+        evaluation.put_rows([row | {"commit": runs.commit(), "command": runs.command_line()}], table, COLUMNS)
         print(
-            f"{key['script']:24} seed {key['seed']} {folder.name}: accuracy {found['accuracy']:.1%}, mean confidence "
-            f"{found['mean_confidence']:.3f}, AUROC {found['auroc']:.3f}, calibration error {found['ece']:.3f}, "
-            f"of {found['answered']:.0%} with a solution"
+            f"{key['script']:24} seed {key['seed']} {folder.name}: accuracy {figures['accuracy']:.1%}, mean confidence "
+            f"{figures['mean_confidence']:.3f}, AUROC {figures['auroc']:.3f}; "
+            f"{figures['answered']:.0%} of the completions have a solution"
         )
 
 

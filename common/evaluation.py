@@ -155,15 +155,24 @@ def completions_file(key: dict, args) -> Path:
     return folder / "tests" / f"{'-'.join(values_of(key))}.jsonl"
 
 
-def is_tested(key: dict, folder: str, args) -> bool:
-    """Whether results.csv has the row and its completions are newer than the checkpoint; --resume skips it then."""
+def save_completions(lines: list[dict], key: dict, args) -> None:
+    path = completions_file(key, args)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps({**key, **line}, ensure_ascii=False) + "\n" for line in lines))
+
+
+def is_tested(key: dict, folder: str, args, table: Path | None = None) -> bool:
+    """Whether the table has the row and its completions are newer than the checkpoint; --resume skips it then.
+
+    table: the csv file of the measurement [results.csv].
+    """
     completions = completions_file(key, args)
     record = runs.resolve(folder) / "run.json"
     if not completions.exists():
         return False
     if record.exists() and record.stat().st_mtime > completions.stat().st_mtime:
         return False
-    return values_of(key) in map(values_of, read_rows(results_path(args)))
+    return values_of(key) in map(values_of, read_rows(table or results_path(args)))
 
 
 def test_all(folders: list[str], loaded: list[tuple], sets: list[TestSet], plans: list[Plan], args) -> None:
@@ -216,9 +225,7 @@ def test(
         for line, verdict in zip(lines, judge.rate(lines, args.judge, args.judge_model)):
             line["judge"] = verdict
     figures = summary(lines, len(rows))
-    path = completions_file(key, args)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps({**key, **line}, ensure_ascii=False) + "\n" for line in lines))
+    save_completions(lines, key, args)
     more = "".join(f"{name} {figures[name]:.2f}, " for name in ("judge", "reward") if name in figures)
     print(
         f"{key['script']:24} seed {key['seed']} {key['dataset']} {key['decoding']:8} accuracy "

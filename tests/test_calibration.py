@@ -1,10 +1,13 @@
 """GRPO_outdomain/calibration.py counts what it says."""
 
+import csv
 import math
+import os
 import random
+import shutil
 
 import pytest
-from conftest import load_script
+from conftest import BASE, call, load_script
 
 
 def test_area_under_the_curve():
@@ -20,10 +23,16 @@ def test_area_under_the_curve():
     assert auroc(confidence, correct) == pytest.approx(sum((a > b) + (a == b) / 2 for a, b in pairs) / len(pairs))
 
 
-def test_bins_hold_every_completion_and_give_the_calibration_error():
-    script = load_script("GRPO_outdomain/calibration.py")
-    bins = script.binned([0.0, 0.29, 0.3, 0.95, 1.0], [False, True, True, True, False])
-    assert bins["count"] == [2, 1, 0, 0, 0, 0, 0, 1, 0, 0, 1] and bins["correct"] == [1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0]
-    error = abs(0.29 - 1) + abs(0.3 - 1) + abs(0.95 - 1) + abs(1.0 - 0)
-    assert script.calibration_error(bins) == pytest.approx(error / 5)
-    assert math.isnan(script.calibration_error(script.binned([], [])))
+def test_resume_measures_what_was_trained_again(linear_data, tmp_path):
+    checkpoint, table = tmp_path / "checkpoint", tmp_path / "calibration.csv"
+    shutil.copytree(BASE, checkpoint)
+    words = ["GRPO_outdomain/calibration.py", "--checkpoints", checkpoint, "--dataset", linear_data, "--rows", 2]
+    words += ["--samples", 1, "--max_new_tokens", 4, "--results", table, "--resume"]
+    assert "AUROC" in call(*words).stdout
+    (row,) = csv.DictReader(table.open())
+    assert row["decoding"] == "T 1" and row["answered"] == "0.0000" and row["auroc"] == "nan"
+    assert "already measured" in call(*words).stdout
+    (completions,) = (tmp_path / "tests").glob("*.jsonl")
+    assert len(completions.read_text().splitlines()) == 2
+    os.utime(completions, (0, 0))  # older than its checkpoint
+    assert "AUROC" in call(*words).stdout
