@@ -61,19 +61,22 @@ def test_targets_and_links_are_there(page):
 
 
 @pytest.mark.slow
-def test_a_reward_of_ones_own(tmp_path, linear_data, sft):
+@pytest.mark.parametrize("name", ["short", "brief"])
+def test_a_reward_of_ones_own(name, tmp_path, linear_data, sft):
     """The copy that docs/rewards.md describes, in a folder of its own, trains and logs the new reward."""
-    (block,) = [block for block in blocks(PAGES["docs/rewards.md"], "python") if "def short" in block]
-    weights, _, rewards = block.partition("...\n")
+    short, brief = [block for block in blocks(PAGES["docs/rewards.md"], "python") if "REWARDS" in block]
+    weights, _, rewards = short.partition("...\n")
+    if name == "brief":
+        rewards = brief
     text = (ROOT / GRPO).read_text()
     text = re.sub(r"^    reward_weights: .*\n", lambda _: textwrap.indent(weights.lstrip(), "    "), text, flags=re.M)
     text = re.sub(r"^REWARDS = .*\n", lambda _: rewards, text, flags=re.M)
-    for name in ("common", "resources/tiny-base"):
-        shutil.copytree(ROOT / name, tmp_path / name)
+    for folder in ("common", "resources/tiny-base"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
     (tmp_path / "GRPO_indomain").mkdir()
     script = tmp_path / "GRPO_indomain" / "GRPO-short.py"
     script.write_text(text)
     words = ["--dataset", linear_data, "--base", sft, *FEW[GRPO], "--max_steps", 2, "--output", tmp_path / "out"]
     done = call(script, *words)
     assert done.returncode == 0, done.stderr
-    assert '"rewards/short/mean"' in (tmp_path / "out" / "metrics.jsonl").read_text()
+    assert f'"rewards/{name}/mean"' in (tmp_path / "out" / "metrics.jsonl").read_text()
