@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The main job in order: data -> SFT -> four GRPO variants, a control and two baselines -> tests -> tables. On a CPU its
 # problems are linear systems of which x + y is asked for: the base solves few of them, in whatever format.
-# Ten to fifteen minutes on two cores without a GPU, installation included.
+# Ten minutes on two cores without a GPU, installation included.
 # A finished stage is left as it is, so after an interruption the same command goes on.
 # Command: make run, which sets .venv up first; or, in an environment of your own, bash run.sh
 # Command: bash run.sh --report_to tensorboard    its options go to every training script
