@@ -120,7 +120,7 @@ finish
 train DPO_tools SFT_tools ToolUse/DPO_tools.py
 train SFT_tools-more SFT_tools $TOOLS --split train --max_steps 40
 train GRPO_tools SFT_tools ToolUse/GRPO_tools.py
-train GRPO_tools-format SFT_tools ToolUse/GRPO_tools.py --reward_weights 1 0 0 0 0 0
+train GRPO_tools-format SFT_tools ToolUse/GRPO_tools.py --reward_weights 1 0 0 0 0 0 0
 finish
 measure tools_evaluate ToolUse/tools_evaluate.py $VLLM --show 0 -- SFT_tools{,-more} DPO_tools GRPO_tools{,-format}
 finish
