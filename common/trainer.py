@@ -44,8 +44,8 @@ class GRPOTrainer(trl.GRPOTrainer):
         self.no_signal = 0.0  # fraction of the groups of that batch
         self.skips_no_signal = self.args.skip_no_signal and self._is_sum_over_completions()
         self.decodes = self._can_decode()
-        unsupported = self.args.gradient_checkpointing or self.args.mask_truncated_completions
-        self.shares_prompts = self.decodes and not unsupported
+        self.shares_prompts = self.decodes and not self.args.gradient_checkpointing
+        self.shares_prompts = self.shares_prompts and not self.args.mask_truncated_completions
         if self.use_vllm:
             # TRL seeds vLLM with the number of the process, 0, and building vLLM has reset all generators.
             set_seed(self.args.seed)
