@@ -1,8 +1,10 @@
 """The commands and links of the pages hold: scripts take those options, recipes fit, a reward of one's own trains."""
 
+import os
 import re
 import shlex
 import shutil
+import subprocess
 import textwrap
 
 import pytest
@@ -41,6 +43,24 @@ def test_a_command_is_one_that_its_script_takes(command):
     if first:
         words = [first, *words]
     settings.parse(module.Args, "", argv=["--profile", "tiny", *(word for word in words if word != "N")])
+
+
+@pytest.mark.parametrize("pipeline", ["run.sh", "study.sh", "real.sh"])
+def test_a_pipeline_gives_its_scripts_what_they_take(pipeline, tmp_path):
+    """A mistake in a late stage would end a study after hours."""
+    log, stand_in = tmp_path / "commands", tmp_path / "python"
+    stand_in.write_text(f"""#!/bin/sh\nline=$(printf '%s\\t' "$@")\necho "$line" >> {log}\n""")
+    stand_in.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(["bash", ROOT / pipeline], env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = {re.sub(r"(seed|--seed\t)\d", r"\g<1>1", line) for line in log.read_text().splitlines()}
+    assert len(lines) >= 10
+    for line in lines:
+        script, *words = line.removesuffix("\t").split("\t")
+        module = load_script(script)
+        if hasattr(module, "Args"):
+            settings.parse(module.Args, "", argv=words)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
