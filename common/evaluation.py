@@ -156,6 +156,7 @@ def completions_file(key: dict, args) -> Path:
 
 
 def save_completions(lines: list[dict], key: dict, args) -> None:
+    """Write completions_file(): a line for each completion, with the key."""
     path = completions_file(key, args)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps({**key, **line}, ensure_ascii=False) + "\n" for line in lines))
@@ -327,6 +328,6 @@ def put_rows(rows: list[dict], path: Path, columns: Sequence[str], key=KEY, comp
         os.replace(beside, path)
 
 
-def results_path(args) -> Path:
-    """The file given by --results, else results.csv of this repo."""
-    return runs.resolve(args.results).absolute() if args.results else RESULTS
+def results_path(args, default: Path = RESULTS) -> Path:
+    """The file given by --results, else the default."""
+    return runs.resolve(args.results).absolute() if args.results else default

@@ -44,8 +44,7 @@ class GRPOTrainer(trl.GRPOTrainer):
         self.no_signal = 0.0  # fraction of the groups of that batch
         self.skips_no_signal = self.args.skip_no_signal and self._is_sum_over_completions()
         self.decodes = self._can_decode()
-        self.shares_prompts = self.decodes and not self.args.gradient_checkpointing
-        self.shares_prompts = self.shares_prompts and not self.args.mask_truncated_completions
+        self.shares_prompts = self.decodes and self._can_share_prompts()
         if self.use_vllm:
             # TRL seeds vLLM with the number of the process, 0, and building vLLM has reset all generators.
             set_seed(self.args.seed)
@@ -66,6 +65,10 @@ class GRPOTrainer(trl.GRPOTrainer):
         if args.generation_kwargs or args.min_p or args.repetition_penalty != 1.0:
             return False
         return decode.fits(self.model)
+
+    def _can_share_prompts(self) -> bool:
+        """Whether decode.log_probs() gives the log-probabilities that the settings ask for."""
+        return not (self.args.gradient_checkpointing or self.args.mask_truncated_completions)
 
     def _get_per_token_logps_and_entropies(
         self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, **others
