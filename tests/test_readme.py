@@ -48,9 +48,11 @@ def test_a_command_is_one_that_its_script_takes(command):
 @pytest.mark.parametrize("pipeline", ["run.sh", "study.sh", "real.sh"])
 def test_a_pipeline_gives_its_scripts_what_they_take(pipeline, tmp_path):
     """A mistake in a late stage would end a study after hours."""
-    log, stand_in = tmp_path / "commands", tmp_path / "python"
-    stand_in.write_text(f"""#!/bin/sh\nline=$(printf '%s\\t' "$@")\necho "$line" >> {log}\n""")
-    stand_in.chmod(0o755)
+    log = tmp_path / "commands"
+    (tmp_path / "python").write_text(f"""#!/bin/sh\nline=$(printf '%s\\t' "$@")\nprintf '%s\\n' "$line" >> {log}\n""")
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexit 1\n")  # the pipeline of a CPU, whatever this machine has
+    for stand_in in ("python", "nvidia-smi"):
+        (tmp_path / stand_in).chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
     done = subprocess.run(["bash", ROOT / pipeline], env={**os.environ, "PATH": path}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
