@@ -84,7 +84,7 @@ def figures_of(lines: list[dict]) -> dict:
 
 def main(args):
     models.check_device(args)
-    table = evaluation.results_path(args, evaluation.RESULTS.with_name("calibration.csv"))
+    table = evaluation.results_path(args, "calibration.csv")
     folders, loaded = evaluation.checkpoints_of(args)
     folder = data.dataset_folder(args.dataset)
     split = data.read_split(args.dataset, args.split, ("math", "choice"))

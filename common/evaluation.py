@@ -328,6 +328,6 @@ def put_rows(rows: list[dict], path: Path, columns: Sequence[str], key=KEY, comp
         os.replace(beside, path)
 
 
-def results_path(args, default: Path = RESULTS) -> Path:
-    """The file given by --results, else the default."""
-    return runs.resolve(args.results).absolute() if args.results else default
+def results_path(args, name: str = "results.csv") -> Path:
+    """The file given by --results, else the table of this name in resources/."""
+    return runs.resolve(args.results).absolute() if args.results else RESULTS.with_name(name)
