@@ -53,7 +53,8 @@ def free_port() -> int:
 
 def put_data(folder: Path, rows: list[dict]) -> None:
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({"splits": data.write_splits(folder, {"test": rows, "train": rows})}))
+    splits = data.write_splits(folder, {"test": rows, "train": rows})
+    (folder / "run.json").write_text(json.dumps({"kind": "math", "splits": splits}))
 
 
 @pytest.fixture(scope="module")
