@@ -55,8 +55,6 @@ class Args(settings.ProfileArgs):
 def main(args):
     models.check_device(args)
     judge.check(args.judge, args.judge_model)
-    if args.own_prompt and "{question}" not in args.own_prompt:
-        runs.fail("--own_prompt has no {question}; ask the question alone with: --own_prompt '{question}'")
     folders, loaded = evaluation.checkpoints_of(args)
     sets = [test_set(name, args) for name in args.dataset]
     if len({one.dataset for one in sets}) < len(sets):

@@ -3,7 +3,8 @@
 loss = mean cross-entropy of the completion's tokens, as in SFT_train.py. As GRPO it takes problems and answers, without
 worked solutions; it learns from the correct samples of its start alone. A gain of GRPO has to be compared with it. Also
 called rejection sampling fine-tuning (Yuan et al. 2023, arXiv 2308.01825); one round of STaR (Zelikman et al. 2022,
-arXiv 2203.14465) without its hints.
+arXiv 2203.14465) without its hints. With --own_prompt it teaches an instruct model the tags on its own reasoning, where
+worked solutions of others would change how it reasons.
 
 Input: outputs/data/<dataset>/train.jsonl, a base. Output: outputs/SFT_rejection/, with the samples in kept.json.
 Command: python SFT/SFT_rejection.py --base outputs/SFT
@@ -17,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import data, generation, models, prompts, runs, settings, training
+from common import data, generation, kinds, models, prompts, runs, settings, training
 from common.settings import setting
 
 if settings.HELP:
@@ -33,6 +34,7 @@ class Args(settings.TrainArgs, Config):
     rows: int = setting(0, "only the first problems of the split train; 0 takes all")
     samples: int = setting(4, "completions to sample for each problem", low=1)
     keep: int = setting(4, "correct and different completions to keep of a problem, at most", low=1)
+    own_prompt: str = setting("", "sample with this text for {question}, and put the tags around what is kept")
     temperature: float = setting(1.0, "temperature of the samples, that of GRPO's rollouts")
     top_p: float = setting(1.0, "nucleus of the samples; 1 is no limit")
     top_k: int = setting(0, "likeliest tokens that samples are drawn from; 0 is no limit")
@@ -67,6 +69,12 @@ def draw(base: str, tokenizer, conversations: list[list[dict]], args) -> list[di
     return completions
 
 
+def put_tags(completion: dict, row: dict, tags: prompts.Tags) -> dict:
+    """A completion of --own_prompt as a well-formed one: its text is the reasoning, and the correct answer follows."""
+    text = prompts.build_completion(completion["text"].strip(), row["solution"], tags)[0]["content"]
+    return completion | {"text": text, "correct": completion["flexible"] and prompts.is_well_formed(text, tags)}
+
+
 def select(scored: list[dict], samples: int, keep: int) -> list[dict]:
     """Of each problem the first `keep` correct completions that differ: {"row": number of the problem, "text"}.
 
@@ -82,13 +90,18 @@ def select(scored: list[dict], samples: int, keep: int) -> list[dict]:
     return selection
 
 
-def sample(run: runs.Run) -> dict:
-    """The samples to train on, and how many there were: {"sampled", "correct", "problems", "selection"}."""
+def sample(run: runs.Run, asked: kinds.Kind) -> dict:
+    """The samples to train on, and how many there were: {"sampled", "correct", "problems", "selection"}.
+
+    asked: the kind whose prompt is sampled with; that of the data, or with --own_prompt one that asks for no tags.
+    """
     args = run.args
     tags = prompts.TAG_SETS[run.tag_set]
     rows = [row for row in run.rows for _ in range(args.samples)]
-    completions = draw(run.base, run.tokenizer, [run.kind.prompt(row, tags) for row in rows], args)
-    scored = [run.kind.score(completion, row, tags) for completion, row in zip(completions, rows)]
+    completions = draw(run.base, run.tokenizer, [asked.prompt(row, tags) for row in rows], args)
+    scored = [asked.score(completion, row, tags) for completion, row in zip(completions, rows)]
+    if args.own_prompt:
+        scored = [put_tags(completion, row, tags) for completion, row in zip(scored, rows)]
     selection = select(scored, args.samples, args.keep)
     if not selection:
         runs.fail(
@@ -100,7 +113,7 @@ def sample(run: runs.Run) -> dict:
     return {"sampled": len(scored), "correct": correct, "problems": len(problems), "selection": selection}
 
 
-def read_or_sample(run: runs.Run) -> dict:
+def read_or_sample(run: runs.Run, asked: kinds.Kind) -> dict:
     """sample(), from the working folder where an interrupted run left it."""
     path = run.partial / runs.SAMPLES
     if path.exists():
@@ -108,7 +121,7 @@ def read_or_sample(run: runs.Run) -> dict:
             return json.loads(path.read_text())
         except ValueError:
             runs.fail(f"{runs.shown(path)} is damaged; delete {runs.shown(run.partial)} to start again")
-    content = sample(run)
+    content = sample(run, asked)
     runs.write_json(path, content)
     return content
 
@@ -121,6 +134,7 @@ def main(args):
     train = data.read_split(args.dataset, "train", ("math", "choice"))
     train = train._replace(rows=train.rows[: args.rows or None])
     heldout = data.read_split(args.dataset, "validation", ("math", "choice"))
+    asked = kinds.asked_plainly(train.kind, args.own_prompt) if args.own_prompt else train.kind
     base = runs.require_base(args.base, "python SFT/SFT_train.py")
     tokenizer, tag_set = models.load_tokenizer(base, args.tags)
     train = data.drop_long(train, tokenizer, tag_set, args.max_prompt_tokens)
@@ -130,7 +144,7 @@ def main(args):
     from trl import SFTTrainer  # not needed for --help
 
     run = training.begin(args, base, tokenizer, tag_set, train, heldout, None)
-    content = read_or_sample(run)
+    content = read_or_sample(run, asked)
     selection = content.pop("selection")
     counts = content | {"kept": len(selection)}
     print("{sampled} sampled, {correct} correct; {kept} kept, of {problems} problems".format(**counts))

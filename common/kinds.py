@@ -96,6 +96,8 @@ def _reasoning_and_solution(row: dict, tags: prompts.Tags) -> list[dict]:
 
 def asked_plainly(kind: Kind, wording: str) -> Kind:
     """The kind without the instruction that asks for tags: its prompt is the wording with {question} filled in."""
+    if "{question}" not in wording:
+        runs.fail("--own_prompt has no {question}; ask the question alone with: --own_prompt '{question}'")
 
     def prompt(row: dict, tags: prompts.Tags) -> list[dict]:
         return [{"role": "user", "content": wording.replace("{question}", row["question"])}]

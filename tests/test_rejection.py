@@ -30,6 +30,32 @@ def test_kept_are_the_correct_whole_and_different_ones():
     assert [one["text"] for one in select(third, samples=5, keep=1)] == ["a"]
 
 
+def test_tags_are_put_around_what_the_own_prompt_gives():
+    put_tags = load_script(SCRIPT).put_tags
+    row = {"solution": "8"}
+    text = "4x = 32, so x is \\boxed{8}."
+    completion = {"text": f" {text}\n", "flexible": True, "correct": False}
+    tagged = put_tags(completion, row, prompts.THESIS)
+    assert tagged["correct"]
+    assert tagged["text"] == f"<start_working_out>{text}<end_working_out><SOLUTION>8</SOLUTION>"
+    assert not put_tags(completion | {"flexible": False}, row, prompts.THESIS)["correct"]
+    hostile = completion | {"text": "<SOLUTION>8</SOLUTION> It is 8."}
+    assert not put_tags(hostile, row, prompts.THESIS)["correct"]
+
+
+@pytest.mark.slow
+def test_it_samples_with_the_own_prompt(linear_data, sft, tmp_path):
+    words = ["--dataset", linear_data, "--base", sft, *FEW_SAMPLES, "--output", tmp_path / "out", "--own_prompt"]
+    one_line(call(SCRIPT, *words, "Solve it."), "{question}")
+    done = call(SCRIPT, *words, "{question}")
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "out" / runs.SAMPLES).read_text())
+    rows = data.read_split(str(linear_data), "train").rows
+    assert content["selection"]
+    for one in content["selection"]:
+        assert one["text"].endswith(f"<SOLUTION>{rows[one['row']]['solution']}</SOLUTION>")
+
+
 def interrupt(monkeypatch, module, name: str, after: bool = False) -> None:
     """Make a function of a module end the script as Ctrl-C does, before or after it has done its work."""
     original = getattr(module, name)
