@@ -44,4 +44,4 @@ run own-prompt python GRPO_indomain/GRPO_test.py $TEST --checkpoints "$BASE" --m
   --own_prompt '{question} Reason step by step, and put the final answer in \boxed{}.'
 
 stage "tables"
-python resources/make_tables.py
+python resources/make_tables.py --real "$(basename "$BASE")"

@@ -16,13 +16,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common import runs, settings
 from common.settings import setting
-from resources.report import lead, measurements, pages
+from resources.report import lead, measurements, pages, real
 
 
 @dataclass
 class Args(settings.ProfileArgs):
     dataset: str = setting("dapo", "data set of GRPO_reward and pass_at_k", tiny="linear_sum")
     base: str = setting("", "name of the base, as in results.csv [the one with most tests on the data set]")
+    real: str = setting("", "name of the pretrained base of the page Real [the one with most tests on gsm8k]")
     decoding: str = setting("greedy", "completions that are scored", choices=("greedy", "sampled"))
     folder: str = setting("resources", "folder of the csv files, for tables and pictures too")
     outputs: str = setting("outputs", "folder of the finished runs, for their learning curves")
@@ -36,6 +37,8 @@ def main(args):
     base = args.base or measurements.base_of(measured, args.dataset)
     calibration = measurements.read_calibration(folder / "calibration.csv", base)
 
+    real_base = args.real or measurements.base_of(measured, "gsm8k")
+
     def test_on(dataset, decoding=args.decoding):
         return measurements.select(measured, base, dataset, decoding)
 
@@ -45,6 +48,9 @@ def main(args):
     starts = {dataset: test_on(dataset).starts() for dataset in calibration}
     drawn["Calibration"] = pages.draw_calibration(calibration, starts, folder, args.resamples)
     drawn["pass_at_k"] = pages.draw_passes(test_on(args.dataset, "pass@k"), base, folder, args.resamples)
+
+    real_test = measurements.select(measured, real_base, "gsm8k", args.decoding)
+    drawn["Real"] = real.draw(real_test, real_base, folder, args.resamples)
 
     files = sum(drawn.values(), [])
     missing = [name for name, names in drawn.items() if not names]

@@ -56,6 +56,8 @@ def study(folder, seeds=range(1, 6), dataset="linear_sum"):
             for step in (0, 10, 20):
                 row = {"script": script, "seed": seed, "base": "tiny-base", "step": step, "flexible": 0.2 + step / 100}
                 curves.append({**row, "seconds": 3 * step})
+    for script in ("base", "SFT", "answer"):
+        rows.append(measured(rng, script, 1, "gsm8k", "greedy", 1, "real") | {"mean_tokens": 80, "truncated_rate": 0.1})
     for page in ("BFCL", "ToolUse"):
         for script in pages.SCRIPTS[page]:
             base = "none" if script == "never-calls" else "tiny-base"
@@ -99,9 +101,9 @@ def cells(page: str) -> dict[str, list[str]]:
 def test_every_page_and_picture(tmp_path, capsys):
     folder = study(tmp_path / "study")
     names = draw(folder)
-    pictured = {"GRPO_reward.png", "Rewards.png", "Out-domain.png", "BFCL.png", "ToolUse.png", "Calibration.png"}
+    pictured = {"GRPO_reward.png", "Rewards.png", "Real.png", "BFCL.png", "ToolUse.png", "Calibration.png"}
     pictured.add("Pass_at_k.png")
-    texts = {"GRPO_reward.md", "Out-domain.md", "BFCL.md", "ToolUse.md", "Calibration.md", "pass_at_k.md"}
+    texts = {"GRPO_reward.md", "Out-domain.md", "BFCL.md", "ToolUse.md", "Calibration.md", "pass_at_k.md", "Real.md"}
     assert names == pictured | texts and "no rows" not in capsys.readouterr().out
     for name in pictured:
         assert plt.imread(folder / name).shape[1] == 990  # 9 inches, so that a README does not shrink them

@@ -57,8 +57,9 @@ def test_differences_pair_seeds_and_problems():
     assert comparisons.difference(ours, theirs).tolist() == [[1.0, 0.0]]
     assert comparisons.difference(ours, base) is None
     assert comparisons.difference(ours, base, of_base=True).tolist() == [[1.0, -1.0], [1.0, 0.0]]
-    shorter = {"2": np.array([0.5])}
-    assert comparisons.difference(ours, shorter).tolist() == [[0.5]]
+    shorter = {"1": np.array([0.5]), "2": np.array([0.5])}
+    assert comparisons.difference(ours, shorter).tolist() == [[0.0], [0.5]]
+    assert comparisons.difference(ours, {"2": np.array([0.5])}) is None
     assert comparisons.difference(ours, {}, of_base=True) is None
 
 

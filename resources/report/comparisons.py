@@ -64,7 +64,7 @@ def matrix_of(values: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def difference(ours: dict, theirs: dict, of_base: bool = False) -> np.ndarray | None:
-    """Ours minus theirs on the same seeds and problems, as a matrix; None where they have no seed in common.
+    """Ours minus theirs on the same seeds and problems, as a matrix; None where neither can be paired.
 
     of_base: theirs is a base, which no seed has trained; its mean stands beside each of our seeds.
     """
@@ -75,6 +75,8 @@ def difference(ours: dict, theirs: dict, of_base: bool = False) -> np.ndarray | 
         return None
     pair = [matrix_of({seed: values[seed] for seed in seeds}) for values in (ours, theirs)]
     if pair[0].shape != pair[1].shape:  # not the same problems
+        if len(seeds) == 1:
+            return None  # nothing to say how far two means are from chance
         pair = [matrix.mean(1, keepdims=True) for matrix in pair]
     return pair[0] - pair[1]
 

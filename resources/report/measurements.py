@@ -41,6 +41,8 @@ class Measurement(NamedTuple):
     strict: np.ndarray
     flexible: np.ndarray | None  # None where the kind of problem has no such score
     start: str  # what its training started from: a script, "base", or "" for a base
+    tokens: float  # mean of a completion; NaN where results.csv does not say it
+    truncated: float  # fraction of the completions
 
 
 def number(path: Path, line: int, row: dict, column: str, kind: type = float):
@@ -71,7 +73,7 @@ def is_test(row: dict) -> bool:
 def read_measurements(folder: Path) -> list[Measurement]:
     """The tests of items.csv, with their starts from results.csv; ends the script where there are none."""
     results = evaluation.read_rows(folder / "results.csv")
-    starts = {evaluation.values_of(row): row.get("start") or "" for row in results}
+    by_key = {evaluation.values_of(row): row for row in results}
     path = folder / "items.csv"
     measurements = []
     for line, row in enumerate(evaluation.read_rows(path, (*evaluation.KEY, "correct")), 2):
@@ -79,11 +81,13 @@ def read_measurements(folder: Path) -> list[Measurement]:
             samples = number(path, line, row, "samples", int)
             strict = counts(path, line, row, "correct", samples)
             flexible = counts(path, line, row, "flexible", samples) if row.get("flexible") else None
-            start = starts.get(evaluation.values_of(row), "")
+            result = by_key.get(evaluation.values_of(row), {})
+            start = result.get("start") or ""
             if start == row["base"]:
                 start = "base"
             names = (row["script"], row["seed"], row["base"], row["dataset"], row["decoding"])
-            measurements.append(Measurement(*names, samples, strict, flexible, start))
+            lengths = [float(result.get(column) or "nan") for column in ("mean_tokens", "truncated_rate")]
+            measurements.append(Measurement(*names, samples, strict, flexible, start, *lengths))
     if not measurements:
         runs.fail(f"{runs.shown(path)} has no rows of a test split; first run: python GRPO_indomain/GRPO_test.py")
     return measurements

@@ -31,6 +31,7 @@ SCRIPTS = {  # page -> its first rows; other scripts that were tested come after
     "ToolUse": ["base", "SFT_tools", "SFT_tools-more", "DPO_tools", "GRPO_tools"],
     "Calibration": ["base", "SFT-x", "GRPO-1K-def-x", "GRPO-Hybrid-x", "GRPO-Intuitor-x"],
 }
+TABLES_ALONE = {"Out-domain"}  # pages without a picture
 
 
 class Column(NamedTuple):
@@ -120,9 +121,12 @@ def draw(name: str, columns: list[Column], folder: Path, resamples: int, scores:
     for column in columns:
         tested |= column.values
     scripts = in_order(SCRIPTS[name], tested)
+    page = write(name, folder, table=table(columns, scripts, resamples), scores=scores)
+    if name in TABLES_ALONE:
+        return [page]
     panels = {column.head: column.values for column in columns if column.starts}
     plots.dots(panels or {columns[-1].head: columns[-1].values}, scripts, folder / f"{name}.png")
-    return [write(name, folder, table=table(columns, scripts, resamples), scores=scores), f"{name}.png"]
+    return [page, f"{name}.png"]
 
 
 def draw_accuracies(name: str, tests: list[measurements.Test], folder: Path, resamples: int) -> list[str]:

@@ -101,6 +101,25 @@ def dots(panels: dict[str, dict], scripts: list[str], path: Path) -> None:
     save(figure, path)
 
 
+def tokens_and_accuracy(points: dict[str, list[tuple]], path: Path) -> None:
+    """Points with intervals; points: script -> (mean tokens, estimate of the accuracy) of each seed."""
+    figure, (axis,) = grid(1, 1, 3.6)
+    for number, (script, seeds) in enumerate(points.items()):
+        colour = PALETTE[number % len(PALETTE)]
+        for tokens, (mean, low, high) in seeds:
+            axis.vlines(tokens, 100 * low, 100 * high, color=colour, lw=1.2, alpha=0.7)
+            axis.plot(tokens, 100 * mean, "o", ms=6, color=colour)
+        tokens, estimate = seeds[0]
+        axis.annotate(script, (tokens, 100 * estimate.mean), (6, 0), textcoords="offset points", va="center")
+    axis.set_xlabel("mean tokens of a completion")
+    axis.set_ylabel("test problems solved, flexible, %")
+    longest = max(tokens for seeds in points.values() for tokens, _ in seeds)
+    axis.set_xlim(0, 1.2 * longest)
+    axis.set_ylim(bottom=0)
+    axis.grid(alpha=0.3)
+    save(figure, path)
+
+
 def lines(panels: dict[str, dict], path: Path, level: float | None = None, ks: Sequence[int] = ()) -> None:
     """Small multiples with the same axes: a thin line for each seed.
 
