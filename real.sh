@@ -28,8 +28,9 @@ python SFT/dataset_creation.py --profile $PROFILE --dataset gsm8k --gsm8k "$GSM8
 python SFT/dataset_creation.py --profile $PROFILE --dataset gsm8k --gsm8k "$GSM8K" --tokenizer '' --test_rows 0 \
   --train_rows 1500 --max_working_characters 200 --output outputs/data/gsm8k-short --resume
 
-stage "SFT on a few short solutions: the tags, and brevity"
+stage "SFT on a few short solutions: the tags, and brevity; on its own correct completions: the tags alone"
 run SFT python SFT/SFT_train.py --config $RECIPE/sft.yaml $TRAIN --base "$BASE" --output $OUT/SFT
+run SFT-own python SFT/SFT_rejection.py --config $RECIPE/sft-own.yaml $TRAIN --base "$BASE" --output $OUT/SFT-own
 
 stage "GRPO: the answer alone, five rewards, the format alone; SFT on as many tokens more"
 run answer python GRPO_indomain/GRPO-Linear.py --config $RECIPE/grpo.yaml $TRAIN --base $OUT/SFT --output $OUT/answer
@@ -40,7 +41,8 @@ run SFT-more python SFT/SFT_train.py --config $RECIPE/sft.yaml $TRAIN --base $OU
 
 stage "tests on the same 300 problems; the base also without our instruction"
 run test python GRPO_indomain/GRPO_test.py $TEST --checkpoints "$BASE" $OUT/SFT $OUT/answer $OUT/five $OUT/format $OUT/SFT-more
-run own-prompt python GRPO_indomain/GRPO_test.py $TEST --checkpoints "$BASE" --max_new_tokens 512 \
+run test-own python GRPO_indomain/GRPO_test.py $TEST --checkpoints $OUT/SFT-own --max_new_tokens 400
+run own-prompt python GRPO_indomain/GRPO_test.py $TEST --checkpoints "$BASE" --max_new_tokens 400 \
   --own_prompt '{question} Reason step by step, and put the final answer in \boxed{}.'
 
 stage "tables"

@@ -65,9 +65,12 @@ def test_a_pipeline_gives_its_scripts_what_they_take(pipeline, tmp_path):
             settings.parse(module.Args, "", argv=words)
 
 
+SCRIPTS_OF = {"sft.yaml": [SFT], "start.yaml": [SFT], "sft-own.yaml": ["SFT/SFT_rejection.py"]}
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_fits_its_scripts(recipe):
-    for script in [SFT] if recipe.endswith(("sft.yaml", "start.yaml")) else [GRPO, "GRPO_indomain/GRPO-GSM8K.py"]:
+    for script in SCRIPTS_OF.get(recipe.rpartition("/")[2], [GRPO, "GRPO_indomain/GRPO-GSM8K.py"]):
         argv = ["--profile", "tiny", "--config", str(ROOT / recipe)]
         args = settings.parse(load_script(script).Args, "", argv=argv)
         for name, value in settings.read_config(str(ROOT / recipe)).items():
