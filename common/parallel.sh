@@ -51,9 +51,18 @@ finish() {
   stop_if_failed
 }
 
+# Five times at most: a process that is only just being started can lose a signal.
 end_all() {
-  local group
-  for group in $(jobs -rp); do kill -- -"$group" 2>/dev/null || true; done
+  local group groups left try
+  groups=$(jobs -rp)
+  for try in 1 2 3 4 5; do
+    left=
+    for group in $groups; do
+      if kill -- -"$group" 2>/dev/null; then left=yes; fi
+    done
+    if [ -z "$left" ]; then break; fi
+    sleep 1
+  done
   wait
 }
 

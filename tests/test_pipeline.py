@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,15 @@ if [ "$1" = benchmarks/memory_plan.py ]; then echo Qwen/Qwen3-1.7B-Base; exit; f
 echo "begin $*" >>"$NOTES"
 {sleep} 0.02
 echo "end $*" >>"$NOTES"
+"""
+
+# what happens now and then to a process that is only just being started
+LOSES_ONE_SIGNAL = """
+import signal, time
+signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+print("ready")
+while True:
+    time.sleep(0.1)
 """
 
 
@@ -92,12 +102,16 @@ finish
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_ends_every_run_and_what_it_started(toy, name):
+@pytest.mark.parametrize(
+    "second", ['bash -c "sleep 300 & echo ready; wait"', f"'{sys.executable}' loses_one_signal.py"]
+)
+def test_a_signal_ends_every_run_and_what_it_started(toy, tmp_path, name, second):
+    (tmp_path / "loses_one_signal.py").write_text(LOSES_ONE_SIGNAL)
     watched, held = os.pipe()  # held open by every process of the script, so its end tells that all are gone
-    script = """
+    script = f"""
 stage "one"
 start first sleep 300
-start second bash -c "sleep 300 & echo ready; wait"
+start second {second}
 finish
 """
     run = toy(script, pass_fds=[held])
