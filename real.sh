@@ -20,7 +20,7 @@ OUT=outputs/real-$SEED RECIPE=recipes/gsm8k-0.5b
 CORES=1 THREADS="OMP_NUM_THREADS=${THREADS_EACH:-2} TORCHDYNAMO_DISABLE=1" # one run at a time, with all cores
 TRAIN="--profile $PROFILE --seed $SEED --resume"
 [ $PROFILE = gpu ] && TRAIN="$TRAIN --bf16 true"
-TEST="--profile $PROFILE --dataset gsm8k --rows 300 --samples 0 --tags think --max_new_tokens 256 --resume --show 0"
+TEST="--profile $PROFILE --dataset gsm8k --rows 300 --samples 0 --tags think --max_new_tokens 256 --batch_size 50 --resume --show 0"
 
 # gsm8k: the test rows, as they are. gsm8k-short: training rows whose reference solution is short, about three steps
 stage "data"

@@ -4,6 +4,8 @@ import collections
 import functools
 import hashlib
 import os
+import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +35,7 @@ def generate(
 
     temperature 0 is greedy. Random numbers come from `seed` alone; the random state of a training run stays unchanged.
     tokens counts the end token; truncated: no end token within max_new_tokens. batch_size: completions at once, fewer
-    where a GPU has no room for them. progress: the title of a bar.
+    where a GPU has no room for them. progress: the title of a bar; where the output is no terminal, of a line a minute.
     """
     import torch
     from tqdm import tqdm
@@ -65,6 +67,7 @@ def generate(
     if not fast:
         say_slow(type(model).__name__)
     hidden = None if progress else True  # None: no bar where the output is not a terminal
+    spoken = time.monotonic()
     with torch.random.fork_rng(devices=devices), torch.inference_mode():
         torch.manual_seed(seed)
         for start in tqdm(range(0, len(order), batch_size), desc=progress, disable=hidden, leave=False):
@@ -82,6 +85,9 @@ def generate(
                 )[:, inputs.input_ids.shape[1] :].tolist()
             for i, ids in zip(batch, outputs):
                 completions[i] = completion_of(tokenizer, ids, ends, begun)
+            if progress and not sys.stderr.isatty() and time.monotonic() - spoken > 60:
+                print(f"{progress}: {start + len(batch)} of {len(order)} completions", flush=True)
+                spoken = time.monotonic()
     model.train(was_training)
     return completions
 

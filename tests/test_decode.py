@@ -277,6 +277,15 @@ def test_other_models_generate_with_transformers_and_say_so_once(capsys):
     assert theirs == [ours, ours]
 
 
+def test_a_long_generation_says_where_it_is_when_no_bar_is_seen(monkeypatch, capsys):
+    tokenizer, _ = models.load_tokenizer(str(BASE), "thesis")
+    model, asked = models.load_for_generation(str(BASE)), [prompts.build_prompt("1+1?")] * 5
+    seconds = iter([0, 50, 70, 100])  # of the start, after each batch, and of the line
+    monkeypatch.setattr(generation.time, "monotonic", lambda: next(seconds))
+    generation.generate(model, tokenizer, asked, 4, 3, progress="GRPO-1K")
+    assert capsys.readouterr().out == "GRPO-1K: 5 of 5 completions\n"
+
+
 def test_a_script_generates_with_the_own_decode(linear_data, sft, tmp_path):
     words = ["--dataset", linear_data, "--base", sft, "--output", tmp_path / "out", "--max_steps", 1]
     words += ["--heldout_rows", 2, "--per_device_train_batch_size", 8, "--max_completion_length", 40]
