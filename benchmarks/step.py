@@ -36,7 +36,7 @@ ALONE = "--save_strategy no --heldout_every 1000000 --heldout_rows 1 --patience 
 class Args(settings.ProfileArgs):
     script: str = setting("GRPO_indomain/GRPO-1K-def.py", "whose update is timed; its rewards must not need the policy")
     base: str = setting("outputs/SFT", "checkpoint to start from: a folder or a hub name")
-    dataset: str = setting("dapo", "folder of outputs/data/, or a path", tiny="linear")
+    dataset: str = setting("dapo", "folder of outputs/data/, or a path", tiny="linear_sum")
     pairs: int = setting(5, "updates of each that are counted", low=1)
 
 
