@@ -17,7 +17,8 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 OUT=outputs/real-$SEED RECIPE=recipes/gsm8k-0.5b
-CORES=1 THREADS="OMP_NUM_THREADS=${THREADS_EACH:-2} TORCHDYNAMO_DISABLE=1" # one run at a time, with all cores
+CORES=1 # one run at a time; without a GPU on two threads
+[ $PROFILE = gpu ] || THREADS="OMP_NUM_THREADS=${THREADS_EACH:-2} TORCHDYNAMO_DISABLE=1"
 TRAIN="--profile $PROFILE --seed $SEED --resume"
 [ $PROFILE = gpu ] && TRAIN="$TRAIN --bf16 true"
 TEST="--profile $PROFILE --dataset gsm8k --rows 200 --samples 0 --tags think --batch_size 50 --resume --show 0"
@@ -32,7 +33,7 @@ stage "SFT on a few short solutions: the tags, and brevity; on its own correct c
 run SFT python SFT/SFT_train.py --config $RECIPE/sft.yaml $TRAIN --base "$BASE" --output $OUT/SFT
 run SFT-own python SFT/SFT_rejection.py --config $RECIPE/sft-own.yaml $TRAIN --base "$BASE" --output $OUT/SFT-own
 
-stage "GRPO: the answer alone, five rewards, the format alone; SFT on as many tokens more"
+stage "GRPO: the answer alone, five rewards, the format alone; as many updates of SFT"
 run answer python GRPO_indomain/GRPO-Linear.py --config $RECIPE/grpo.yaml $TRAIN --base $OUT/SFT --output $OUT/answer
 run five python GRPO_indomain/GRPO-GSM8K.py --config $RECIPE/grpo.yaml $TRAIN --base $OUT/SFT --output $OUT/five
 run format python GRPO_indomain/GRPO-Control.py --reward format --config $RECIPE/grpo.yaml $TRAIN --base $OUT/SFT \
@@ -44,9 +45,9 @@ run straight python GRPO_indomain/GRPO-GSM8K.py --config $RECIPE/grpo.yaml $TRAI
   --max_completion_length 200 --output $OUT/straight
 
 stage "tests on the same 200 problems; the base also without our instruction"
-run test python GRPO_indomain/GRPO_test.py $TEST --max_new_tokens 256 --checkpoints "$BASE" $OUT/SFT $OUT/answer $OUT/five \
+run test python GRPO_indomain/GRPO_test.py $TEST --max_new_tokens 256 --checkpoints $OUT/SFT $OUT/answer $OUT/five \
   $OUT/format $OUT/SFT-more $OUT/straight
-run test-own python GRPO_indomain/GRPO_test.py $TEST --checkpoints $OUT/SFT-own --max_new_tokens 400
+run test-own python GRPO_indomain/GRPO_test.py $TEST --checkpoints "$BASE" $OUT/SFT-own --max_new_tokens 400
 run own-prompt python GRPO_indomain/GRPO_test.py $TEST --checkpoints "$BASE" --max_new_tokens 400 \
   --own_prompt '{question} Reason step by step, and put the final answer in \boxed{}.'
 

@@ -98,7 +98,7 @@ def main(args):
         if name != "none":
             split = data.read_split(name, args.split, ("calls", "dialogue"))
             rows = sample(split.rows, args.rows, args.draw)
-            sets.append(evaluation.TestSet(data.dataset_folder(name).name, args.split, rows, split.kind))
+            sets.append(evaluation.TestSet(runs.dataset_folder(name).name, args.split, rows, split.kind))
     for name, rows in drawn.items():
         kind = kinds.DIALOGUE if name in official.MULTI else kinds.CALLS
         sets.append(evaluation.TestSet(f"bfcl_{name}", "official", rows, kind))
@@ -155,7 +155,7 @@ def test_checkpoint(
                 if plan.decoding != "greedy":
                     continue
                 keys[test_set.dataset] = evaluation.values_of(key)
-            if args.resume and evaluation.is_tested(key, folder, args):
+            if args.resume and evaluation.is_tested(key, folder, args, len(test_set.rows[: plan.rows])):
                 print(f"{facts['script']} on {test_set.dataset}, {plan.decoding}: already tested, skipped")
                 continue
             answer = answer or load()

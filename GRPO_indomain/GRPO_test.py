@@ -69,7 +69,7 @@ def main(args):
 def test_set(name: str, args) -> evaluation.TestSet:
     """The split of a data set to test on; its rows in results.csv have the name of the data set's folder."""
     split = data.read_split(name, args.split, ("math", "choice"))
-    folder = Path(os.path.abspath(data.dataset_folder(name)))
+    folder = Path(os.path.abspath(runs.dataset_folder(name)))
     kind = kinds.asked_plainly(split.kind, args.own_prompt) if args.own_prompt else split.kind
     return evaluation.TestSet(folder.name, args.split, split.rows[: args.rows or None], kind)
 

@@ -86,13 +86,13 @@ def main(args):
     models.check_device(args)
     table = evaluation.results_path(args, "calibration.csv")
     folders, loaded = evaluation.checkpoints_of(args)
-    folder = data.dataset_folder(args.dataset)
+    folder = runs.dataset_folder(args.dataset)
     split = data.read_split(args.dataset, args.split, ("math", "choice"))
     rows = split.rows[: args.rows or None]
     for name, (tokenizer, tag_set) in zip(folders, loaded):
         plan = evaluation.Plan("T 1", args.samples, {})
         key = evaluation.key_of(evaluation.checkpoint_facts(name, args), folder.name, args.split, plan)
-        if args.resume and evaluation.is_tested(key, name, args, table):
+        if args.resume and evaluation.is_tested(key, name, args, len(rows), table):
             print(f"{key['script']} on {folder.name}: already measured, skipped")
             continue
         lines = measure(name, tokenizer, tag_set, rows, split.kind, args)

@@ -90,6 +90,20 @@ def select(scored: list[dict], samples: int, keep: int) -> list[dict]:
     return selection
 
 
+def drop_long(examples: list[dict], tokenizer, limit: int) -> list[dict]:
+    """The examples of at most `limit` tokens: of a longer one the trainer would cut the end, with its last tag."""
+    fitting = []
+    for example in examples:
+        text = tokenizer.apply_chat_template(example["prompt"] + example["completion"], tokenize=False)
+        if len(tokenizer(text, add_special_tokens=False).input_ids) <= limit:
+            fitting.append(example)
+    if len(fitting) < len(examples):
+        print(f"dropped {len(examples) - len(fitting)} of the kept samples, longer than --max_length {limit}")
+    if not fitting:
+        runs.fail("none of the kept samples is short enough; raise --max_length")
+    return fitting
+
+
 def sample(run: runs.Run, asked: kinds.Kind) -> dict:
     """The samples to train on, and how many there were: {"sampled", "correct", "problems", "selection"}.
 
@@ -152,6 +166,7 @@ def main(args):
     for one in selection:
         prompt = run.kind.prompt(run.rows[one["row"]], prompts.TAG_SETS[tag_set])
         examples.append({"prompt": prompt, "completion": [{"role": "assistant", "content": one["text"]}]})
+    examples = drop_long(examples, tokenizer, args.max_length)
     trainer = SFTTrainer(
         model=run.model,
         args=args,

@@ -59,7 +59,7 @@ def main(args):
         answer = None
         for one in sets:
             key = evaluation.key_of(facts, one.dataset, args.split, GREEDY)
-            if args.resume and evaluation.is_tested(key, folder, args):
+            if args.resume and evaluation.is_tested(key, folder, args, len(one.rows)):
                 print(f"{facts['script']} on {one.dataset}: already tested, skipped")
                 continue
             answer = answer or generator(folder, tokenizer, args)
@@ -79,7 +79,7 @@ def test_set(name: str, folders: list[str], loaded: list[tuple], args) -> evalua
         runs.fail(f"{reason}; raise --prompt_room, or lower --max_new_tokens")
     if left_out:
         print(f"{reason} (--prompt_room, --max_new_tokens); they are left out")
-    return evaluation.TestSet(data.dataset_folder(name).name, args.split, fitting_rows, split.kind)
+    return evaluation.TestSet(runs.dataset_folder(name).name, args.split, fitting_rows, split.kind)
 
 
 def generator(folder: str, tokenizer, args):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
-from common import data, runs, settings
+from common import runs, settings
 from ToolUse.tooluse import sections
 
 
@@ -73,7 +73,7 @@ def main():
             train_words.append(f"--{flag}")
     if config.method == "teacher_mode" and "base" in training:
         creation.setdefault("base", training["base"])
-    data_words = [*settings.words_of(creation, args.config), *shared, f"--output={data.dataset_folder(output.name)}"]
+    data_words = [*settings.words_of(creation, args.config), *shared, f"--output={runs.dataset_folder(output.name)}"]
     data_words.append("--overwrite" if args.overwrite else "--resume")
     for name, words in (("tool_dataset_creation", data_words), (script, train_words)):
         settings.parse(importlib.import_module(name).Args, "", argv=words)  # before anything is made

@@ -80,11 +80,6 @@ def save(args, kind: str, splits: dict[str, list[dict]], sizes: dict[str, int], 
         print(f"{name:11}{fact['rows']:6} rows{less}  fingerprint {fact['fingerprint']}")
 
 
-def dataset_folder(name: str) -> Path:
-    """outputs/data/<name> for a name, the folder itself for a path."""
-    return runs.resolve(name) if "/" in name else runs.OUTPUTS / "data" / name
-
-
 def creation_command(folder: Path) -> str:
     """The command that makes a data set: the one that made it, or for one that is missing that of its name.
 
@@ -107,7 +102,7 @@ def read_split(dataset: str, split: str, allowed: tuple[str, ...] = (), completi
 
     allowed: the kinds that the script can use [all]. completions: rows must have what SFT trains on.
     """
-    folder = dataset_folder(dataset)
+    folder = runs.dataset_folder(dataset)
     command = creation_command(folder)
     facts = runs.require(folder, command)
     if "splits" not in facts:

@@ -162,10 +162,10 @@ def save_completions(lines: list[dict], key: dict, args) -> None:
     path.write_text("".join(json.dumps({**key, **line}, ensure_ascii=False) + "\n" for line in lines))
 
 
-def is_tested(key: dict, folder: str, args, table: Path | None = None) -> bool:
-    """Whether the table has the row and its completions are newer than the checkpoint; --resume skips it then.
+def is_tested(key: dict, folder: str, args, n: int, table: Path | None = None) -> bool:
+    """Whether the table has the row, of n problems, and its completions are newer than the checkpoint.
 
-    table: the csv file of the measurement [results.csv].
+    --resume skips it then. table: the csv file of the measurement [results.csv].
     """
     completions = completions_file(key, args)
     record = runs.resolve(folder) / "run.json"
@@ -173,7 +173,8 @@ def is_tested(key: dict, folder: str, args, table: Path | None = None) -> bool:
         return False
     if record.exists() and record.stat().st_mtime > completions.stat().st_mtime:
         return False
-    return values_of(key) in map(values_of, read_rows(table or results_path(args)))
+    rows = read_rows(table or results_path(args))
+    return any(values_of(row) == values_of(key) and row["n"] == str(n) for row in rows)
 
 
 def test_all(folders: list[str], loaded: list[tuple], sets: list[TestSet], plans: list[Plan], args) -> None:
@@ -187,7 +188,8 @@ def test_all(folders: list[str], loaded: list[tuple], sets: list[TestSet], plans
             rows = []
             for plan in plans:
                 key = key_of(facts, test_set.dataset, test_set.split, plan)
-                if not (args.resume and is_tested(key, folder, args)):
+                n = len(test_set.rows[: plan.rows])
+                if not (args.resume and is_tested(key, folder, args, n)):
                     answer = answer or generation.generator(folder, tokenizer, args)
                     rows.append(test(answer, key, test_set, tag_set, plan, args))
             if rows:

@@ -108,7 +108,7 @@ def measured(folder: Path, args) -> list[dict]:
     rows = []
     for row in evaluation.read_rows(evaluation.results_path(args)):
         key = {name: row[name] for name in evaluation.KEY}
-        if facts.items() <= row.items() and evaluation.is_tested(key, str(folder), args):
+        if facts.items() <= row.items() and evaluation.is_tested(key, str(folder), args, row["n"]):
             correct = [line["correct"] for line in runs.read_jsonl(evaluation.completions_file(key, args))]
             if f"{sum(correct) / len(correct):.4f}" == row["accuracy"]:  # not a row that git put back
                 rows.append(row)
@@ -218,8 +218,7 @@ def indented(commands) -> str:
 
 def usage(folder: Path, facts: dict, name: str) -> str:
     """How to ask the model what it was trained on."""
-    template = folder / "chat_template.jinja"
-    if template.exists() and "if tools" in template.read_text():
+    if facts.get("kind") == "tools":
         messages = '{"role": "user", "content": "What is 12 * 7?"}'
         return USE.format(name=name, messages=messages, options="tools=[...], ")
     if facts.get("kind") in ("calls", "dialogue"):

@@ -13,7 +13,6 @@ So an update is never added to 16-bit weights that are still needed:
 In float32 nothing of this is needed; there the merged weights are the policy.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,14 +154,6 @@ def rank(folder: Path) -> int:
     return json.loads((folder / "adapter_config.json").read_text())["r"]
 
 
-def made(root: str) -> str | None:
-    """Tells whether a root was made again: a hash of its run.json, "" for a folder without, None for a hub name."""
-    record = Path(root) / "run.json"
-    if record.exists():
-        return hashlib.sha256(record.read_bytes()).hexdigest()[:16]
-    return "" if Path(root).exists() else None
-
-
 def source(base: str) -> tuple[str, Path | None]:
     """(root, folder of the update on it) of a checkpoint; (base, None) where its own weights are to be loaded.
 
@@ -174,7 +165,7 @@ def source(base: str) -> tuple[str, Path | None]:
         return base, None
     local, adapter = runs.resolve(facts["root"]), folder / "adapter"
     root = str(local) if local.exists() else facts["root"]
-    if made(root) == facts.get("root_made") and adapter.is_dir():
+    if runs.made(root) == facts.get("root_made") and adapter.is_dir():
         return root, adapter
     print(
         f"{runs.shown(folder)}: its adapter/ or its root {facts['root']} is gone, or the root was made again; loading "

@@ -71,7 +71,10 @@ def load_tokenizer(base: str, tag_set: str | None = None, default: str | None = 
         tokenizer.pad_token = min(reserved, key=lambda token: "pad" not in token, default=tokenizer.eos_token)
     with contextlib.suppress(OSError, ValueError, KeyError, AttributeError):  # a folder with a tokenizer alone
         size = AutoConfig.from_pretrained(base).get_text_config().vocab_size
-        largest = max(tokenizer.get_vocab().values())
+        # Gemma's tokenizer has tokens for images, for which a model of text alone has no weights.
+        spare = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+        used = set(tokenizer.get_vocab().values()) - spare | {end, tokenizer.pad_token_id}
+        largest = max(used)
         if largest >= size:
             runs.fail(
                 f"the tokenizer of {runs.shown(base)} has token {largest}, its model only {size} tokens; "
@@ -265,7 +268,7 @@ def save_model(trainer, tokenizer, folder: Path, base: str, tag_set: str | None 
         if model.dtype == torch.float32:
             root = base
         else:
-            facts |= {"root": runs.shown(root), "root_made": lora.made(root)}
+            facts |= {"root": runs.shown(root), "root_made": runs.made(root)}
         lora.save(total, folder / "adapter", root)
         if facts["update_kept"] < KEPT:
             print(

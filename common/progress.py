@@ -44,7 +44,6 @@ class Watch(TrainerCallback):
         self.trainer, self.run, self.score = trainer, run, score
         self.name = run.partial.name.removesuffix(".partial")  # several runs may share a terminal
         self.tags = prompts.TAG_SETS[run.tag_set]
-        self.started = time.time()
         self.seconds_before = 0.0  # of a run that goes on, until it was interrupted
         self.bar = None
         self.last: dict[str, str] = {}  # the metrics on the bar
@@ -108,7 +107,7 @@ class Watch(TrainerCallback):
 
     def seconds(self) -> float:
         """Wall time of the run."""
-        return round(self.seconds_before + time.time() - self.started, 1)
+        return round(self.seconds_before + time.time() - self.run.started, 1)
 
     def write(self, state, figures: dict) -> None:
         """Append a line to metrics.jsonl."""

@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import dataclasses
 import errno
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -36,6 +37,8 @@ class Run(NamedTuple):
     dataset: Any  # datasets.Dataset for the trainer
     heldout: list[dict]  # rows for held-out accuracy, never trained on
     fingerprint: str  # of the whole split that `rows` come from
+    inputs: dict[str, str]  # inputs_of() when it began
+    started: float  # time.time() when this process began it
     kind: Any  # kinds.Kind of these rows
     partial: Path  # working folder
     model: Any
@@ -50,6 +53,33 @@ def fail(message: str, code: int = 2):
     end = SystemExit(code)
     end.add_note(line)
     raise end
+
+
+def dataset_folder(name: str) -> Path:
+    """outputs/data/<name> for a name, the folder itself for a path."""
+    return resolve(name) if "/" in name else OUTPUTS / "data" / name
+
+
+def made(folder: str | Path) -> str | None:
+    """Tells whether a folder was made again: a hash of its run.json, "" for one without, None for a hub name."""
+    record = Path(folder) / "run.json"
+    if record.exists():
+        return hashlib.sha256(record.read_bytes()).hexdigest()[:16]
+    return "" if Path(folder).exists() else None
+
+
+def inputs_of(args) -> dict[str, str]:
+    """What tells whether the inputs of a training were made again: base and dataset with a hash, if they are here.
+
+    The hash of a data set is that of its rows but for the tests, so that it may be made again from the same source.
+    """
+    inputs = {}
+    with contextlib.suppress(OSError, ValueError, KeyError, AttributeError):
+        inputs["base"] = made(resolve(args.base))
+        facts = json.loads((dataset_folder(args.dataset) / "run.json").read_text())
+        rows = {split: fact["fingerprint"] for split, fact in facts["splits"].items() if split != "test"}
+        inputs["dataset"] = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
+    return {name: value for name, value in inputs.items() if value}
 
 
 def resolve(path: str | Path) -> Path:
@@ -135,8 +165,11 @@ def check_output(args) -> None:
         return
     if not args.resume:
         fail(f"{shown(output)} exists; pass --overwrite to replace it, or --output for another folder")
-    recorded = require(output, "the script that makes it")["hyperparameters"]
-    check_same(recorded, settings_of(args), f"{shown(output)} was made", "pass --overwrite to replace it")
+    facts = require(output, "the script that makes it")
+    what = f"{shown(output)} was made"
+    advice = "pass --overwrite to replace it"
+    check_same(facts["hyperparameters"], settings_of(args), what, advice)
+    check_inputs(facts, args, what, advice)
     print(f"{shown(output)} is finished, with the same settings")
     if getattr(args, "push_to_hub", False):
         print(f"it was not pushed now; to push it: python demo/push_to_hub.py {shown(output)}")
@@ -148,6 +181,14 @@ def check_same(recorded: dict, settings: dict, what: str, advice: str) -> None:
     name = changed(recorded, settings)
     if name:
         fail(f"{what} with --{name} {recorded[name]}, now it is {settings.get(name)}; {advice}")
+
+
+def check_inputs(recorded: dict, args, what: str, advice: str) -> None:
+    """End the script where the base or the data of a run was made again since."""
+    present = inputs_of(args)
+    for name, value in recorded.get("inputs", {}).items():
+        if value != present.get(name, value):
+            fail(f"{what} from another {getattr(args, name)}, which was made again since; {advice}")
 
 
 _locks = []  # held until the process ends, however it ends
@@ -165,25 +206,25 @@ def lock(partial: Path) -> None:
     _locks.append(folder_lock)
 
 
-def start(args, planned: dict | None = None) -> Path:
+def start(args, planned: dict | None = None, inputs: dict | None = None) -> Path:
     """The working folder, `<output>.partial`; also sets args.output_dir to it.
 
     Ends the script as check_output() does, and where an interrupted run would be lost or had other settings. planned:
     settings to change afterwards, which are not recorded: what fits on the GPU of a first start need not on that of
-    the next.
+    the next. inputs: inputs_of() of a training, which are recorded.
     """
     partial = partial_of(args.output)
     args.output_dir = str(partial)
     check_output(args)
     partial.parent.mkdir(parents=True, exist_ok=True)
     lock(partial)
-    open_folder(args, partial)
+    open_folder(args, partial, inputs or {})
     for name, value in (planned or {}).items():
         setattr(args, name, value)
     return partial
 
 
-def open_folder(args, partial: Path) -> None:
+def open_folder(args, partial: Path, inputs: dict) -> None:
     """Make the working folder, or keep that of an interrupted run, and record the settings in it."""
     interrupted = any(partial.glob("checkpoint-*")) or (partial / SAMPLES).exists()
     if interrupted and not args.resume and not args.overwrite:
@@ -201,13 +242,16 @@ def open_folder(args, partial: Path) -> None:
     if getattr(args, "report_to", None):  # an interrupted curve goes on, a new one gets a name of its own
         args.run_name = recorded.get("run_name") or args.run_name
         args.run_name = args.run_name or f"{Path(args.output).name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    advice = "repeat the first command with --resume, or discard that run with --overwrite and without --resume"
-    check_same(recorded, settings_of(args), f"{shown(partial)} was started", advice)
-    write_json(record_of_start, settings_of(args))
+    advice = "discard that run with --overwrite and without --resume"
+    begun = f"{shown(partial)} was started"
+    check_same(recorded, settings_of(args), begun, f"repeat the first command with --resume, or {advice}")
+    check_inputs(recorded, args, begun, advice)
+    write_json(record_of_start, settings_of(args) | {"inputs": recorded.get("inputs", inputs)})
 
 
 NOT_COMPARED = {"config", "resume", "overwrite", "output", "output_dir", "logging_dir"}  # config: its values are
 NOT_COMPARED |= {"report_to", "run_name", "push_to_hub", "hub_model_id", "hub_private_repo"}
+NOT_COMPARED |= {"inputs"}  # check_inputs() compares them
 NOT_COMPARED |= {"num_processes"}  # older runs have recorded it, when training could use several
 
 

@@ -68,7 +68,9 @@ class GRPOTrainer(trl.GRPOTrainer):
 
     def _can_share_prompts(self) -> bool:
         """Whether decode.log_probs() gives the log-probabilities that the settings ask for."""
-        return not (self.args.gradient_checkpointing or self.args.mask_truncated_completions)
+        # An entropy bonus needs the gradient of the entropy, which decode.log_probs() does not give.
+        args = self.args
+        return not (args.gradient_checkpointing or args.mask_truncated_completions or self._entropy_bonus_enabled)
 
     def _get_per_token_logps_and_entropies(
         self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, **others

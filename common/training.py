@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,7 +29,9 @@ def begin(
     dataset: what the trainer gets of the rows of train. sequences: how many an example is made of.
     """
     repo = hub.repository(args) if args.push_to_hub else ""
-    partial = runs.start(args, memory.fit(base, args, sequences))
+    started = time.time()
+    inputs = runs.inputs_of(args)
+    partial = runs.start(args, memory.fit(base, args, sequences), inputs)
     args.push_to_hub = False  # the trainer would push the folder of a run that is not finished
     model = models.load_model(base, args)
     return runs.Run(
@@ -40,6 +43,8 @@ def begin(
         dataset=dataset,
         heldout=heldout.rows[: args.heldout_rows],
         fingerprint=train.fingerprint,
+        inputs=inputs,
+        started=started,
         kind=train.kind,
         partial=partial,
         model=model,
@@ -64,7 +69,7 @@ def train(run: runs.Run, trainer, score: Callable | None = None, watch: Callable
     output = Path(run.args.output)
     asked = run.tag_set if run.kind.name in kinds.KINDS else None  # other kinds hold their own messages
     facts |= models.save_model(trainer, run.tokenizer, run.partial, run.base, asked) | progress.results()
-    facts |= {"tags": run.tag_set, "kind": run.kind.name, "fingerprint": run.fingerprint}
+    facts |= {"tags": run.tag_set, "kind": run.kind.name, "fingerprint": run.fingerprint, "inputs": run.inputs}
     runs.finish(run.args, base=run.base, **facts)
     (output / hub.CARD).write_text(hub.card(output))  # in place of the trainer's
     if run.repo:

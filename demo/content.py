@@ -115,7 +115,7 @@ def sources() -> list[str]:
 
 def rows_of(source: str) -> tuple[list[dict], kinds.Kind]:
     """The test questions of a data set, and their kind."""
-    if source == "linear" and not data.dataset_folder(source).exists():
+    if source == "linear" and not runs.dataset_folder(source).exists():
         return problems.draw(problems.linear, "test", 100, seed=0), kinds.MATH
     split = data.read_split(source, "test", ("math", "choice", "calls"))
     return split.rows, split.kind

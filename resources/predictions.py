@@ -46,7 +46,10 @@ class Args(settings.ProfileArgs):
 
 
 def seed_of(path: str | Path) -> int:
-    return int(re.search(r"seed(\d+)", str(path))[1])
+    found = re.search(r"seed(\d+)", str(path))
+    if not found:
+        runs.fail(f"{path} is in no folder seed<n>, as those of make study are")
+    return int(found[1])
 
 
 class Policy(completions.Policy):
@@ -66,6 +69,7 @@ class Policy(completions.Policy):
 def predict(args) -> list[dict]:
     """A row for each reward and start."""
     rows, policies, files = [], {}, {}
+    seeds = {start: seed_of(start) for start in args.starts}
     for start in args.starts:
         words = ["--profile", "tiny", "--checkpoint", start, "--dataset", args.dataset]
         policies[start] = Policy(settings.parse(rewards.Args, "", argv=words))
@@ -74,7 +78,7 @@ def predict(args) -> list[dict]:
         process = loading.Rewards(runs.resolve(script), choice, 60.0)
         for start, policy in policies.items():
             figures = rewards.figures_of(files[start], policy.args, process, policy)
-            rows.append({"run": name, "seed": seed_of(start)} | row_of(figures))
+            rows.append({"run": name, "seed": seeds[start]} | row_of(figures))
         process.end()
     return rows
 
@@ -183,7 +187,10 @@ def main(args):
         pd.DataFrame(predict(args)).to_csv(HERE / "predictions.csv", index=False, float_format="%.4f")
         print("wrote resources/predictions.csv")
     if args.runs:
-        pd.DataFrame(outcomes(args)).to_csv(HERE / "outcomes.csv", index=False, float_format="%.4f")
+        rows = outcomes(args)
+        if not rows:
+            runs.fail(f"no training of a reward is in {args.runs}/seed<n>/; first: make study")
+        pd.DataFrame(rows).to_csv(HERE / "outcomes.csv", index=False, float_format="%.4f")
         print("wrote resources/outcomes.csv")
     if not args.starts and not args.runs:
         table = compare()

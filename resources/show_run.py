@@ -21,7 +21,7 @@ from resources.report import measurements, pages
 
 @dataclass
 class Args(settings.ProfileArgs):
-    seed: int = setting(3407, "seed of the run")
+    seed: int = setting(-1, "seed of the run [that of outputs/SFT]")
     base: str = setting("Qwen/Qwen3-4B-Base", "base of the run: a hub name or a folder", tiny="resources/tiny-base")
     dataset: str = setting("dapo", "data set of the test", tiny="linear_sum")
     folder: str = setting("resources", "folder of results.csv and run.csv")
@@ -55,7 +55,7 @@ def percent(row: dict, column: str) -> str:
 def cells(rows: dict[str, dict], script: str) -> list[str]:
     """Flexible, its interval, strict, minus start of a script; empty where they were not measured."""
     row = rows.get(script, {})
-    start = rows.get(row.get("start"), {})
+    start = rows.get("base" if row.get("start") == row.get("base") else row.get("start"), {})
     edges = ""
     if row.get("flexible_low") and row.get("flexible_high"):
         edges = f"[{percent(row, 'flexible_low')}, {percent(row, 'flexible_high')}]"
@@ -67,6 +67,8 @@ def cells(rows: dict[str, dict], script: str) -> list[str]:
 
 def main(args):
     folder = runs.resolve(args.folder)
+    if args.seed < 0:
+        args.seed = runs.require(runs.OUTPUTS / "SFT", "make run")["seed"]
     run = rows_of_run(folder / "results.csv", args)
     if not any(row["seed"] == str(args.seed) for row in run.values()):
         missing = f"no test of seed {args.seed} from {args.base} on {args.dataset}"

@@ -13,7 +13,7 @@ from conftest import HOSTILE, ROOT, load_script, run_script
 from BFCL.bfcl import official, official_cli
 from BFCL.bfcl.sandbox import Sandbox, parse_call
 from BFCL.bfcl.scoring import score_single
-from common import generation, lora, models, prompts, runs, settings
+from common import generation, models, prompts, runs, settings
 from common.calls import KINDS, call_text, decode
 
 V1 = load_script("BFCL/GRPO_BFCL_v1.py")
@@ -319,7 +319,7 @@ def test_the_server_has_the_update_of_a_16_bit_lora(tmp_path, capsys):
     (folder / "adapter").mkdir(parents=True)
     shutil.copy(BASE / "config.json", folder)
     runs.write_json(folder / "adapter" / "adapter_config.json", {"r": 12})
-    runs.write_json(folder / "run.json", {"root": str(root), "root_made": lora.made(str(root)), "update_kept": 0.6})
+    runs.write_json(folder / "run.json", {"root": str(root), "root_made": runs.made(str(root)), "update_kept": 0.6})
     words = official_cli.server_command(str(folder), EVALUATE.Args(profile="gpu", use_vllm=True))
     assert words[2] == str(root) and words[words.index("--max-lora-rank") + 1] == "16" and "--enable-lora" in words
     assert words[words.index("--lora-modules") + 1] == f"{folder}={folder / 'adapter'}"

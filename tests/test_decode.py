@@ -362,6 +362,22 @@ def test_an_update_is_that_of_trl(tmp_path, monkeypatch, micro_batch, with_lora)
         assert logged[name] == pytest.approx(plain[name], rel=1e-4, abs=1e-6), name
 
 
+@pytest.mark.slow
+def test_an_update_with_an_entropy_bonus_is_that_of_trl(tmp_path):
+    import trl
+
+    from common.trainer import GRPOTrainer
+
+    tokenizer, _ = models.load_tokenizer(str(BASE), "thesis")
+    model_of(layers=2, vocab_size=len(tokenizer), initializer_range=0.2).save_pretrained(tmp_path)
+    replay, how = [], dict(per_device_train_batch_size=8, entropy_coef=0.5)
+    ours, _ = update(tmp_path, tokenizer, GRPOTrainer, replay, **how)
+    theirs, _ = update(tmp_path, tokenizer, trl.GRPOTrainer, replay, **how)
+    without, _ = update(tmp_path, tokenizer, trl.GRPOTrainer, replay, **how | {"entropy_coef": 0.0})
+    assert (theirs - without).norm() > 0.01 * theirs.norm()
+    assert (ours - theirs).norm() < 1e-5 * theirs.norm()
+
+
 def test_equal_rewards_are_no_signal_although_their_deviation_is_not_zero():
     from common.trainer import fraction_without_signal
 

@@ -174,6 +174,22 @@ def test_a_vocabulary_that_does_not_fit_the_weights_is_refused(size, linear_data
     assert not (tmp_path / "SFT").exists()
 
 
+@pytest.mark.parametrize("special", [True, False])
+def test_a_special_token_without_weights_is_no_fault(special, tmp_path):
+    """Gemma 3's tokenizer has a token for images, and its smallest models have no weights for it."""
+    from transformers import AddedToken, AutoTokenizer
+
+    base = shutil.copytree(BASE, tmp_path / "base")
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.add_tokens([AddedToken("<image>", special=special)], special_tokens=special)
+    tokenizer.save_pretrained(base)
+    if special:
+        assert len(models.load_tokenizer(str(base), "thesis")[0]) == 1025
+    else:
+        with pytest.raises(SystemExit):
+            models.load_tokenizer(str(base), "thesis")
+
+
 # Checkpoints
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from conftest import BASE, FEW, SFT, call, load_script, one_line
 
-from common import data, evaluation, generation, kinds, prompts, runs, training
+from common import data, evaluation, generation, kinds, models, prompts, runs, training
 
 SCRIPT = "SFT/SFT_rejection.py"
 FEW_SAMPLES = ["--rows", 16, "--samples", 4, "--keep", 2, "--max_steps", 4, "--save_steps", 2, "--heldout_rows", 4]
@@ -41,6 +41,20 @@ def test_tags_are_put_around_what_the_own_prompt_gives():
     assert not put_tags(completion | {"flexible": False}, row, prompts.THESIS)["correct"]
     hostile = completion | {"text": "<SOLUTION>8</SOLUTION> It is 8."}
     assert not put_tags(hostile, row, prompts.THESIS)["correct"]
+
+
+def test_what_the_trainer_would_cut_is_not_trained_on(capsys):
+    drop_long = load_script(SCRIPT).drop_long
+    tokenizer, _ = models.load_tokenizer(str(BASE), "thesis")
+    examples = []
+    for times in (1, 40):
+        text = prompts.build_completion("1 + 1 = 2 " * times, "2", prompts.THESIS)
+        examples.append({"prompt": prompts.build_prompt("1 + 1?"), "completion": text})
+    assert drop_long(examples, tokenizer, 1000) == examples
+    assert drop_long(examples, tokenizer, 150) == examples[:1]
+    assert "dropped 1 of the kept samples" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        drop_long(examples, tokenizer, 10)
 
 
 @pytest.mark.slow

@@ -307,9 +307,38 @@ def test_resume_skips_what_is_tested(linear_data, tmp_path, monkeypatch):
     assert table.read_text() == before
     assert call(*words, "--samples", 1).returncode == 0 and asked == [str(one), str(other)]
     assert [row["decoding"] for row in evaluation.read_rows(table)] == ["greedy", "sampled"] * 2
+    rows = [*words[: words.index("--rows")], *words[words.index("--rows") + 2 :], "--rows", 3]
+    assert "skipped" not in call(*rows).stdout and asked[2:] == [str(one), str(other)]
+    assert call(*words).returncode == 0 and asked[4:] == [str(one), str(other)]
     for path in (tmp_path / "tests").glob("*other*greedy.jsonl"):
         os.utime(path, (0, 0))  # older than its checkpoint, which was trained again since
-    assert call(*words).stdout.count("already tested, skipped") == 1 and asked[2:] == [str(other)]
+    assert call(*words).stdout.count("already tested, skipped") == 1 and asked[6:] == [str(other)]
+
+
+def test_resume_notices_that_the_base_or_the_data_were_made_again(linear_data, sft, tmp_path):
+    start, rows = shutil.copytree(sft, tmp_path / "SFT"), shutil.copytree(linear_data, tmp_path / "rows")
+    words = [SFT, "--dataset", rows, "--base", start, *FEW[SFT], "--output", tmp_path / "out", "--resume"]
+    assert call(*words).returncode == 0
+    assert "is finished" in call(*words).stdout
+
+    def change(folder, **facts):
+        record = json.loads((folder / "run.json").read_text())
+        runs.write_json(folder / "run.json", record | facts)
+
+    splits = json.loads((rows / "run.json").read_text())["splits"]
+    change(rows, splits=splits | {"test": {"rows": 1, "fingerprint": "of other rows"}}, seconds=1)
+    assert "is finished" in call(*words).stdout  # nothing is trained on the test
+    change(rows, splits=splits | {"train": {"rows": 1, "fingerprint": "of other rows"}})
+    one_line(call(*words), "made from another", "rows, which was made again", "--overwrite")
+    change(rows, splits=splits)
+    change(start, seconds=7)
+    one_line(call(*words), "SFT, which was made again", "--overwrite")
+    os.rename(tmp_path / "out", tmp_path / "out.partial")  # as an interrupted run
+    (tmp_path / "out.partial" / "checkpoint-1").mkdir()
+    recorded = json.loads((tmp_path / "out.partial" / "run.json").read_text())
+    settings_then = recorded["hyperparameters"] | {"inputs": recorded["inputs"]}
+    runs.write_json(tmp_path / "out.partial" / "settings.json", settings_then)
+    one_line(call(*words), "was started from another", "without --resume")
 
 
 def test_a_row_may_hold_characters_that_look_like_line_ends(tmp_path):

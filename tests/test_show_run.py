@@ -32,7 +32,7 @@ def show(folder, capsys, rows=RUN, committed=()) -> list[str]:
             writer = csv.DictWriter(file, evaluation.COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(of_file)
-    words = ["--profile", "tiny", "--folder", str(folder), "--dataset", "linear_sum"]
+    words = ["--profile", "tiny", "--folder", str(folder), "--dataset", "linear_sum", "--seed", "3407"]
     show_run.main(settings.parse(show_run.Args, show_run.__doc__, argv=words))
     return capsys.readouterr().out.strip().split("\n")
 
@@ -45,6 +45,7 @@ def test_a_run_stands_beside_the_committed_one(tmp_path, capsys):
     assert [line[0] for line in table] == ["base", "SFT-start", "GRPO-1K", "GRPO-mine"]
     assert table[2] == ["GRPO-1K", "60.0", "[10.0,", "90.0]", "10.0", "+40.0", "50.0", "10.0", "+25.0"]
     assert table[3][-1] == "+20.0"
+    assert table[1][5] == "+13.5"  # its start is the base
 
 
 def test_a_run_without_flexible_scores_or_committed_rows(tmp_path, capsys):

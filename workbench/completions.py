@@ -74,7 +74,7 @@ class Policy:
         completions = generation.generate(
             self.model, self.tokenizer, conversations, args.max_new_tokens, args.batch_size, **sampling
         )
-        names = (*Path(runs.shown(self.folder)).parts[1:], data.dataset_folder(args.dataset).name)
+        names = (*Path(runs.shown(self.folder)).parts[1:], runs.dataset_folder(args.dataset).name)
         path = runs.OUTPUTS / "rewards" / f"{'-'.join(names)}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)

@@ -21,7 +21,15 @@ REWARDS += ["GRPO-Hybrid", "GRPO-Intuitor", "GRPO-DualHead"]
 CONTROLS = ["GRPO-Control-format", "GRPO-Control-random"]
 ORDER = ["base", *BASELINES, *REWARDS, *CONTROLS]
 SETS = {  # page -> its data sets, as far as they were tested
-    "Out-domain": ["yes_no", "multiple_choice", "word_problem", "boolq", "commonsense_qa", "arc_challenge", "gsm8k"],
+    "Out-domain": [
+        "yes_no",
+        "multiple_choice",
+        "word_problem",
+        "boolq",
+        "commonsense_qa",
+        "arc_challenge",
+        "gsm8k-outdomain",
+    ],
     "BFCL": ["bfcl_single", "bfcl_multi", "bfcl_split_single", "bfcl_split_multi"],
     "ToolUse": ["tools", "tools:tool", "tools:arguments", "tools:format", "tools:execution", "tools:response"],
 }

@@ -14,7 +14,8 @@ def row_of(script: str, test: measurements.Test, resamples: int) -> dict[str, st
     column = pages.Column("flexible", test.values("flexible"))
     start = test.starts()[script]
     estimate = pages.minus(column, script, start, resamples)
-    low, high = map(pages.percent, comparisons.two_way(comparisons.matrix_of(column.values[script]), resamples)[1:])
+    interval = comparisons.two_way(comparisons.matrix_of(column.values[script]), resamples)[1:]
+    low, high = map(pages.percent, np.clip(interval, 0, 1))
     of_script = [row for row in test.rows if row.script == script]
     return {
         "script": script,
