@@ -37,13 +37,13 @@ class Run(NamedTuple):
     dataset: Any  # datasets.Dataset for the trainer
     heldout: list[dict]  # rows for held-out accuracy, never trained on
     fingerprint: str  # of the whole split that `rows` come from
-    inputs: dict[str, str]  # inputs_of() when it began
-    started: float  # time.time() when this process began it
     kind: Any  # kinds.Kind of these rows
     partial: Path  # working folder
     model: Any
     lora: Any  # peft.LoraConfig, or None
     repo: str = ""  # on the hub, to push the output to
+    inputs: dict[str, str] = {}  # inputs_of() when it began
+    started: float = 0.0  # time.time() when this process began it
 
 
 def fail(message: str, code: int = 2):

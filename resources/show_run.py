@@ -21,7 +21,7 @@ from resources.report import measurements, pages
 
 @dataclass
 class Args(settings.ProfileArgs):
-    seed: int = setting(-1, "seed of the run [that of outputs/SFT]")
+    seed: int | None = setting(None, "seed of the run [that of outputs/SFT]")
     base: str = setting("Qwen/Qwen3-4B-Base", "base of the run: a hub name or a folder", tiny="resources/tiny-base")
     dataset: str = setting("dapo", "data set of the test", tiny="linear_sum")
     folder: str = setting("resources", "folder of results.csv and run.csv")
@@ -67,7 +67,7 @@ def cells(rows: dict[str, dict], script: str) -> list[str]:
 
 def main(args):
     folder = runs.resolve(args.folder)
-    if args.seed < 0:
+    if args.seed is None:
         args.seed = runs.require(runs.OUTPUTS / "SFT", "make run")["seed"]
     run = rows_of_run(folder / "results.csv", args)
     if not any(row["seed"] == str(args.seed) for row in run.values()):

@@ -240,7 +240,9 @@ def test_a_base_with_its_own_prompt_has_rows_of_its_own(linear_data, tmp_path):
 def test_progress_and_metrics_have_both_scores(tmp_path, monkeypatch):
     """A held-out measurement on stand-ins for the trainer and its completions."""
     held_out = [{"question": "?", "solution": "4"}] * 2
-    run = types.SimpleNamespace(partial=tmp_path, tag_set="thesis", heldout=held_out, kind=kinds.MATH, tokenizer=None)
+    run = types.SimpleNamespace(
+        partial=tmp_path, tag_set="thesis", heldout=held_out, kind=kinds.MATH, tokenizer=None, started=0.0
+    )
     run.args = types.SimpleNamespace(max_completion_length=8)
     calls = types.SimpleNamespace(on_log=lambda args, state, control, logs: curves.append(logs))
     trainer = types.SimpleNamespace(

@@ -13,7 +13,7 @@ import pytest
 from conftest import BASE, GRPO, SFT, call, load_script, one_line
 
 from BFCL.bfcl import official_cli
-from common import data, generation, kinds, lora, models, progress, prompts, runs, settings, training
+from common import data, generation, kinds, models, progress, prompts, runs, settings, training
 from SFT import sources
 
 
@@ -114,7 +114,7 @@ def test_a_16_bit_update_is_tested_beside_its_root(vllm, tokenizer, tmp_path, mo
     out = tmp_path / "out"
     shutil.copytree(BASE, out)
     (out / "adapter").mkdir()
-    runs.write_json(out / "run.json", {"root": str(BASE), "root_made": lora.made(str(BASE)), "update_kept": 0.5})
+    runs.write_json(out / "run.json", {"root": str(BASE), "root_made": runs.made(str(BASE)), "update_kept": 0.5})
     args = types.SimpleNamespace(use_vllm=True, seed=0, max_new_tokens=8)
     for rank, held in ((8, 8), (96, 128)):
         runs.write_json(out / "adapter" / "adapter_config.json", {"r": rank})

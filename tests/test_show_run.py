@@ -5,7 +5,7 @@ import csv
 import pytest
 from conftest import load_script
 
-from common import evaluation, settings
+from common import evaluation, runs, settings
 
 show_run = load_script("resources/show_run.py")
 
@@ -26,13 +26,21 @@ RUN = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def run(tmp_path, monkeypatch):
+    """The output whose seed is shown."""
+    monkeypatch.setattr(runs, "OUTPUTS", tmp_path / "outputs")
+    (tmp_path / "outputs" / "SFT").mkdir(parents=True)
+    runs.write_json(tmp_path / "outputs" / "SFT" / "run.json", {"seed": 3407})
+
+
 def show(folder, capsys, rows=RUN, committed=()) -> list[str]:
     for name, of_file in (("results.csv", rows), ("run.csv", committed)):
         with open(folder / name, "w", newline="") as file:
             writer = csv.DictWriter(file, evaluation.COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(of_file)
-    words = ["--profile", "tiny", "--folder", str(folder), "--dataset", "linear_sum", "--seed", "3407"]
+    words = ["--profile", "tiny", "--folder", str(folder), "--dataset", "linear_sum"]
     show_run.main(settings.parse(show_run.Args, show_run.__doc__, argv=words))
     return capsys.readouterr().out.strip().split("\n")
 
