@@ -108,8 +108,9 @@ def require(folder: str | Path, command: str) -> dict:
     folder = resolve(folder)
     facts = read_record(folder)
     if facts is None:
-        begun = folder.exists() or partial_of(folder).exists()
-        state = "is not finished" if begun else "does not exist"
+        if partial_of(folder).exists():
+            fail(f"{shown(folder)} is not finished; first repeat the command that began it, with --resume")
+        state = "is not finished" if folder.exists() else "does not exist"
         fail(f"{shown(folder)} {state}; first run: {command}")
     return facts
 

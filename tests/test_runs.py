@@ -315,6 +315,16 @@ def test_resume_skips_what_is_tested(linear_data, tmp_path, monkeypatch):
     assert call(*words).stdout.count("already tested, skipped") == 1 and asked[6:] == [str(other)]
 
 
+def test_an_input_that_is_not_finished_is_continued_first(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        runs.require(tmp_path / "SFT", "make run")
+    assert "does not exist; first run: make run" in capsys.readouterr().err
+    (tmp_path / "SFT.partial").mkdir()
+    with pytest.raises(SystemExit):
+        runs.require(tmp_path / "SFT", "make run")
+    assert "is not finished; first repeat the command that began it, with --resume" in capsys.readouterr().err
+
+
 def test_resume_notices_that_the_base_or_the_data_were_made_again(linear_data, sft, tmp_path):
     start, rows = shutil.copytree(sft, tmp_path / "SFT"), shutil.copytree(linear_data, tmp_path / "rows")
     words = [SFT, "--dataset", rows, "--base", start, *FEW[SFT], "--output", tmp_path / "out", "--resume"]
