@@ -189,7 +189,7 @@ def check_inputs(recorded: dict, args, what: str, advice: str) -> None:
     present = inputs_of(args)
     for name, value in recorded.get("inputs", {}).items():
         if value != present.get(name, value):
-            fail(f"{what} from another {getattr(args, name)}, which was made again since; {advice}")
+            fail(f"{what} from an earlier {getattr(args, name)}, which was made again since; {advice}")
 
 
 _locks = []  # held until the process ends, however it ends

@@ -339,7 +339,7 @@ def test_resume_notices_that_the_base_or_the_data_were_made_again(linear_data, s
     change(rows, splits=splits | {"test": {"rows": 1, "fingerprint": "of other rows"}}, seconds=1)
     assert "is finished" in call(*words).stdout  # nothing is trained on the test
     change(rows, splits=splits | {"train": {"rows": 1, "fingerprint": "of other rows"}})
-    one_line(call(*words), "made from another", "rows, which was made again", "--overwrite")
+    one_line(call(*words), "made from an earlier", "rows, which was made again", "--overwrite")
     change(rows, splits=splits)
     change(start, seconds=7)
     one_line(call(*words), "SFT, which was made again", "--overwrite")
@@ -348,7 +348,7 @@ def test_resume_notices_that_the_base_or_the_data_were_made_again(linear_data, s
     recorded = json.loads((tmp_path / "out.partial" / "run.json").read_text())
     settings_then = recorded["hyperparameters"] | {"inputs": recorded["inputs"]}
     runs.write_json(tmp_path / "out.partial" / "settings.json", settings_then)
-    one_line(call(*words), "was started from another", "without --resume")
+    one_line(call(*words), "was started from an earlier", "without --resume")
 
 
 def test_a_row_may_hold_characters_that_look_like_line_ends(tmp_path):
