@@ -205,8 +205,8 @@ def test_bad_input_is_one_line(tmp_path):
     refused("cannot be read as Parquet", words=("--source", tmp_path / "bad.parquet"))
 
 
-def test_a_name_without_data_says_how_to_make_it():
-    done = call(GRPO, "--dataset", "my_folder", "--base", BASE)
+def test_a_name_without_data_says_how_to_make_it(tmp_path):
+    done = call(GRPO, "--dataset", "my_folder", "--base", BASE, "--output", tmp_path / "out")
     one_line(done, "outputs/data/my_folder does not exist", "--dataset my_folder --source FILE --columns question=NAME")
 
 
