@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A real small model on GSM8K: data, base, SFT, GRPO with three rewards, SFT on more rows, tests, tables.
-# Hours on a laptop without a GPU: 1 to 4 minutes an update on two cores. A finished stage is left as it is: the same command goes on.
+# Hours on a laptop without a GPU: 1 to 4 minutes an update on two cores.
+# A finished stage is left as it is: the same command goes on.
 # Command: bash real.sh [--base FOLDER_OR_HUB_NAME] [--gsm8k FOLDER] [--seed N]
 set -euo pipefail
 cd "$(dirname "$0")"
